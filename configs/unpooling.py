@@ -1,0 +1,142 @@
+"""What the five VGG19 unpooling pairs have in common.
+
+Not an experiment by itself: `configs/vgg19_block1.py` … `vgg19_block5.py` are. The
+defaults are the published recipe: four losses weighted 10, 1, 1000 and 0.1, Adam with a
+linear decay from 1e-3 to 2e-4, a random horizontal flip, 90/9/1 % of COCO's 123,403
+unlabeled photos. The published batch size and crop are not known; ours are stated.
+"""
+
+import ml_collections
+
+VARIANTS = ("best", "quickstart", "runlocal")
+
+
+def make_config(block: int, variant: str = "") -> ml_collections.ConfigDict:
+    """Config of the pair of a block.
+
+    Args:
+      block: 1 to 5.
+      variant: any of `VARIANTS`, joined by commas; empty is the published recipe.
+
+    Raises:
+      ValueError: for another variant.
+    """
+    config = _published(block)
+    apply = {"best": _best, "quickstart": _quickstart, "runlocal": _runlocal}
+    for name in filter(None, variant.split(",")):
+        if name not in apply:
+            raise ValueError(
+                f"the variant must be one of {', '.join(VARIANTS)}, got {name!r}"
+            )
+        apply[name](config)
+    return config
+
+
+def _published(block: int) -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.system = "unpooling"
+    config.seed = 0
+    # Length: exactly one of the two is positive. Published: 30 to 100 epochs.
+    config.num_epochs = 30.0
+    config.num_steps = 0
+    # Start from the decoder parameters of another run's workdir.
+    config.initialize_from = ""
+    config.log_every_steps = 50
+
+    config.data = data = ml_collections.ConfigDict()
+    # folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples. COCO's unlabeled photos are
+    # read out of the zip file as it is downloaded.
+    data.source = "zip:unlabeled2017.zip"
+    data.split_fractions = (0.9, 0.09, 0.01)  # train, validation, test
+    data.split_seed = 0
+    data.crop = "center_resize"  # or random
+    data.image_size = 256
+    data.flip = True
+    data.batch_size = 16
+    data.num_workers = 0  # reader processes; 0 reads in threads
+    data.num_threads = 4
+    data.prefetch = 4  # batches
+    data.max_broken_share = 0.01
+
+    config.encoder = encoder = ml_collections.ConfigDict()
+    encoder.block = block
+    # A file; "" is the environment variable VGG19_WEIGHTS, else the cache, else a
+    # download; "random" needs none.
+    encoder.weights = ""
+    encoder.random_if_unavailable = False
+    encoder.random_seed = 0
+
+    config.decoder = decoder = ml_collections.ConfigDict()
+    decoder.normalize_features = False
+    decoder.output_scale = 1.0
+    decoder.initial_output = 0.0
+
+    config.loss = loss = ml_collections.ConfigDict()
+    loss.l1 = 10.0
+    loss.l2 = 1.0
+    loss.ms_ssim = 1000.0
+    loss.perceptual = 0.1
+
+    config.optimizer = optimizer = ml_collections.ConfigDict()
+    optimizer.name = "adam"
+    optimizer.learning_rate = 1e-3
+    optimizer.final_learning_rate = 2e-4
+    optimizer.warmup_steps = 0
+    optimizer.b1 = 0.9
+    optimizer.b2 = 0.999
+    optimizer.eps = 1e-8
+    optimizer.average_decay = 0.0  # of the averaged parameters; 0 is none
+
+    config.evaluation = evaluation = ml_collections.ConfigDict()
+    evaluation.every_steps = 2000
+    evaluation.num_photos = 512  # of the validation split; 0 is all
+    evaluation.num_pictures = 6
+    evaluation.crop = "center_resize"
+    evaluation.image_size = 256
+    evaluation.batch_size = 16
+
+    config.checkpoints = checkpoints = ml_collections.ConfigDict()
+    checkpoints.every_steps = 1000
+    checkpoints.max_to_keep = 3
+    return config
+
+
+def _best(config: ml_collections.ConfigDict) -> None:
+    """Fastest fall of L1 for the compute: see the record of each config."""
+    config.decoder.normalize_features = True
+    config.decoder.output_scale = 64.0
+    config.decoder.initial_output = 114.0  # mean grey level of ImageNet photos
+    config.loss.ms_ssim = 0.0
+    config.loss.perceptual = 0.0
+    config.data.crop = "random"
+    config.data.image_size = 96
+    config.data.batch_size = 8
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.average_decay = 0.999
+    config.optimizer.warmup_steps = 100
+
+
+def _runlocal(config: ml_collections.ConfigDict) -> None:
+    """Seconds on a CPU, without a file or the network."""
+    config.num_epochs, config.num_steps = 0.0, 4
+    config.data.source = "samples"
+    config.data.split_fractions = (0.6, 0.2, 0.2)
+    # The smallest size that MS-SSIM takes and every block divides.
+    config.data.image_size = config.evaluation.image_size = 176
+    config.data.batch_size = config.evaluation.batch_size = 2
+    config.evaluation.num_photos = config.evaluation.num_pictures = 2
+    config.evaluation.every_steps = config.checkpoints.every_steps = 4
+    config.log_every_steps = 1
+    config.encoder.weights = "random"
+
+
+def _quickstart(config: ml_collections.ConfigDict) -> None:
+    """A few minutes on two CPU cores, on the sample photos of scikit-image."""
+    _best(config)
+    config.num_epochs, config.num_steps = 0.0, 500
+    config.data.source = "samples"
+    config.data.split_fractions = (0.6, 0.2, 0.2)
+    config.evaluation.batch_size = 4
+    config.evaluation.every_steps = 250
+    config.checkpoints.every_steps = 250
+    config.encoder.random_if_unavailable = True

@@ -1,0 +1,1 @@
+"""One file a command: parse flags, call the library, print."""

@@ -1,0 +1,45 @@
+"""What all commands share: logging, and errors as one sentence."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from absl import app
+from absl import logging as absl_logging
+
+from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
+from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
+from vgg_unpool_jax.training.checkpoints import CheckpointError
+from vgg_unpool_jax.training.run_config import ConfigError
+from vgg_unpool_jax.training.trainer import TrainingDivergedError
+from vgg_unpool_jax.weights import WeightsError
+
+# What a user can mend. Anything else is a fault of the program and keeps its traceback.
+USER_ERRORS = (
+    BrokenPhotosError,
+    CheckpointError,
+    ConfigError,
+    PhotoError,
+    SourceError,
+    TrainingDivergedError,
+    WeightsError,
+    WeightsMismatchError,
+)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parse flags, run `main`, and end with status 1 and a sentence on user errors."""
+
+    def guarded(arguments) -> None:
+        if len(arguments) > 1:
+            raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+        # Progress of this package; of the libraries below it only warnings.
+        absl_logging.set_verbosity(absl_logging.WARNING)
+        logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
+        try:
+            main()
+        except USER_ERRORS as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    app.run(guarded)

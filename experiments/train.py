@@ -1,0 +1,44 @@
+"""Train a system, or go on with a training that was interrupted.
+
+    python -m experiments.train --config=configs/vgg19_block1.py --workdir=W
+
+A field of the config is set by its path, a variant by its name behind a colon:
+
+    --config=configs/vgg19_block1.py:best --config.data.source=folder:PHOTOS
+
+The same command started again goes on from the newest checkpoint of the workdir.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import command
+from vgg_unpool_jax.training.trainer import train_and_evaluate
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Experiment: FILE, or FILE:VARIANT. See configs/."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for config, checkpoints, TensorBoard files and pictures."
+)
+_MAX_MINUTES = flags.DEFINE_float(
+    "max_minutes",
+    None,
+    "Stop with a checkpoint after this many minutes; the same command goes on later.",
+    lower_bound=0.0,
+)
+
+
+def main() -> None:
+    """Run the command."""
+    result = train_and_evaluate(
+        _CONFIG.value, _WORKDIR.value, max_minutes=_MAX_MINUTES.value
+    )
+    print(f"step {int(result.state.step)} of {result.total_steps} in {_WORKDIR.value}")
+    for name, value in result.metrics.items():
+        print(f"  validation {name}: {value:.4g}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    command.run(main)

@@ -1,0 +1,50 @@
+"""Fixtures shared by all tests: where the real weights and photos are, if at all.
+
+Tests marked `real_data` take the fixtures below and skip with a reason when the files
+are not there. The folder is `../shared/data` beside the checkout, or what the
+environment variable VGG_UNPOOL_TEST_DATA names.
+"""
+
+import os
+import pathlib
+
+# The tests run on the CPU also where an accelerator is present: tolerances are for
+# float32 arithmetic, and several devices are simulated.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import pytest
+
+_CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+_WEIGHTS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def _data_folder() -> pathlib.Path:
+    default = _CHECKOUT.parent / "shared" / "data"
+    return pathlib.Path(os.environ.get("VGG_UNPOOL_TEST_DATA", default))
+
+
+@pytest.fixture(scope="session")
+def vgg19_weights_path() -> pathlib.Path:
+    """Path of the real VGG19 weights in Keras' layout."""
+    path = _data_folder() / "weights" / _WEIGHTS_FILE
+    if not path.exists():
+        pytest.skip(f"the real VGG19 weights are not at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def photos_folder() -> pathlib.Path:
+    """Folder with `train`, `coco_test` and `cbsd68` photos."""
+    path = _data_folder() / "photos"
+    if not path.exists():
+        pytest.skip(f"the real photos are not at {path}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_network_and_no_user_cache(monkeypatch, tmp_path_factory):
+    """Keep tests away from the user's weight cache and environment."""
+    monkeypatch.delenv("VGG19_WEIGHTS", raising=False)
+    monkeypatch.setenv("VGG_UNPOOL_CACHE", str(tmp_path_factory.mktemp("cache")))

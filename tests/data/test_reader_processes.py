@@ -1,0 +1,236 @@
+"""Reader processes: same batches as without, no accelerator, no orphans, no hang."""
+
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.data import BrokenPhotosError, make_loader, make_source
+
+_CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+_TRAINING = {
+    "batch_size": 4,
+    "image_size": 80,
+    "crop": "random",
+    "seed": 5,
+    "shuffle": True,
+    "num_epochs": None,
+}
+
+_ENDLESS = """
+    import multiprocessing
+    import sys
+
+    import numpy as np
+    from vgg_unpool_jax.data import make_loader, make_source
+
+    if __name__ == "__main__":
+        loader = make_loader(
+            make_source("folder:" + sys.argv[1]), np.arange(9), batch_size=4,
+            image_size=80, crop="random", seed=5, shuffle=True, num_epochs=None,
+            num_workers=2,
+        )
+        next(loader)
+        next(loader)
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        while True:
+            next(loader)
+"""
+
+
+@pytest.fixture
+def folder(make_folder):
+    """Nine photos, large enough for their crops to travel in shared memory."""
+    return make_folder(9, height=90, width=100)
+
+
+def _start(tmp_path, script, *arguments):
+    file = tmp_path / "script.py"
+    file.write_text(textwrap.dedent(script))
+    # The script must not inherit what tests/conftest.py sets for this process.
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_PLATFORMS"}
+    environment["PYTHONPATH"] = str(_CHECKOUT)
+    return subprocess.Popen(
+        [sys.executable, str(file), *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@contextlib.contextmanager
+def _running(tmp_path, script, *arguments):
+    process = _start(tmp_path, script, *arguments)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return False
+    return state[0] != "Z"
+
+
+def _assert_gone(pids, seconds=20):
+    end = time.monotonic() + seconds
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < end, f"reader processes {pids} are still there"
+        time.sleep(0.05)
+
+
+def test_workers_deliver_the_same_batches(folder):
+    """Resumed in the middle, with workers, one photo broken: nothing changes."""
+    source = make_source(f"folder:{folder}")
+    (folder / "photo004.png").write_bytes(b"")
+    options = _TRAINING | {"max_broken_share": 0.2}
+    with make_loader(source, np.arange(9), **options) as loader:
+        expected = [next(loader) for _ in range(7)]
+    broken = loader.broken
+    with make_loader(source, np.arange(9), num_workers=2, **options, start=2) as loader:
+        for number in range(2, 7):
+            batch = next(loader)
+            for key, value in expected[number].items():
+                np.testing.assert_array_equal(batch[key], value)
+                assert type(batch[key]) is np.ndarray
+        assert loader.position == 7
+        assert loader.broken == broken
+        assert list(broken) == ["photo004.png"]
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 10
+
+
+def test_evaluation_by_workers_ends(folder):
+    source = make_source(f"folder:{folder}")
+    options = _TRAINING | {"shuffle": False, "num_epochs": 1, "crop": "center"}
+    (folder / "photo002.png").write_bytes(b"")
+    options["max_broken_share"] = 0.5
+    with make_loader(source, np.arange(9), num_workers=2, **options) as loader:
+        batches = list(loader)
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    expected = [True, True, False] + [True] * 6 + [False] * 3
+    assert mask.tolist() == expected
+    assert list(loader.broken) == ["photo002.png"]
+
+
+def test_too_many_broken_photos_stop_a_run_with_workers(folder):
+    source = make_source(f"folder:{folder}")
+    for number in range(3):
+        (folder / f"photo00{number}.png").write_bytes(b"")
+    options = _TRAINING | {"max_broken_share": 0.2, "num_workers": 1}
+    with make_loader(source, np.arange(9), **options) as loader:
+        with pytest.raises(BrokenPhotosError, match=r"2 of 9 photos in folder"):
+            for _ in range(5):
+                next(loader)
+
+
+def test_a_killed_worker_is_reported(folder):
+    source = make_source(f"folder:{folder}")
+    with make_loader(source, np.arange(9), num_workers=1, **_TRAINING) as loader:
+        next(loader)
+        for child in multiprocessing.active_children():
+            if child.name.startswith("grain"):
+                child.kill()
+        with pytest.raises(RuntimeError, match=r"reader process of folder .*/dev/shm"):
+            for _ in range(20):
+                next(loader)
+
+
+def test_workers_leave_when_the_main_process_is_killed(folder, tmp_path):
+    with _running(tmp_path, _ENDLESS, folder) as process:
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(workers) == 2
+        process.kill()
+        _assert_gone(workers)
+
+
+def test_ctrl_c_ends_main_process_and_workers(folder, tmp_path):
+    with _running(tmp_path, _ENDLESS, folder) as process:
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode != 0
+        assert errors.count("Traceback") == 1, errors
+        assert errors.strip().endswith("KeyboardInterrupt"), errors
+        _assert_gone(workers)
+
+
+def test_workers_run_before_and_after_absl_flags_are_parsed(folder, tmp_path):
+    script = """
+        import sys
+
+        import numpy as np
+        from absl import flags
+        from vgg_unpool_jax.data import make_loader, make_source
+
+        def read():
+            source = make_source("folder:" + sys.argv[1])
+            with make_loader(
+                source, np.arange(9), batch_size=4, image_size=80, crop="random",
+                seed=5, shuffle=True, num_epochs=None, num_workers=1,
+            ) as loader:
+                return next(loader)["index"].tolist()
+
+        if __name__ == "__main__":
+            assert not flags.FLAGS.is_parsed()
+            before = read()
+            flags.FLAGS(["program", "--grain_py_traceback_filtering=off"])
+            assert flags.FLAGS.grain_py_traceback_filtering == "off"
+            assert read() == before
+            print("both")
+    """
+    with _running(tmp_path, script, folder) as process:
+        output, errors = process.communicate(timeout=90)
+    assert (process.returncode, output) == (0, "both\n"), errors
+
+
+def test_workers_leave_the_accelerator_alone(tmp_path):
+    script = """
+        import jax
+        import numpy as np
+        from vgg_unpool_jax.data import make_loader
+
+        class Spy:
+            '''Tells in its pixels what it sees in the process that reads from it.'''
+
+            def __len__(self):
+                return 4
+
+            def __getitem__(self, index):
+                from jax._src import xla_bridge
+                started = bool(xla_bridge._backends)
+                photo = np.zeros((8, 8, 3), np.uint8)
+                photo[..., 0] = started
+                photo[..., 1] = jax.config.jax_platforms == "cpu"
+                return photo
+
+            def name(self, index):
+                return str(index)
+
+        if __name__ == "__main__":
+            jax.numpy.zeros(3).block_until_ready()
+            with make_loader(
+                Spy(), np.arange(4), batch_size=4, image_size=8, crop="center",
+                seed=0, shuffle=False, num_epochs=1, num_workers=1,
+            ) as loader:
+                started, cpu, _ = next(loader)["image"].max(axis=(0, 1, 2)).tolist()
+            print(started, cpu)
+    """
+    with _running(tmp_path, script) as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (0, "0 1\n"), errors

@@ -1,0 +1,206 @@
+"""TFDS data sets, prepared here in the file format that allows random access."""
+
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vgg_unpool_jax.data import PhotoError, SourceError, make_loader, make_source
+from vgg_unpool_jax.data.tfds_source import TfdsSource
+
+_PREPARE = """
+import io, sys
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+
+def encoded(number, mode):
+    photo = Image.new("RGB", (20 + number, 30), (number * 10, 50, 90)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    photo.save(file, "PNG", exif=exif)
+    file.seek(0)
+    return file
+
+
+class Base(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+    IMAGE = tfds.features.Image(encoding_format="png")
+
+    def _info(self):
+        features = {"image": self.IMAGE, "label": tfds.features.Scalar(np.int64)}
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, manager):
+        return {"train": self._generate_examples(6), "test": self._generate_examples(3)}
+
+    def _generate_examples(self, count):
+        for number in range(count):
+            yield number, {"image": self.example(number), "label": number}
+
+    def example(self, number):
+        return encoded(number, "L" if number == 5 else "RGB")
+
+
+class TinyPhotos(Base):
+    pass
+
+
+class TinyVectors(Base):
+    IMAGE = tfds.features.Tensor(shape=(3,), dtype=np.float32)
+
+    def example(self, number):
+        return np.zeros(3, np.float32)
+
+
+class TinyBytes(Base):
+    IMAGE = tfds.features.Text()
+
+    def example(self, number):
+        return "no photo"
+
+
+for builder in (TinyPhotos, TinyVectors, TinyBytes):
+    builder(data_dir=sys.argv[1], file_format="array_record").download_and_prepare()
+"""
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """Folder with the prepared data sets tiny_photos, tiny_vectors, tiny_bytes."""
+    pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("array_record")
+    folder = tmp_path_factory.mktemp("tfds")
+    # In another process, so that TFDS does not know the builders' classes here and has
+    # to read what is on the disk.
+    done = subprocess.run(
+        [sys.executable, "-c", _PREPARE, str(folder)], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"TFDS cannot write array_record here: {done.stderr[-300:]}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _environment(data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+
+
+def _blue_ramp(source):
+    """Numbers of the photos, as their red channel tells; the grey one is odd."""
+    return sorted(int(source[index][0, 0, 0]) for index in range(len(source)))
+
+
+def test_photos_of_a_split_are_decoded_by_our_rules():
+    source = make_source("tfds:tiny_photos")
+    assert len(source) == 6
+    grey = Image.new("RGB", (1, 1), (50, 50, 90)).convert("L").getpixel((0, 0))
+    assert _blue_ramp(source) == sorted([0, 10, 20, 30, 40, grey])
+    for index in range(6):
+        # EXIF orientation 6 turns 30 rows of 20 to 25 pixels by a quarter.
+        height, width, channels = source[index].shape
+        assert width == 30 and 20 <= height <= 25 and channels == 3
+    assert len({source.name(index) for index in range(6)}) == 6
+    assert source.name(2) == "tiny_photos/train/2"
+
+
+@pytest.mark.parametrize(
+    "spec, count",
+    [
+        ("tiny_photos:test", 3),
+        ("tiny_photos:train[:50%]", 3),
+        ("tiny_photos:train[1:3]", 2),
+        ("tiny_photos:1.0.0", 6),
+        ("tiny_photos:1.*.*:test", 3),
+    ],
+)
+def test_splits_slices_and_versions(spec, count):
+    source = make_source(f"tfds:{spec}")
+    assert len(source) == count
+    assert source[count - 1].dtype == np.uint8
+
+
+def test_tensorflow_is_not_needed(data_dir):
+    script = (
+        "import sys\n"
+        "from importlib.machinery import PathFinder\n"
+        "class Without:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name.split('.')[0] != 'tensorflow':\n"
+        "            return PathFinder.find_spec(name, path, target)\n"
+        "sys.meta_path[sys.meta_path.index(PathFinder)] = Without\n"
+        "from vgg_unpool_jax.data import make_source\n"
+        "print(make_source('tfds:tiny_photos')[0].shape[2])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "3\n", done.stderr
+
+
+def test_pickled_source_reads_the_same():
+    source = make_source("tfds:tiny_photos")
+    copy = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(copy[4], source[4])
+
+
+def test_workers_read_the_same(monkeypatch, data_dir):
+    source = TfdsSource("tiny_photos", data_dir=str(data_dir))
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    options = {"image_size": 8, "crop": "center", "seed": 0, "shuffle": False}
+    batches = []
+    for workers in (0, 1):
+        with make_loader(
+            source, range(6), batch_size=6, num_epochs=1, num_workers=workers, **options
+        ) as loader:
+            batches += list(loader)
+    assert len(batches) == 2
+    np.testing.assert_array_equal(batches[0]["image"], batches[1]["image"])
+
+
+@pytest.mark.parametrize(
+    "spec, words",
+    [
+        ("tiny_photos:vali", r"split 'vali' .*tiny_photos .*Unknown split"),
+        ("tiny_photos:train[6:]", r"split 'train\[6:\]' .* cannot be opened"),
+        ("tiny_photos:9.9.9", r"tiny_photos:9\.9\.9 cannot be opened .*array_record"),
+        ("nonsense", r"nonsense cannot be opened .*not found.*array_record"),
+        ("mnist", r"mnist is not prepared .*download_and_prepare\(file_format="),
+        ("tiny_vectors", "no photos in a feature `image`; .*label"),
+        ("tiny_bytes", "no photos in a feature `image`"),
+        (":train", "named tfds:NAME or tfds:NAME:SPLIT, got 'tfds::train'"),
+    ],
+)
+def test_unusable_data_sets_are_refused_with_one_sentence(spec, words):
+    with pytest.raises(SourceError, match=words) as error:
+        make_source(f"tfds:{spec}")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("damage", ["flipped bits", "cut off", "vanished"])
+def test_damaged_records_are_broken_photos(data_dir, tmp_path, damage):
+    copy = tmp_path / "copy"
+    shutil.copytree(data_dir, copy)
+    file = next((copy / "tiny_photos" / "1.0.0").glob("*-train.array_record-*"))
+    source = TfdsSource("tiny_photos", data_dir=str(copy))
+    data = np.fromfile(file, np.uint8)
+    if damage == "flipped bits":
+        used = np.flatnonzero(data)
+        data[used[len(used) // 2 : -100]] ^= 0x5A
+        data.tofile(file)
+    elif damage == "cut off":
+        data[: len(data) // 2].tofile(file)
+    else:
+        file.unlink()
+    for index in range(6):
+        with pytest.raises(PhotoError, match=f"tiny_photos/train/{index} "):
+            source[index]

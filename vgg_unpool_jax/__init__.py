@@ -1,0 +1,29 @@
+"""Image autoencoders in JAX/Flax whose decoders know where things were."""
+
+import importlib
+
+from vgg_unpool_jax.version import __version__
+
+# Names of the top level and the modules they live in. They are imported when they are
+# first used: reader processes of the data loader import this package too and would
+# otherwise pay for JAX, Flax and Orbax.
+_HOMES = {
+    "Encoder": "pairs",
+    "Pair": "pairs",
+    "load_encoder": "pairs",
+    "load_pair": "pairs",
+    "max_pool_argmax": "ops",
+    "max_unpool": "ops",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,235 @@
+"""Encoded photo -> uint8 RGB pixels, the way a picture viewer would show them.
+
+Every photo leaves as an array of shape (H, W, 3), RGB, uint8, sRGB:
+
+- the EXIF orientation is applied;
+- an embedded ICC profile that is not sRGB is converted to sRGB;
+- transparent pixels (alpha channel, transparent palette entry or key colour) are
+  composited over white;
+- 16-bit samples keep their high byte, so that bright values are not clipped;
+- of an animation the first frame counts.
+"""
+
+import functools
+import io
+import os
+import re
+import struct
+import threading
+import warnings
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from vgg_unpool_jax.data.errors import PhotoError
+
+# Pillow knows formats that start other programs (EPS) or that no photo comes in; they
+# are left out because the files come from strangers. MPO (the JPEG of many phones)
+# belongs to Pillow's JPEG reader.
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM")
+
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises when the EXIF block is damaged.
+_EXIF_ERRORS = (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error)
+
+_WARNING_FILTERS = [
+    ("ignore", None, category, re.compile(r"PIL\."), 0)
+    for category in (UserWarning, Image.DecompressionBombWarning)
+]
+_warnings_lock = threading.Lock()
+
+
+def decode_photo(
+    file_or_bytes: bytes | str | os.PathLike | BinaryIO, name: str
+) -> np.ndarray:
+    """Decode one photo to RGB pixels as a viewer would show them.
+
+    Args:
+      file_or_bytes: the encoded photo (JPEG, PNG, BMP, WebP, TIFF, GIF or PPM): its
+        bytes, its path or an open binary file.
+      name: what to call the photo in an error message.
+
+    Returns:
+      A writable uint8 array of shape (H, W, 3), RGB in [0, 255].
+
+    Raises:
+      PhotoError: the photo is missing, empty, truncated, in no known format, larger
+        than twice `PIL.Image.MAX_IMAGE_PIXELS`, or holds values without a defined
+        brightness.
+    """
+    data = _read_bytes(file_or_bytes, name)
+    if not data:
+        raise PhotoError(f"photo {name} is empty (0 bytes)")
+    image = _open_and_load(data, name)
+    transposition = _TRANSPOSITIONS.get(_orientation(image))
+    rgb = _to_rgb(image, name)
+    if transposition is not None:
+        rgb = rgb.transpose(transposition)
+    return np.array(rgb)
+
+
+def _read_bytes(file_or_bytes, name: str) -> bytes:
+    if isinstance(file_or_bytes, bytes | bytearray | memoryview):
+        return bytes(file_or_bytes)
+    try:
+        if hasattr(file_or_bytes, "read"):
+            return file_or_bytes.read()
+        with open(file_or_bytes, "rb") as file:
+            return file.read()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PhotoError(f"photo {name} cannot be read: {reason}") from error
+
+
+def _open_and_load(data: bytes, name: str) -> Image.Image:
+    _quieten_pillow()
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image.load()
+    except MemoryError:
+        # The machine's trouble, not the photo's.
+        raise
+    except UnidentifiedImageError as error:
+        raise PhotoError(
+            f"photo {name} is not an image in a known format "
+            f"(JPEG, PNG, BMP, WebP, TIFF, GIF or PPM)"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(
+            f"photo {name} has too many pixels: more than "
+            f"{2 * Image.MAX_IMAGE_PIXELS} (twice PIL.Image.MAX_IMAGE_PIXELS)"
+        ) from error
+    except Exception as error:
+        # Damaged bytes make Pillow's readers raise nearly anything: OSError,
+        # SyntaxError, struct.error, EOFError, IndexError, zlib.error ...
+        raise PhotoError(f"photo {name} is damaged: {error}") from error
+    return image
+
+
+def _quieten_pillow() -> None:
+    """Ignore what Pillow warns about the content of photos.
+
+    Above MAX_IMAGE_PIXELS Pillow warns, above twice of it it raises; the second is the
+    limit here. `warnings.catch_warnings` would undo the filters afterwards, but it is
+    not safe in threads, and photos are decoded in threads.
+    """
+    with _warnings_lock:
+        if warnings.filters[: len(_WARNING_FILTERS)] != _WARNING_FILTERS:
+            for action, _, category, module, _ in reversed(_WARNING_FILTERS):
+                warnings.filterwarnings(
+                    action, category=category, module=module.pattern
+                )
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 (as stored) where the EXIF block is unreadable."""
+    try:
+        return image.getexif().get(_ORIENTATION_TAG, 1)
+    except _EXIF_ERRORS:
+        # The pixels are whole. A viewer shows them as they are stored.
+        return 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Any mode of Pillow -> mode RGB in sRGB, transparency composited over white."""
+    # Conversions drop the profile in some modes.
+    profile = image.info.get("icc_profile")
+    alpha = None
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _to_8_bit_grey(image, name)
+    elif _has_transparency(image):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        try:
+            image = image.convert("RGB")
+        except ValueError as error:
+            raise PhotoError(
+                f"photo {name} has the colour mode {image.mode}, which cannot be "
+                f"converted to RGB"
+            ) from error
+
+    if image.mode in ("LA", "RGBA"):
+        alpha = image.getchannel("A")
+        image = image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
+    colours = _to_srgb(image, profile)
+    if alpha is None:
+        return colours
+    white = Image.new("RGB", colours.size, (255, 255, 255))
+    return Image.composite(colours, white, alpha)
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    """Whether alpha hides in a palette, a key colour or premultiplied channels."""
+    return (
+        image.mode in ("PA", "La", "RGBa")
+        or "transparency" in image.info
+        or (image.mode == "P" and image.palette.mode == "RGBA")
+    )
+
+
+def _to_8_bit_grey(image: Image.Image, name: str) -> Image.Image:
+    """16-bit, 32-bit and float grey -> mode L, scaled and not clipped."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F":
+        if not (low >= 0 and high <= 1):
+            raise PhotoError(
+                f"photo {name} holds float values from {low:g} to {high:g}; "
+                f"only 0 to 1 has a defined brightness"
+            )
+        return Image.fromarray(np.round(values * 255).astype(np.uint8))
+    if low < 0 or high > 65535:
+        raise PhotoError(
+            f"photo {name} holds integer values from {low} to {high}; "
+            f"only 0 to 65535 has a defined brightness"
+        )
+    # The high byte, as Pillow does for 16-bit RGB: a grey photo and its RGB twin
+    # must come out equal.
+    return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Mode L, RGB or CMYK -> RGB, through the embedded ICC profile where it applies."""
+    transform = _icc_transform(profile, image.mode) if profile else None
+    if transform is None and image.mode == "L" and profile:
+        # A grey photo with a colour profile is a colour photo without saturation.
+        image = image.convert("RGB")
+        transform = _icc_transform(profile, "RGB")
+    if transform is not None:
+        return transform.apply(image)
+    return image.convert("RGB")
+
+
+@functools.lru_cache(maxsize=64)
+def _icc_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Conversion of `mode` to sRGB, or None where a viewer would ignore the profile.
+
+    That is the case for a profile that already is sRGB, one that belongs to another
+    kind of image (a CMYK profile in an RGB photo), and one that cannot be parsed.
+    """
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = source.profile.xcolor_space.strip()
+        if space != {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}[mode]:
+            return None
+        if (source.profile.profile_description or "").startswith("sRGB"):
+            return None
+        # Little CMS' shortcut for grey is off by up to ten levels in the shadows.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        return ImageCms.buildTransform(
+            source, ImageCms.createProfile("sRGB"), mode, "RGB", flags=flags
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return None

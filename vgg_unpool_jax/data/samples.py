@@ -1,0 +1,65 @@
+"""Sample photos that are part of scikit-image's package: no download, no network."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+
+from vgg_unpool_jax.data import decode
+from vgg_unpool_jax.data.errors import SourceError
+
+# The photographs among skimage/data that are in the wheel, colour before grey. Charts,
+# scans of text, drawings and depth maps are left out.
+_FILES = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "retina.jpg",
+    "rocket.jpg",
+    "brick.png",
+    "camera.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+)
+
+
+class SamplesSource:
+    """Fourteen photos from scikit-image, in native size (300 to 1411 pixels a side).
+
+    Raises:
+      SourceError: scikit-image is not installed, or came without its photos.
+    """
+
+    def __init__(self):
+        # Found without importing scikit-image, which takes a second.
+        spec = importlib.util.find_spec("skimage")
+        if spec is None or spec.origin is None:
+            raise SourceError(
+                "the sample photos come with scikit-image, which is not installed"
+            )
+        self._folder = pathlib.Path(spec.origin).parent / "data"
+        missing = [file for file in _FILES if not (self._folder / file).is_file()]
+        if missing:
+            raise SourceError(
+                f"the sample photos {', '.join(missing)} are not in {self._folder}; "
+                f"this version of scikit-image does not bring them along"
+            )
+
+    def __len__(self) -> int:
+        return len(_FILES)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Photo `index` as uint8 (H, W, 3) RGB; raises PhotoError when unreadable."""
+        return decode.decode_photo(self._folder / _FILES[index], _FILES[index])
+
+    def name(self, index: int) -> str:
+        """File name of photo `index`."""
+        return _FILES[index]
+
+    def __repr__(self) -> str:
+        return f"sample photos in {self._folder}"

@@ -1,0 +1,104 @@
+"""Photo -> square training or test crop.
+
+Photos and crops are uint8 arrays of shape (H, W, 3), RGB in [0, 255].
+"""
+
+import numpy as np
+from PIL import Image
+
+
+def center_square_resize(photo: np.ndarray, size: int) -> np.ndarray:
+    """Cut the largest centred square and resize it with antialiasing (bicubic).
+
+    Args:
+      photo: uint8 array of shape (H, W, 3).
+      size: side of the result in pixels.
+
+    Returns:
+      A uint8 array of shape (size, size, 3).
+
+    Raises:
+      ValueError: `photo` is no uint8 array of shape (H, W, 3) or `size` is below 1.
+    """
+    _check(photo, size)
+    side = min(photo.shape[:2])
+    return _resize(_cut_center(photo, side), size, size)
+
+
+def random_crop(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut a square of `size` pixels at a uniformly random position.
+
+    A photo whose short side is below `size` is first enlarged (bicubic, shape kept) so
+    that its short side equals `size`.
+
+    Args:
+      photo: uint8 array of shape (H, W, 3).
+      size: side of the result in pixels.
+      rng: where the position comes from; two numbers are drawn.
+
+    Returns:
+      A uint8 array of shape (size, size, 3).
+
+    Raises:
+      ValueError: `photo` is no uint8 array of shape (H, W, 3) or `size` is below 1.
+    """
+    _check(photo, size)
+    height, width = photo.shape[:2]
+    short = min(height, width)
+    if short < size:
+        height = max(size, round(height * size / short))
+        width = max(size, round(width * size / short))
+        photo = _resize(photo, height, width)
+    top = int(rng.integers(height - size + 1))
+    left = int(rng.integers(width - size + 1))
+    return np.ascontiguousarray(photo[top : top + size, left : left + size])
+
+
+def center_crop(photo: np.ndarray, size: int) -> np.ndarray:
+    """Cut the centred square of `size` pixels without resizing.
+
+    Where the margin is odd, the extra row or column is left at the bottom or right.
+
+    Args:
+      photo: uint8 array of shape (H, W, 3).
+      size: side of the result in pixels.
+
+    Returns:
+      A uint8 array of shape (size, size, 3).
+
+    Raises:
+      ValueError: `photo` is no uint8 array of shape (H, W, 3), is smaller than `size`
+        on one side, or `size` is below 1.
+    """
+    _check(photo, size)
+    if min(photo.shape[:2]) < size:
+        raise ValueError(
+            f"photo must be at least {size} x {size} pixels for a centre crop of that "
+            f"size, got height {photo.shape[0]} and width {photo.shape[1]}"
+        )
+    return np.ascontiguousarray(_cut_center(photo, size))
+
+
+def _cut_center(photo: np.ndarray, side: int) -> np.ndarray:
+    top = (photo.shape[0] - side) // 2
+    left = (photo.shape[1] - side) // 2
+    return photo[top : top + side, left : left + side]
+
+
+def _resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bicubic; when shrinking, Pillow widens the kernel, which is the antialiasing."""
+    if photo.shape[:2] == (height, width):
+        return np.ascontiguousarray(photo)
+    image = Image.fromarray(np.ascontiguousarray(photo))
+    return np.array(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _check(photo: np.ndarray, size: int) -> None:
+    shape, dtype = getattr(photo, "shape", None), getattr(photo, "dtype", None)
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise ValueError(
+            f"photo must be a uint8 array of shape (H, W, 3), got shape {shape} "
+            f"and dtype {dtype}"
+        )
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")

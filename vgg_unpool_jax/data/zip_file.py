@@ -1,0 +1,132 @@
+"""Photos inside a zip file, read where they lie."""
+
+import os
+import threading
+import zipfile
+import zlib
+
+import numpy as np
+
+from vgg_unpool_jax.data import decode, folder
+from vgg_unpool_jax.data.errors import PhotoError, SourceError
+
+# A photo that claims to be larger than this when unpacked is not unpacked.
+_LARGEST_PHOTO_BYTES = 1 << 30
+
+_ENCRYPTED_BIT = 0x1
+
+# What reading one damaged member raises: a wrong checksum, broken or cut-off
+# compressed data, a compression method that Python does not know.
+_MEMBER_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+
+
+class ZipSource:
+    """The photos of a zip file, sorted by their path inside it.
+
+    Only names are kept; the file is opened again in every process that reads from it,
+    and threads take turns in reading, not in decoding.
+
+    Args:
+      path: the zip file.
+
+    Raises:
+      SourceError: there is no such file, it is no zip file or cut off, its photos are
+        encrypted, or it holds none.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self._path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        self._forget_open_file()
+        with _open_zip(self._path) as archive:
+            members = [
+                member
+                for member in archive.infolist()
+                if not member.is_dir() and folder.is_photo_name(member.filename)
+            ]
+        locked = [member for member in members if member.flag_bits & _ENCRYPTED_BIT]
+        if locked:
+            raise SourceError(
+                f"{len(locked)} of the {len(members)} photos in the zip file "
+                f"{self._path} are encrypted (the first is {locked[0].filename}); "
+                f"encrypted zip files are not supported"
+            )
+        # A set, because a zip file may hold a name twice; the last one counts.
+        self._names = sorted({member.filename for member in members})
+        if not self._names:
+            raise SourceError(
+                f"the zip file {self._path} holds no photo "
+                f"({', '.join(folder.PHOTO_EXTENSIONS)})"
+            )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Photo `index` as uint8 (H, W, 3) RGB; raises PhotoError when unreadable."""
+        name = self._names[index]
+        return decode.decode_photo(self._read(name), name)
+
+    def name(self, index: int) -> str:
+        """Path of photo `index` inside the zip file."""
+        return self._names[index]
+
+    def __repr__(self) -> str:
+        return f"zip file {self._path}"
+
+    def __getstate__(self) -> dict:
+        return {"path": self._path, "names": self._names}
+
+    def __setstate__(self, state: dict) -> None:
+        self._path = state["path"]
+        self._names = state["names"]
+        self._forget_open_file()
+
+    def _forget_open_file(self) -> None:
+        self._lock = threading.Lock()
+        self._archive = None
+        self._archive_process = None
+
+    def _read(self, name: str) -> bytes:
+        with self._lock:
+            if self._archive is None or self._archive_process != os.getpid():
+                # A forked process must not share the file offset with its parent.
+                self._archive = _open_zip(self._path)
+                self._archive_process = os.getpid()
+            try:
+                member = self._archive.getinfo(name)
+                if member.file_size > _LARGEST_PHOTO_BYTES:
+                    raise PhotoError(
+                        f"photo {name} would take {member.file_size} bytes unpacked; "
+                        f"the limit is {_LARGEST_PHOTO_BYTES}"
+                    )
+                return self._archive.read(member)
+            except KeyError as error:
+                raise PhotoError(
+                    f"photo {name} is no longer in the zip file {self._path}"
+                ) from error
+            except _MEMBER_ERRORS as error:
+                raise PhotoError(
+                    f"photo {name} in the zip file {self._path} is damaged: {error}"
+                ) from error
+            except OSError as error:
+                raise PhotoError(
+                    f"photo {name} in the zip file {self._path} cannot be read: "
+                    f"{error.strerror or error}"
+                ) from error
+
+
+def _open_zip(path: str) -> zipfile.ZipFile:
+    if os.path.isdir(path):
+        raise SourceError(f"the zip file {path} is a folder; use folder:{path}")
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError as error:
+        raise SourceError(f"the zip file {path} does not exist") from error
+    except zipfile.BadZipFile as error:
+        raise SourceError(
+            f"the file {path} is no zip file or is cut off: {error}"
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            f"the zip file {path} cannot be read: {error.strerror or error}"
+        ) from error

@@ -1,0 +1,38 @@
+"""Files that are either whole or not there."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name only when it is complete.
+
+    It is written beside the final place and renamed at the end, so that a reader, or
+    a run that is killed half-way, never leaves or meets half a file. Missing parent
+    folders are made.
+
+    Args:
+      path: the final place; a file that is there is replaced.
+
+    Yields:
+      A binary file object.
+
+    Raises:
+      OSError: if the folder cannot be written; the file that was there stays.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process id keeps two processes that write the same file apart.
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,171 @@
+"""Pictures for people: grids of photos, error images, PNG files.
+
+Images are RGB in [0, 255], float of any size or uint8; values out of range are clipped
+and fractions rounded. What comes back is uint8 unless it says otherwise.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vgg_unpool_jax.evaluation.files import replacing
+
+_BACKGROUND = 255
+_INK = (0, 0, 0)
+_LABEL_HEIGHT = 20
+_LABEL_SIZES = range(14, 7, -1)
+
+
+def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
+    """Rounded and clipped to uint8; refuses NaN, which has no colour."""
+    image = np.asarray(image)
+    if image.dtype == np.uint8:
+        return image
+    image = image.astype(np.float32)
+    if np.isnan(image).any():
+        raise ValueError(f"{name} has NaN values; wanted numbers in [0, 255].")
+    return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+
+
+def error_image(
+    predictions: np.ndarray, targets: np.ndarray, gain: float = 8.0
+) -> np.ndarray:
+    """The absolute difference, amplified so that small errors can be seen.
+
+    Args:
+      predictions: images `(..., height, width, 3)` in [0, 255].
+      targets: images of the same shape and range.
+      gain: factor; with 8, a difference of 32 grey levels or more is white.
+
+    Returns:
+      Float32 of the same shape, |difference| · gain clipped to [0, 255].
+
+    Raises:
+      ValueError: if the shapes differ.
+    """
+    predictions = np.asarray(predictions, np.float32)
+    targets = np.asarray(targets, np.float32)
+    if predictions.shape != targets.shape:
+        raise ValueError(
+            f"predictions has shape {predictions.shape} and targets has shape "
+            f"{targets.shape}; wanted equal shapes."
+        )
+    return np.clip(np.abs(predictions - targets) * gain, 0, 255)
+
+
+def _label(text: str, width: int) -> np.ndarray:
+    """`text` as black on white, `(_LABEL_HEIGHT, width, 3)`.
+
+    The text becomes smaller to fit the width; what does not fit at the smallest size is
+    cut off at the column's edge and never runs into the next column.
+    """
+    picture = Image.new("RGB", (width, _LABEL_HEIGHT), (_BACKGROUND,) * 3)
+    draw = ImageDraw.Draw(picture)
+    for size in _LABEL_SIZES:
+        font = ImageFont.load_default(size)
+        if draw.textlength(text, font=font) <= width:
+            break
+    draw.text((0, _LABEL_HEIGHT // 2), text, fill=_INK, font=font, anchor="lm")
+    return np.asarray(picture)
+
+
+def side_by_side(images: Sequence[np.ndarray], *, padding: int = 4) -> np.ndarray:
+    """Images in one row.
+
+    Args:
+      images: at least one image `(height, width, 3)` in [0, 255], all of one height.
+      padding: width in pixels of the white line between two images.
+
+    Returns:
+      uint8 `(height, sum of widths + padding between them, 3)`.
+
+    Raises:
+      ValueError: if there is no image, one is not RGB, or the heights differ.
+    """
+    if not len(images):
+        raise ValueError("images is empty; wanted at least one image.")
+    parts = []
+    height = None
+    for i, image in enumerate(images):
+        image = _to_uint8(image, f"images[{i}]")
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                f"images[{i}] has shape {image.shape}; wanted (height, width, 3)."
+            )
+        height = height or image.shape[0]
+        if image.shape[0] != height:
+            raise ValueError(
+                f"images[{i}] has shape {image.shape}; wanted the height {height} of "
+                "images[0]."
+            )
+        if parts:
+            parts.append(np.full((height, padding, 3), _BACKGROUND, np.uint8))
+        parts.append(image)
+    return np.concatenate(parts, axis=1)
+
+
+def picture_grid(
+    columns: Mapping[str, np.ndarray], *, padding: int = 4, labels: bool = True
+) -> np.ndarray:
+    """A grid with one row a photo and one column a kind of picture.
+
+    Args:
+      columns: `(n, height, width, 3)` in [0, 255] per title, all of one shape, from
+        left to right; for instance input, reconstruction and error.
+      padding: white pixels around and between the pictures.
+      labels: whether the titles stand above the columns.
+
+    Returns:
+      uint8 `(grid height, grid width, 3)`.
+
+    Raises:
+      ValueError: if there is no column or the shapes differ or are not (n, h, w, 3).
+    """
+    if not columns:
+        raise ValueError("columns is empty; wanted at least one column.")
+    arrays = {name: np.asarray(images) for name, images in columns.items()}
+    first = next(iter(arrays.values())).shape
+    for name, images in arrays.items():
+        if images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
+            raise ValueError(
+                f"columns[{name!r}] has shape {images.shape}; wanted "
+                "(n, height, width, 3), not empty."
+            )
+        if images.shape != first:
+            raise ValueError(
+                f"columns[{name!r}] has shape {images.shape}; wanted {first}, the "
+                "shape of the first column."
+            )
+    count, _, width, _ = first
+    rows = [
+        side_by_side([images[i] for images in arrays.values()], padding=padding)
+        for i in range(count)
+    ]
+    if labels:
+        titles = [_label(name, width) for name in arrays]
+        rows.insert(0, side_by_side(titles, padding=padding))
+    gap = np.full((padding, rows[0].shape[1], 3), _BACKGROUND, np.uint8)
+    stacked = [part for row in rows for part in (row, gap)][:-1]
+    margin = ((padding, padding), (padding, padding), (0, 0))
+    return np.pad(np.concatenate(stacked), margin, constant_values=_BACKGROUND)
+
+
+def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write a PNG file, aside first and then renamed.
+
+    Args:
+      path: the file; missing parent folders are made, a file there is replaced.
+      image: `(height, width, 3)` in [0, 255], uint8 or float.
+
+    Raises:
+      ValueError: if the image is not RGB or has NaN; no file is written.
+    """
+    image = _to_uint8(image, "image")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(
+            f"image has shape {image.shape}; wanted (height, width, 3), not empty."
+        )
+    with replacing(path) as file:
+        Image.fromarray(image).save(file, format="PNG")

@@ -1,0 +1,141 @@
+"""Result files and tables.
+
+A result file is one JSON object with sorted keys. JSON has no infinity and no NaN:
+they are written as the strings "inf", "-inf" and "nan", which `float` reads back.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from vgg_unpool_jax.evaluation.files import replacing
+from vgg_unpool_jax.evaluation.metrics import METRICS, MetricInfo
+from vgg_unpool_jax.evaluation.statistics import Summary
+
+
+def _to_json(value: Any, place: str) -> Any:
+    """`value` in the types that JSON knows; `place` names it in an error."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, ml_collections.ConfigDict):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{place} has the key {key!r}; wanted strings.")
+        return {key: _to_json(value[key], f"{place}.{key}") for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_to_json(item, f"{place}[{i}]") for i, item in enumerate(value)]
+    if hasattr(value, "__array__"):
+        value = np.asarray(value).tolist()
+        return _to_json(value, place)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    raise TypeError(
+        f"{place} is a {type(value).__name__}; wanted a number, string, list, mapping, "
+        "dataclass or array."
+    )
+
+
+def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
+    """Write a result file, aside first and then renamed.
+
+    Args:
+      path: the file; missing parent folders are made, a file there is replaced.
+      results: mappings, lists, dataclasses (such as `Summary`), ConfigDicts, paths,
+        arrays and numbers, nested at will. Infinite values and NaN become strings.
+
+    Raises:
+      TypeError: if `results` is no mapping or holds something that JSON cannot say;
+        the message names its place, and no file is written.
+    """
+    if not isinstance(results, Mapping):
+        raise TypeError(f"results is a {type(results).__name__}; wanted a mapping.")
+    text = json.dumps(
+        _to_json(results, "results"),
+        allow_nan=False,
+        ensure_ascii=False,
+        indent=2,
+        sort_keys=True,
+    )
+    with replacing(path) as file:
+        file.write((text + "\n").encode())
+
+
+def read_results(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a result file.
+
+    Args:
+      path: a file that `write_results` made.
+
+    Returns:
+      What was written, with lists for tuples and dicts for dataclasses; infinite
+      values and NaN are the strings "inf", "-inf" and "nan".
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: in one sentence, if it is truncated, no JSON or no JSON object.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    content = pathlib.Path(path).read_bytes()
+    try:
+        results = json.loads(content.decode(), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a result file: {error}.") from error
+    if not isinstance(results, dict):
+        raise ValueError(
+            f"{path} is not a result file: it holds a {type(results).__name__} where "
+            "an object was wanted."
+        )
+    return results
+
+
+def _row(name: str, summary: Summary) -> tuple[str, ...]:
+    info = METRICS.get(name, MetricInfo(name, "", 4))
+    interval = "-"
+    if summary.interval is not None:
+        low, high = summary.interval
+        interval = f"{low:.{info.decimals}f} .. {high:.{info.decimals}f}"
+    mean = f"{summary.mean:.{info.decimals}f}"
+    return info.title, info.unit or "-", mean, interval, str(summary.photos)
+
+
+def format_table(metrics: Mapping[str, Summary]) -> str:
+    """A plain table for a terminal.
+
+    Args:
+      metrics: a summary per metric, as from `MetricSums.summary`. Those of `METRICS`
+        come first and in its order; others follow under their own names.
+
+    Returns:
+      Aligned lines without a newline at the end: metric, unit, mean, 95 % interval of
+      the mean ("-" where there is none), number of photos.
+    """
+    names = [name for name in METRICS if name in metrics]
+    names += [name for name in metrics if name not in METRICS]
+    header = ("metric", "unit", "mean", "95 % interval", "photos")
+    rows = [header, *(_row(name, metrics[name]) for name in names)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    rows.insert(1, tuple("-" * width for width in widths))
+    lines = []
+    for row in rows:
+        left = [row[i].ljust(widths[i]) for i in (0, 1)]
+        right = [row[i].rjust(widths[i]) for i in (2, 3, 4)]
+        lines.append("  ".join(left + right).rstrip())
+    return "\n".join(lines)

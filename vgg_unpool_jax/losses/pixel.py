@@ -1,0 +1,45 @@
+"""Differences between pixels.
+
+Images are float32 NHWC RGB in [0, 255]; losses are float32 scalars, means over
+the batch.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from vgg_unpool_jax.losses.checks import require_matching
+
+
+def l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
+    """Mean absolute difference.
+
+    Args:
+      predictions: images `(n, height, width, channels)` in [0, 255].
+      targets: images of the same shape and range.
+
+    Returns:
+      Scalar in grey levels, 0 for equal images, at most 255 for images in range.
+
+    Raises:
+      ValueError: if the shapes differ or are not of rank 4.
+    """
+    predictions, targets = require_matching(predictions, targets)
+    return jnp.mean(jnp.abs(predictions - targets))
+
+
+def l2(predictions: jax.Array, targets: jax.Array) -> jax.Array:
+    """Mean squared difference.
+
+    Args:
+      predictions: images `(n, height, width, channels)` in [0, 255].
+      targets: images of the same shape and range.
+
+    Returns:
+      Scalar in squared grey levels, 0 for equal images, at most 255² for images in
+      range.
+
+    Raises:
+      ValueError: if the shapes differ or are not of rank 4.
+    """
+    predictions, targets = require_matching(predictions, targets)
+    return jnp.mean(jnp.square(predictions - targets))

@@ -1,0 +1,191 @@
+"""Train an unpooling decoder to rebuild the photo that a frozen VGG19 encoded.
+
+    loss = w1·L1 + w2·L2 + w3·(1 - MS-SSIM) + w4·perceptual
+
+The perceptual term is the mean squared error between the encoder's features of the
+photo and of its reconstruction. The encoder runs once on the photo and, if the
+perceptual term has a weight, once on the reconstruction; its parameters are inputs of
+the step without gradient.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
+from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
+from vgg_unpool_jax.models.unpooling_decoder import STATISTICS, measure_feature_rms
+from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Aux, PyTree
+from vgg_unpool_jax.weights import (
+    VGG19Weights,
+    WeightsUnavailableError,
+    load_vgg19_weights,
+    random_vgg19_weights,
+)
+
+# What the config calls random weights, and what the origin of such weights begins with.
+RANDOM_ORIGIN = "random"
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """Factors of the four terms; a term of weight 0 is not computed."""
+
+    l1: float
+    l2: float
+    ms_ssim: float
+    perceptual: float
+
+
+class UnpoolingObjective:
+    """The objective of one encoder-decoder pair; see `objectives/base.Objective`."""
+
+    def __init__(
+        self,
+        encoder: VGG19Encoder,
+        decoder: UnpoolingDecoder,
+        weights: VGG19Weights,
+        loss_weights: LossWeights,
+    ):
+        """Put a pair together.
+
+        Args:
+          encoder: cut at the block of the decoder, with the weights' preprocessing.
+          decoder: its mirror.
+          weights: the encoder's parameters and where they come from.
+          loss_weights: factors of the terms.
+        """
+        self.encoder = encoder
+        self.decoder = decoder
+        self.loss_weights = loss_weights
+        self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
+        self.record = {"vgg19": weights_record(weights)}
+
+    def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
+        """Initialise the decoder and measure its input statistics on the batch."""
+        features, switches = self._encode(self.frozen["encoder"], batch["image"])
+        variables = self.decoder.init(key, features, switches)
+        model_state = {}
+        if self.decoder.normalize_features:
+            rms = measure_feature_rms(features)
+            model_state = {STATISTICS: {"feature_rms": rms}}
+        return variables["params"], model_state
+
+    def loss(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        batch: Mapping[str, jax.Array],
+        key: jax.Array,
+        train: bool,
+    ) -> tuple[jax.Array, Aux]:
+        """Weighted sum of the terms over a batch of images in [0, 255]."""
+        del key, train  # nothing random, nothing that differs in training
+        model_state = dict(model_state)
+        frozen = model_state.pop("frozen")
+        images = batch["image"]
+        features, switches = self._encode(frozen["encoder"], images)
+        features = jax.lax.stop_gradient(features)
+        outputs, _ = self.decoder.apply(
+            {"params": params, **model_state}, features, switches
+        )
+        weights = dataclasses.asdict(self.loss_weights)
+        compute = {
+            "l1": lambda: l1(outputs, images),
+            "l2": lambda: l2(outputs, images),
+            "ms_ssim": lambda: ms_ssim_loss(outputs, images),
+            "perceptual": lambda: perceptual(
+                self._encode(frozen["encoder"], outputs)[0], features
+            ),
+        }
+        terms = {name: compute[name]() for name, weight in weights.items() if weight}
+        total = sum(weights[name] * term for name, term in terms.items())
+        pictures = {TARGET: images, RECONSTRUCTION: outputs}
+        return total, Aux(terms, model_state, pictures)
+
+    def _encode(self, encoder_params, images):
+        features, intermediates = self.encoder.apply({"params": encoder_params}, images)
+        return features, intermediates["switches"]
+
+
+def weights_record(weights: VGG19Weights) -> dict[str, str]:
+    """The facts by which a pair recognises its VGG19 weights."""
+    return {
+        "origin": weights.origin,
+        "sha256": weights.sha256,
+        "preprocessing": weights.preprocessing,
+    }
+
+
+class WeightsMismatchError(ValueError):
+    """The VGG19 weights at hand are not those that a pair was trained with."""
+
+
+def from_config(
+    config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
+) -> UnpoolingObjective:
+    """Build the objective of a config.
+
+    Args:
+      config: with sections encoder, decoder and loss.
+      record: what `UnpoolingObjective.record` was when the run began, or None.
+
+    Raises:
+      WeightsError: when the VGG19 weights cannot be had.
+      WeightsMismatchError: when they are not those of the record.
+    """
+    section = config.encoder
+    recorded = record["vgg19"] if record else None
+    if recorded and recorded["origin"].startswith(RANDOM_ORIGIN):
+        # The run began with random weights; going on with others would be another run.
+        weights = random_vgg19_weights(section.random_seed, block=section.block)
+    else:
+        weights = _find_weights(section)
+    if recorded:
+        check_same_weights(recorded, weights)
+    encoder, decoder = make_pair_models(config, weights.preprocessing)
+    loss_weights = LossWeights(**config.loss.to_dict())
+    return UnpoolingObjective(encoder, decoder, weights, loss_weights)
+
+
+def make_pair_models(
+    config: ml_collections.ConfigDict, preprocessing: str
+) -> tuple[VGG19Encoder, UnpoolingDecoder]:
+    """The two modules of a config, for weights of this preprocessing."""
+    block = config.encoder.block
+    return VGG19Encoder(block, preprocessing), UnpoolingDecoder(
+        block, **config.decoder.to_dict()
+    )
+
+
+def check_same_weights(recorded: Mapping[str, str], weights: VGG19Weights) -> None:
+    """Raise `WeightsMismatchError` unless the weights are those of the record."""
+    if weights.sha256 != recorded["sha256"]:
+        raise WeightsMismatchError(
+            f"this pair was trained with the VGG19 weights {recorded['origin']} "
+            f"(SHA-256 {recorded['sha256'][:12]}…), not with {weights.origin} "
+            f"(SHA-256 {weights.sha256[:12]}…): name the right file"
+        )
+
+
+def _find_weights(section: ml_collections.ConfigDict) -> VGG19Weights:
+    if section.weights == RANDOM_ORIGIN:
+        return random_vgg19_weights(section.random_seed, block=section.block)
+    try:
+        return load_vgg19_weights(section.weights or None, block=section.block)
+    except WeightsUnavailableError as error:
+        if not section.random_if_unavailable:
+            raise
+        _LOG.warning(
+            "going on with RANDOM encoder weights, so results say nothing about VGG19: "
+            "%s",
+            error,
+        )
+        return random_vgg19_weights(section.random_seed, block=section.block)

@@ -1,0 +1,22 @@
+"""Array operations without parameters: pooling with switches and its inverse."""
+
+from vgg_unpool_jax.ops.pooling import max_pool_argmax, max_unpool
+from vgg_unpool_jax.ops.switches import (
+    codes_to_coordinates,
+    codes_to_tensorflow,
+    codes_to_torch,
+    coordinates_to_codes,
+    tensorflow_to_codes,
+    torch_to_codes,
+)
+
+__all__ = [
+    "codes_to_coordinates",
+    "codes_to_tensorflow",
+    "codes_to_torch",
+    "coordinates_to_codes",
+    "max_pool_argmax",
+    "max_unpool",
+    "tensorflow_to_codes",
+    "torch_to_codes",
+]

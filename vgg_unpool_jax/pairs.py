@@ -1,0 +1,199 @@
+"""Encoders and encoder-decoder pairs ready to use from other code.
+
+Images are NHWC RGB in [0, 255], any real dtype; results are float32. Functions are
+jit-compiled, once per image shape.
+"""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
+from vgg_unpool_jax.models.vgg19 import check_block, check_image_shape, size_multiple
+from vgg_unpool_jax.objectives.unpooling import (
+    RANDOM_ORIGIN,
+    check_same_weights,
+    make_pair_models,
+    weights_record,
+)
+from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.weights import (
+    VGG19Weights,
+    load_vgg19_weights,
+    random_vgg19_weights,
+)
+
+PathLike = str | os.PathLike
+
+
+class Encoder:
+    """A VGG19 encoder with its weights; make one with `load_encoder`.
+
+    Attributes:
+      block: 1 to 5, where VGG19 is cut.
+      record: origin, SHA-256 and preprocessing of the weights.
+    """
+
+    def __init__(self, block: int, weights: VGG19Weights):
+        """Put a module and its weights together."""
+        self.block = check_block(block)
+        self.record = weights_record(weights)
+        self._encoder = VGG19Encoder(block, weights.preprocessing)
+        self._encoder_params = jax.tree.map(jnp.asarray, weights.params)
+        self._jitted_encode = jax.jit(self._encode)
+
+    def encode(self, images) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Encode images.
+
+        Args:
+          images: (n, h, w, 3) RGB in [0, 255]; h and w multiples of 2^(block-1).
+
+        Returns:
+          features: (n, h/2^(block-1), w/2^(block-1), c) float32.
+          switches: uint8 window codes of pools 1..block-1, see `max_unpool`.
+
+        Raises:
+          ValueError: for another shape.
+        """
+        images = jnp.asarray(images, jnp.float32)
+        check_image_shape(images.shape, self.block)
+        return self._jitted_encode(self._encoder_params, images)
+
+    def _encode(self, params, images):
+        features, intermediates = self._encoder.apply({"params": params}, images)
+        return features, intermediates["switches"]
+
+
+class Pair(Encoder):
+    """An encoder and its trained decoder; make one with `load_pair`.
+
+    Attributes:
+      step: number of training steps of the decoder.
+      config: of the training run.
+    """
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        weights: VGG19Weights,
+        decoder_variables: Mapping[str, Any],
+        step: int,
+    ):
+        """Put modules and weights together."""
+        super().__init__(config.encoder.block, weights)
+        self.config, self.step = config, step
+        _, self._decoder = make_pair_models(config, weights.preprocessing)
+        self._decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
+        self._jitted_decode = jax.jit(self._decode)
+        self._jitted_reconstruct = jax.jit(self._reconstruct)
+
+    @property
+    def decoder(self) -> UnpoolingDecoder:
+        """The decoder's module."""
+        return self._decoder
+
+    @property
+    def decoder_variables(self) -> Mapping[str, Any]:
+        """The decoder's variables, for `decoder.apply`."""
+        return self._decoder_variables
+
+    def decode(self, features, switches: Sequence[jax.Array]) -> jax.Array:
+        """Decode features to images.
+
+        Args:
+          features: (n, h/2^(block-1), w/2^(block-1), c), as from `encode`.
+          switches: as from `encode`.
+
+        Returns:
+          (n, h, w, 3) RGB on the scale of [0, 255], not clipped.
+
+        Raises:
+          ValueError: for features and switches that do not fit.
+        """
+        features = jnp.asarray(features, jnp.float32)
+        switches = tuple(jnp.asarray(codes) for codes in switches)
+        return self._jitted_decode(self._decoder_variables, features, switches)
+
+    def reconstruct(self, images) -> jax.Array:
+        """Encode and decode images of any size.
+
+        Sides that are no multiple of 2^(block-1) are padded by reflection at the bottom
+        and right, and cropped back.
+
+        Args:
+          images: (n, h, w, 3) RGB in [0, 255].
+
+        Returns:
+          (n, h, w, 3) RGB clipped to [0, 255].
+        """
+        images = jnp.asarray(images, jnp.float32)
+        if images.ndim != 4 or images.shape[3] != 3 or not images.size:
+            raise ValueError(
+                f"images must have shape (n, height, width, 3), got {images.shape}"
+            )
+        return self._jitted_reconstruct(
+            self._encoder_params, self._decoder_variables, images
+        )
+
+    def _decode(self, variables, features, switches):
+        return self._decoder.apply(variables, features, switches)[0]
+
+    def _reconstruct(self, encoder_params, variables, images):
+        padded = pad_to_multiple(images, size_multiple(self.block))
+        outputs = self._decode(variables, *self._encode(encoder_params, padded))
+        _, height, width, _ = images.shape
+        return jnp.clip(outputs[:, :height, :width], 0.0, 255.0)
+
+
+def load_encoder(block: int, weights: PathLike | None = None) -> Encoder:
+    """Load a VGG19 encoder cut at block{block}_conv2.
+
+    Args:
+      block: 1 to 5.
+      weights: a weight file (Keras .h5, torchvision .pth or .safetensors); None is the
+        file that the environment variable VGG19_WEIGHTS names, else the cache, else a
+        download.
+
+    Raises:
+      ValueError: for another block.
+      WeightsError: when the weights cannot be had.
+    """
+    return Encoder(block, load_vgg19_weights(weights, block=check_block(block)))
+
+
+def load_pair(workdir: PathLike, weights: PathLike | None = None) -> Pair:
+    """Load a trained pair.
+
+    Args:
+      workdir: folder of a training run.
+      weights: the encoder's weight file; None is the file that the run was trained
+        with if it is still there, else the order of `load_encoder`. A pair that was
+        trained with random weights needs none.
+
+    Raises:
+      ConfigError: when the folder is no workdir.
+      CheckpointError: when there is no checkpoint in it.
+      WeightsError: when the weights cannot be had.
+      WeightsMismatchError: when they are not those that the pair was trained with.
+    """
+    config = run_config.read(workdir)
+    with Checkpoints(workdir, create=False) as saved:
+        recorded = saved.read_record()["vgg19"]
+        params, model_state, step = saved.restore_for_inference()
+    section = config.encoder
+    if weights is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        found = random_vgg19_weights(section.random_seed, block=section.block)
+    else:
+        trained_with = section.weights
+        if weights is None and trained_with and pathlib.Path(trained_with).exists():
+            weights = trained_with
+        found = load_vgg19_weights(weights, block=section.block)
+    check_same_weights(recorded, found)
+    return Pair(config, found, {"params": params, **model_state}, step)

@@ -1,0 +1,126 @@
+"""Data parallelism with `jax.pmap`; the only file that says so.
+
+The step sees one device's shard of the batch and the whole state. State and metrics
+have no device axis (`in_axes=None`, `out_axes=None`): they are equal on all devices
+because gradients and metrics are averaged over the axis before they are used.
+`jax.jit` over a mesh can take this file's place without a change elsewhere.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from orbax.checkpoint import utils as orbax_utils
+
+from vgg_unpool_jax.training.run_config import ConfigError
+
+DEVICE_AXIS = "devices"
+
+PyTree = Any
+
+
+def check_batch_size(field: str, batch_size: int) -> None:
+    """Raise `ConfigError` unless a global batch divides among all devices."""
+    devices = jax.device_count()
+    if batch_size < 1 or batch_size % devices:
+        raise ConfigError(
+            f"{field} must be a positive multiple of the {devices} devices, got "
+            f"{batch_size}"
+        )
+
+
+def shard_batch(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Split a process's batch among its devices.
+
+    Args:
+      batch: arrays (n, ...).
+
+    Returns:
+      Arrays (local_devices, n / local_devices, ...).
+    """
+    devices = jax.local_device_count()
+    return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
+
+
+def unshard(outputs: PyTree) -> PyTree:
+    """Inverse of `shard_batch` for arrays that come out of a device-mapped function."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
+
+
+def replicate(tree: PyTree) -> PyTree:
+    """Copy a tree to all local devices as a mapped function returns it.
+
+    Arrays placed in any other way would make the first step compile twice, and could
+    not be donated when there are several processes.
+    """
+    identity = jax.pmap(
+        lambda tree, _: tree, axis_name=DEVICE_AXIS, in_axes=(None, 0), out_axes=None
+    )
+    return identity(tree, np.zeros(jax.local_device_count(), np.int8))
+
+
+def parallelize_step(step: Callable) -> Callable:
+    """Map `step(state, frozen, batch, key) -> (state, metrics)` over devices.
+
+    The batch is sharded; the rest is whole. The state is donated.
+    """
+    return jax.pmap(
+        step,
+        axis_name=DEVICE_AXIS,
+        in_axes=(None, None, 0, None),
+        out_axes=None,
+        donate_argnums=0,
+    )
+
+
+def parallelize_evaluation(evaluate: Callable) -> Callable:
+    """Map `evaluate(params, model_state, frozen, batch, key) -> outputs` likewise.
+
+    Outputs keep a leading device axis; see `unshard`.
+    """
+    return jax.pmap(
+        evaluate, axis_name=DEVICE_AXIS, in_axes=(None, None, None, 0, None)
+    )
+
+
+def average_over_devices(tree: PyTree) -> PyTree:
+    """Mean over all devices of all processes; only inside a mapped function."""
+    return jax.lax.pmean(tree, DEVICE_AXIS)
+
+
+def device_key(key: jax.Array) -> jax.Array:
+    """A key of this device; only inside a mapped function."""
+    return jax.random.fold_in(key, jax.lax.axis_index(DEVICE_AXIS))
+
+
+def to_global(tree: PyTree) -> PyTree:
+    """Arrays as a checkpoint of several processes wants them.
+
+    What pmap returns is local to its process, which orbax refuses to save when there
+    are several; all processes hold equal values.
+    """
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(
+        orbax_utils.fully_replicated_host_local_array_to_global_array, tree
+    )
+
+
+def gather_photos(metrics: dict[str, np.ndarray], mask: np.ndarray):
+    """Bring per-photo values of all processes together.
+
+    Args:
+      metrics: arrays (n,) of this process.
+      mask: bool (n,), which photos count.
+
+    Returns:
+      The same with the photos of all processes one after the other, on every process.
+    """
+    metrics = {name: np.asarray(values) for name, values in metrics.items()}
+    if jax.process_count() == 1:
+        return metrics, np.asarray(mask)
+    gathered, mask = multihost_utils.process_allgather((metrics, np.asarray(mask)))
+    flat = {name: values.reshape(-1) for name, values in gathered.items()}
+    return flat, mask.reshape(-1)

@@ -1,0 +1,92 @@
+"""A progress bar on a terminal, plain lines elsewhere."""
+
+import logging
+import sys
+import time
+from typing import TextIO
+
+from tqdm import tqdm
+
+_LOG = logging.getLogger(__name__)
+
+
+class Progress:
+    """Shows loss, images per second and the time left; use as a context manager.
+
+    On a terminal it is one bar that is drawn over; otherwise each report is a line of
+    the log, so that files and batch systems get something to read.
+    """
+
+    def __init__(
+        self,
+        *,
+        total_steps: int,
+        first_step: int,
+        batch_size: int,
+        stream: TextIO | None = None,
+    ):
+        """Start the clock.
+
+        Args:
+          total_steps: steps of the whole run.
+          first_step: steps that were done before this start.
+          batch_size: photos of a step over all devices.
+          stream: where to draw; default is standard error.
+        """
+        stream = sys.stderr if stream is None else stream
+        self._total, self._batch_size = total_steps, batch_size
+        self._step = self._first = first_step
+        self._began = self._last_time = time.monotonic()
+        self._bar = None
+        if stream.isatty():
+            self._bar = tqdm(
+                total=total_steps,
+                initial=first_step,
+                unit="step",
+                file=stream,
+                dynamic_ncols=True,
+                smoothing=0.1,
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+    def report(self, step: int, loss: float) -> float:
+        """Tell that `step` steps are done.
+
+        Args:
+          step: number of finished steps.
+          loss: mean loss since the last report.
+
+        Returns:
+          Images per second since the last report.
+        """
+        now = time.monotonic()
+        rate = (step - self._step) / max(now - self._last_time, 1e-9)
+        images_per_second = rate * self._batch_size
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {loss:.4g}, {images_per_second:.1f} img/s")
+            self._bar.update(step - self._step)
+        else:
+            done = max(step - self._first, 1)
+            left = (now - self._began) / done * (self._total - step)
+            _LOG.info(
+                "step %d of %d: loss %.4g, %.1f images/s, %s left",
+                step,
+                self._total,
+                loss,
+                images_per_second,
+                format_seconds(left),
+            )
+        self._step, self._last_time = step, now
+        return images_per_second
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as 0:00:00."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

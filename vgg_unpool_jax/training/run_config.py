@@ -1,0 +1,97 @@
+"""The config of a run, kept in its workdir and compared at every start."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import ml_collections
+
+FILE = "config.json"
+
+# Fields that say how fast or where, not what: they may change between starts. The
+# weights' file may move because a checkpoint knows its content by hash.
+FREE_FIELDS = (
+    "data.num_workers",
+    "data.num_threads",
+    "data.prefetch",
+    "encoder.weights",
+    "log_every_steps",
+    "checkpoints.max_to_keep",
+)
+
+
+class ConfigError(ValueError):
+    """A config that is missing, broken or another than the run's."""
+
+
+def save_or_compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
+    """Keep the config at the first start, refuse another one at later starts.
+
+    Args:
+      workdir: folder of the run, created when missing.
+      config: the config of this start.
+
+    Raises:
+      ConfigError: when the folder holds another config; the sentence names the
+        differing fields with both values.
+    """
+    path = pathlib.Path(workdir) / FILE
+    if path.exists():
+        differences = _differences(read(workdir), config)
+        if differences:
+            listed = "; ".join(
+                f"{field} was {old} and is {new}" for field, old, new in differences
+            )
+            raise ConfigError(
+                f"{workdir} holds a run with another config ({listed}): take another "
+                "workdir or the same config"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}.tmp")
+    text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
+    aside.write_text(text + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def read(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
+    """The config of a run.
+
+    Raises:
+      ConfigError: when there is none or it is not JSON.
+    """
+    path = pathlib.Path(workdir) / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{workdir} is no workdir of a run: it has no {FILE}"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no config but a {type(content).__name__}")
+    return ml_collections.ConfigDict(content)
+
+
+def _differences(old, new) -> list[tuple[str, Any, Any]]:
+    old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
+    missing = "absent"
+    return [
+        (field, old.get(field, missing), new.get(field, missing))
+        for field in sorted(old.keys() | new.keys())
+        if field not in FREE_FIELDS
+        and old.get(field, missing) != new.get(field, missing)
+    ]
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            # JSON has lists only; a tuple of the same values is the same setting.
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat

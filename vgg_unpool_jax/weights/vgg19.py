@@ -1,0 +1,166 @@
+"""The convolutions of VGG19 and the form in which their weights are handed around."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+_CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
+_CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
+
+Preprocessing = Literal["caffe", "torchvision"]
+PREPROCESSINGS: tuple[Preprocessing, ...] = ("caffe", "torchvision")
+KINDS = ("kernel", "bias")
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """One 3×3 convolution of VGG19.
+
+    Attributes:
+        name: its Keras name, such as `block3_conv4`.
+        block: the block it belongs to, 1 to 5.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        torchvision_index: its place in torchvision's `features` sequence.
+    """
+
+    name: str
+    block: int
+    inputs: int
+    outputs: int
+    torchvision_index: int
+
+    def shape(self, kind: str) -> tuple[int, ...]:
+        """Shape of the layer's `"kernel"` (3, 3, in, out) or `"bias"` (out,)."""
+        if kind == "kernel":
+            return (3, 3, self.inputs, self.outputs)
+        return (self.outputs,)
+
+
+def _all_convolutions() -> tuple[Convolution, ...]:
+    layers = []
+    inputs, index = 3, 0
+    for block, (count, outputs) in enumerate(
+        zip(_CONVOLUTIONS_PER_BLOCK, _CHANNELS_PER_BLOCK, strict=True), start=1
+    ):
+        for number in range(1, count + 1):
+            name = f"block{block}_conv{number}"
+            layers.append(Convolution(name, block, inputs, outputs, index))
+            inputs = outputs
+            index += 2  # torchvision counts the ReLU behind each convolution,
+        index += 1  # and the pooling that ends the block
+    return tuple(layers)
+
+
+VGG19_CONVOLUTIONS = _all_convolutions()
+
+
+def convolutions_up_to(block: int) -> tuple[Convolution, ...]:
+    """Convolutions of an encoder cut at block`block`_conv2, first to last.
+
+    Args:
+        block: 1 to 5.
+
+    Returns:
+        All convolutions of the earlier blocks and the first two of this one.
+
+    Raises:
+        ValueError: `block` is not an integer from 1 to 5.
+    """
+    if isinstance(block, bool) or block not in (1, 2, 3, 4, 5):
+        raise ValueError(f"block must be 1, 2, 3, 4 or 5, got {block!r}")
+    names = [layer.name for layer in VGG19_CONVOLUTIONS]
+    return VGG19_CONVOLUTIONS[: names.index(f"block{block}_conv2") + 1]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VGG19Weights:
+    """Parameters of a VGG19 encoder together with what they expect as input.
+
+    Two readings of the same weights have the same `sha256`; the arrays themselves are
+    not compared by `==`.
+
+    Attributes:
+        params: layer name -> {"kernel": float32 (3, 3, in, out), "bias": float32
+            (out,)}, from block1_conv1 up to blockX_conv2. Kernels are as stored: with
+            `"caffe"` the input channels of the first kernel are in the order BGR.
+        preprocessing: `"caffe"`: BGR on [0, 255] minus (103.939, 116.779, 123.68), as
+            Keras' weights want it; `"torchvision"`: RGB on [0, 1] minus (0.485, 0.456,
+            0.406), divided by (0.229, 0.224, 0.225).
+        origin: where the weights come from, such as `"keras:NAME.h5"`,
+            `"torchvision:NAME.pth"`, `"safetensors:NAME"` or `"random:seed=0"`.
+        sha256: hexadecimal SHA-256 of the file that they come from; of the arrays where
+            there is no such file.
+    """
+
+    params: Mapping[str, Mapping[str, np.ndarray]]
+    preprocessing: Preprocessing
+    origin: str
+    sha256: str
+
+    def __post_init__(self):
+        if self.preprocessing not in PREPROCESSINGS:
+            raise ValueError(
+                f"preprocessing must be one of {PREPROCESSINGS}, "
+                f"got {self.preprocessing!r}"
+            )
+
+
+def arrays_sha256(params: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """SHA-256 of parameters, the same on every machine.
+
+    Args:
+        params: layer name -> {"kernel": (3, 3, in, out), "bias": (out,)}.
+
+    Returns:
+        The hexadecimal digest over names, shapes and little-endian float32 values, in
+        the order of the network's layers.
+    """
+    digest = hashlib.sha256()
+    for layer in VGG19_CONVOLUTIONS:
+        if layer.name not in params:
+            continue
+        for kind in KINDS:
+            array = np.ascontiguousarray(params[layer.name][kind], dtype="<f4")
+            digest.update(f"{layer.name}/{kind}{array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def random_vgg19_weights(
+    seed: int = 0, *, block: int = 5, preprocessing: Preprocessing = "caffe"
+) -> VGG19Weights:
+    """Draw untrained weights for tests and for work without the real file.
+
+    Kernels are normal with variance 2 / (9 · in), so that the mean square of the
+    activations stays the same from layer to layer; biases are zero. A layer's values
+    depend on the seed only, not on `block`.
+
+    Args:
+        seed: seed of NumPy's default generator, at least 0.
+        block: the encoder is cut at block`block`_conv2, 1 to 5.
+        preprocessing: what the encoder is to do with its input.
+
+    Returns:
+        Weights with origin `"random:seed=SEED"` and the SHA-256 of the arrays.
+
+    Raises:
+        ValueError: `block`, `seed` or `preprocessing` is out of range.
+
+    Source:
+        He et al. 2015, Delving Deep into Rectifiers, equation 10.
+    """
+    generator = np.random.default_rng(seed)
+    params = {}
+    for layer in convolutions_up_to(block):
+        kernel = generator.standard_normal(layer.shape("kernel"), dtype=np.float32)
+        kernel *= np.float32(math.sqrt(2 / (9 * layer.inputs)))
+        bias = np.zeros(layer.shape("bias"), np.float32)
+        params[layer.name] = {"kernel": kernel, "bias": bias}
+    return VGG19Weights(
+        params, preprocessing, f"random:seed={seed}", arrays_sha256(params)
+    )
