@@ -1,7 +1,28 @@
-"""x."""
+"""VGG19 unpooling pair cut at block1_conv2.
+
+Source: the VGG19 unpooling encoder-decoder collection. Decoder: 38,659 parameters;
+images with sides that are multiples of 1.
+
+| variant | training | L1 in [0, 255] |
+|---|---|---|
+| published | 30 to 100 epochs of 111,063 COCO photos | 2.494, 1,234 COCO photos |
+| default | not run yet | |
+| best | not run yet | |
+
+Command (COCO's unlabeled photos, read out of the zip file):
+
+    ./launch.sh train --config=configs/vgg19_block1.py --workdir=runs/block1 \
+        --config.data.source=zip:unlabeled2017.zip
+
+Variants: `:best` (normalised decoder input, pixel losses on small random crops,
+averaged parameters), `:quickstart` (the same for minutes on sample photos) and
+`:runlocal` (seconds on a CPU, without any file).
+"""
+
+import ml_collections
 
 from configs import unpooling
 
 
-def get_config(variant: str = ""):
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
     return unpooling.make_config(1, variant)

@@ -8,6 +8,7 @@ from absl import app
 from absl import logging as absl_logging
 
 from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
+from vgg_unpool_jax.evaluation import NothingEvaluatedError
 from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
 from vgg_unpool_jax.training.checkpoints import CheckpointError
 from vgg_unpool_jax.training.run_config import ConfigError
@@ -19,6 +20,7 @@ USER_ERRORS = (
     BrokenPhotosError,
     CheckpointError,
     ConfigError,
+    NothingEvaluatedError,
     PhotoError,
     SourceError,
     TrainingDivergedError,

@@ -75,12 +75,14 @@ def test_exif_orientation_is_applied(make_photo, orientation, kind):
     assert result.shape == ((24, 32, 3) if orientation < 5 else (32, 24, 3))
 
 
-def test_unreadable_exif_leaves_the_photo_as_stored(make_photo):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "block", [b"XX*\0\0\0\0\x08", b"MM\0*\0", b"II*\0\xff\xff\xff\x7f", b""]
+)
+def test_unreadable_exif_leaves_the_photo_as_stored(make_photo, block, kind):
     photo = Image.fromarray(make_photo(1))
-    data = _encode(
-        photo, "JPEG", exif=b"Exif\0\0" + b"II*\0\xff\xff\xff\x7f" + b"x" * 9
-    )
-    plain = decode_photo(_encode(photo, "JPEG"), "x")
+    data = _encode(photo, kind, exif=b"Exif\0\0" + block)
+    plain = decode_photo(_encode(photo, kind), "x")
     np.testing.assert_array_equal(decode_photo(data, "x"), plain)
 
 
@@ -136,11 +138,17 @@ def test_key_colour_becomes_white():
     assert result.sum() == 3 * 255
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_is_composited_over_white(kind, mode):
-    if (kind, mode) == ("WEBP", "LA"):
-        pytest.skip("WebP knows no grey with alpha")
+@pytest.mark.parametrize(
+    "mode, kind",
+    [
+        ("RGBA", "PNG"),
+        ("RGBA", "WEBP"),
+        ("RGBA", "TIFF"),
+        ("LA", "PNG"),
+        ("LA", "TIFF"),
+    ],
+)
+def test_alpha_is_composited_over_white(mode, kind):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (12, 12, len(mode)), dtype=np.uint8)
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}

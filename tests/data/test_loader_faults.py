@@ -98,6 +98,24 @@ def test_evaluation_leaves_holes(source):
     assert set(loader.broken) == _BROKEN
 
 
+def test_evaluation_reads_each_photo_once(source):
+    reads = []
+
+    class Counting:
+        def __len__(self):
+            return len(source)
+
+        def __getitem__(self, index):
+            reads.append(index)
+            return source[index]
+
+        def name(self, index):
+            return source.name(index)
+
+    _read(Counting(), 3, num_threads=0, **_EVALUATION)
+    assert reads == list(range(12))
+
+
 def test_a_photo_broken_in_every_epoch_counts_once(source):
     _, loader = _read(source, 30, **_TRAINING | {"max_broken_share": 4 / 12})
     assert len(loader.broken) == 4

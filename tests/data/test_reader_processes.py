@@ -36,7 +36,7 @@ _ENDLESS = """
         loader = make_loader(
             make_source("folder:" + sys.argv[1]), np.arange(9), batch_size=4,
             image_size=80, crop="random", seed=5, shuffle=True, num_epochs=None,
-            num_workers=2,
+            num_workers=1,
         )
         next(loader)
         next(loader)
@@ -74,9 +74,10 @@ def _running(tmp_path, script, *arguments):
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        # Ends when Python's resource tracker has freed the shared memory and left.
+        process.communicate(timeout=30)
 
 
 def _alive(pid: int) -> bool:
@@ -154,7 +155,7 @@ def test_a_killed_worker_is_reported(folder):
 def test_workers_leave_when_the_main_process_is_killed(folder, tmp_path):
     with _running(tmp_path, _ENDLESS, folder) as process:
         workers = [int(pid) for pid in process.stdout.readline().split()]
-        assert len(workers) == 2
+        assert len(workers) == 1
         process.kill()
         _assert_gone(workers)
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import pickle
 import struct
+import time
 import zipfile
 import zlib
 
@@ -66,6 +67,24 @@ def test_threads_read_at_once(make_zip):
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         photos = list(threads.map(source.__getitem__, order))
     assert [int(photo[0, 0, 2]) for photo in photos] == order
+
+
+def test_threads_that_start_together_open_the_file_once(make_zip, monkeypatch):
+    path, _ = make_zip()
+    source = make_source(f"zip:{path}")
+    opened = []
+    real = zipfile.ZipFile
+
+    def slow(*arguments):
+        opened.append(arguments)
+        time.sleep(0.2)
+        return real(*arguments)
+
+    monkeypatch.setattr(zipfile, "ZipFile", slow)
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        photos = list(threads.map(source.__getitem__, range(4)))
+    assert [int(photo[0, 0, 2]) for photo in photos] == [0, 1, 2, 3]
+    assert len(opened) == 1
 
 
 def test_a_forked_process_opens_the_file_anew(make_zip, monkeypatch):

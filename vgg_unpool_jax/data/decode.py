@@ -149,8 +149,6 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         image = _to_8_bit_grey(image, name)
     elif _has_transparency(image):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
-    elif image.mode == "1":
-        image = image.convert("L")
     elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         try:
             image = image.convert("RGB")
@@ -172,11 +170,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 def _has_transparency(image: Image.Image) -> bool:
     """Whether alpha hides in a palette, a key colour or premultiplied channels."""
-    return (
-        image.mode in ("PA", "La", "RGBa")
-        or "transparency" in image.info
-        or (image.mode == "P" and image.palette.mode == "RGBA")
-    )
+    return image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _to_8_bit_grey(image: Image.Image, name: str) -> Image.Image:
@@ -221,9 +215,6 @@ def _icc_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | No
     """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
-        if space != {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}[mode]:
-            return None
         if (source.profile.profile_description or "").startswith("sRGB"):
             return None
         # Little CMS' shortcut for grey is off by up to ten levels in the shadows.

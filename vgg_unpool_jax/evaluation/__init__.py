@@ -18,6 +18,11 @@ from vgg_unpool_jax.evaluation.pictures import (
     side_by_side,
 )
 from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.evaluation.reconstruction import (
+    NothingEvaluatedError,
+    ReconstructionScore,
+    evaluate_reconstruction,
+)
 from vgg_unpool_jax.evaluation.results import (
     format_table,
     read_results,
@@ -29,9 +34,12 @@ __all__ = [
     "METRICS",
     "MetricInfo",
     "MetricSums",
+    "NothingEvaluatedError",
+    "ReconstructionScore",
     "Summary",
     "compute_photo_metrics",
     "error_image",
+    "evaluate_reconstruction",
     "format_table",
     "missing_metrics",
     "photo_l1",

@@ -4,6 +4,8 @@ Images are float32 NHWC in [0, max_value], RGB in [0, 255] by default. The value
 those of `tf.image.ssim_multiscale` with its default parameters.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,6 +78,17 @@ def _local_mean_backward(_: None, cotangent: jax.Array) -> tuple[jax.Array]:
 local_mean.defvjp(_local_mean_forward, _local_mean_backward)
 
 
+def _centre(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Images without their mean per channel, and that mean.
+
+    Variances do not change when a constant is taken away, but without it they are no
+    longer small differences of large squares. For the same reason the constant may
+    count as one in the gradient.
+    """
+    offset = jax.lax.stop_gradient(jnp.mean(images, axis=(1, 2), keepdims=True))
+    return images - offset, offset
+
+
 def _contrast_and_ssim(
     predictions: jax.Array, targets: jax.Array, max_value: float
 ) -> tuple[jax.Array, jax.Array]:
@@ -86,15 +99,14 @@ def _contrast_and_ssim(
         luminance = 1 - mean(d)² / (mean(x)² + mean(y)² + c1)
         contrast  = 1 - var(d)   / (var(x) + var(y) + c2)
 
-    where x² + y² = (s² + d²) / 2. In this form equal images give exactly 1, while the
-    textbook form loses three digits to cancellation between x² and mean(x)².
+    where x² + y² = (s² + d²) / 2. Averaging what is missing to 1 makes equal images
+    exactly 1 whatever the rounding of the mean, and keeps the digits of almost equal
+    ones, which the textbook form loses between x² and mean(x)².
     """
     c1 = (_K1 * max_value) ** 2
     c2 = (_K2 * max_value) ** 2
-    # Variances do not change when s is moved to the middle of its range, and their
-    # rounding error becomes smaller.
-    total = predictions + targets - max_value
-    difference = predictions - targets
+    total, total_offset = _centre(predictions + targets)
+    difference, difference_offset = _centre(predictions - targets)
     # One call for all maps: concatenating them makes XLA compute each map once
     # instead of anew for every shifted slice.
     maps = jnp.concatenate(
@@ -103,12 +115,15 @@ def _contrast_and_ssim(
     mean_s, mean_d, mean_ss, mean_dd = jnp.split(local_mean(maps), 4, axis=0)
     variance_s = mean_ss - jnp.square(mean_s)
     variance_d = mean_dd - jnp.square(mean_d)
-    contrast = 1.0 - variance_d / ((variance_s + variance_d) / 2.0 + c2)
-    mean_s = mean_s + max_value
+    contrast_loss = variance_d / ((variance_s + variance_d) / 2.0 + c2)
+    mean_s = mean_s + total_offset
+    mean_d = mean_d + difference_offset
     squares = (jnp.square(mean_s) + jnp.square(mean_d)) / 2.0
-    luminance = 1.0 - jnp.square(mean_d) / (squares + c1)
+    luminance_loss = jnp.square(mean_d) / (squares + c1)
+    # 1 - luminance · contrast, without a 1 in it that would swallow digits.
+    ssim_loss = luminance_loss + contrast_loss - luminance_loss * contrast_loss
     spatial = (1, 2)
-    return jnp.mean(contrast, spatial), jnp.mean(luminance * contrast, spatial)
+    return 1.0 - jnp.mean(contrast_loss, spatial), 1.0 - jnp.mean(ssim_loss, spatial)
 
 
 def _halve(images: jax.Array) -> jax.Array:
@@ -131,6 +146,8 @@ def _positive_power(values: jax.Array, exponent: float) -> jax.Array:
     return jnp.where(positive, jnp.where(positive, values, 1.0) ** exponent, 0.0)
 
 
+# Compiled also for callers who do not: it is hundreds of small operations.
+@functools.partial(jax.jit, static_argnames="max_value")
 def ms_ssim(
     predictions: jax.Array, targets: jax.Array, *, max_value: float = 255.0
 ) -> jax.Array:
@@ -174,7 +191,7 @@ def ms_ssim(
         contrast, ssim = _contrast_and_ssim(predictions, targets, max_value)
         term = ssim if scale == coarsest else contrast
         similarity = similarity * _positive_power(term, weight)
-    return jnp.mean(similarity, axis=-1)
+    return 1.0 - jnp.mean(1.0 - similarity, axis=-1)
 
 
 def ms_ssim_loss(
@@ -193,4 +210,4 @@ def ms_ssim_loss(
     Raises:
       ValueError: as `ms_ssim`.
     """
-    return 1.0 - jnp.mean(ms_ssim(predictions, targets, max_value=max_value))
+    return jnp.mean(1.0 - ms_ssim(predictions, targets, max_value=max_value))

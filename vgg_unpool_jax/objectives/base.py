@@ -47,7 +47,10 @@ class Objective(Protocol):
     record: Mapping[str, Any]
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
-        """Return (params, model_state) from a key and a first training batch."""
+        """Return (params, model_state) from a key and a first training batch.
+
+        A pure function of arrays: the trainer also traces it, for shapes alone.
+        """
 
     def loss(
         self,

@@ -43,6 +43,14 @@ class LossWeights:
     ms_ssim: float
     perceptual: float
 
+    def __post_init__(self):
+        values = dataclasses.astuple(self)
+        if min(values) < 0 or not max(values) > 0:
+            raise ValueError(
+                "loss weights must not be negative and at least one must be positive, "
+                f"got {self}"
+            )
+
 
 class UnpoolingObjective:
     """The objective of one encoder-decoder pair; see `objectives/base.Objective`."""
@@ -143,7 +151,9 @@ def from_config(
     """
     section = config.encoder
     recorded = record["vgg19"] if record else None
-    if recorded and recorded["origin"].startswith(RANDOM_ORIGIN):
+    names_a_file = section.weights not in ("", RANDOM_ORIGIN)
+    began_random = recorded and recorded["origin"].startswith(RANDOM_ORIGIN)
+    if began_random and not names_a_file:
         # The run began with random weights; going on with others would be another run.
         weights = random_vgg19_weights(section.random_seed, block=section.block)
     else:

@@ -58,9 +58,7 @@ class Checkpoints:
         self._folder = pathlib.Path(workdir).absolute() / FOLDER
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=max_to_keep, create=create, read_only=not create
-        )
+        options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep, create=create)
         # Handlers are named so that a fresh process can read shapes before restoring.
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
         registry.add(_STATE, ocp.args.StandardSave)
@@ -172,17 +170,10 @@ class Checkpoints:
             ) from error
 
     def _check_fit(self, step: int, wanted: PyTree) -> None:
-        saved = _shapes(self._saved_tree(step))
-        wanted = _shapes(wanted)
-        for name in sorted(saved.keys() | wanted.keys()):
-            if saved.get(name) != wanted.get(name):
-                raise CheckpointError(
-                    f"the checkpoint {self._folder / str(step)} does not fit the model "
-                    f"of this config: {name} is {saved.get(name, 'absent')} in the "
-                    f"checkpoint and {wanted.get(name, 'absent')} in the model"
-                )
+        check_fit(self._folder / str(step), self._saved_tree(step), wanted)
 
     def _existing(self, step: int | None) -> int:
+        self._manager.wait_until_finished()  # steps() lists those being written, too
         steps = self.steps()
         if not steps:
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
@@ -194,6 +185,18 @@ class Checkpoints:
                 f"{', '.join(map(str, steps))}"
             )
         return step
+
+
+def check_fit(path: pathlib.Path, saved: PyTree, wanted: PyTree) -> None:
+    """Raise `CheckpointError` unless two trees have the same leaves and shapes."""
+    saved, wanted = _shapes(saved), _shapes(wanted)
+    for name in sorted(saved.keys() | wanted.keys()):
+        if saved.get(name) != wanted.get(name):
+            raise CheckpointError(
+                f"the checkpoint {path} does not fit the model of this config: {name} "
+                f"is {saved.get(name, 'absent')} in the checkpoint and "
+                f"{wanted.get(name, 'absent')} in the model"
+            )
 
 
 def _as_dict(state: TrainState) -> dict[str, Any]:

@@ -108,6 +108,13 @@ def to_global(tree: PyTree) -> PyTree:
     )
 
 
+def any_process(flag: bool) -> bool:
+    """Whether `flag` is true on any process; all processes must ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
 def gather_photos(metrics: dict[str, np.ndarray], mask: np.ndarray):
     """Bring per-photo values of all processes together.
 

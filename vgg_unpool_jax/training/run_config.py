@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import secrets
 from typing import Any
 
 import ml_collections
@@ -38,21 +39,33 @@ def save_or_compare(workdir: str | os.PathLike, config: ml_collections.ConfigDic
     """
     path = pathlib.Path(workdir) / FILE
     if path.exists():
-        differences = _differences(read(workdir), config)
-        if differences:
-            listed = "; ".join(
-                f"{field} was {old} and is {new}" for field, old, new in differences
-            )
-            raise ConfigError(
-                f"{workdir} holds a run with another config ({listed}): take another "
-                "workdir or the same config"
-            )
+        compare(workdir, config)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
+    # Every process of a run may come here, with one process number on all machines.
+    aside = path.with_suffix(f".{secrets.token_hex(8)}.tmp")
     text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
     aside.write_text(text + "\n", encoding="utf-8")
     aside.replace(path)
+
+
+def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
+    """Refuse another config than the run's; an empty workdir takes any.
+
+    Raises:
+      ConfigError: as `save_or_compare`.
+    """
+    if not (pathlib.Path(workdir) / FILE).exists():
+        return
+    differences = _differences(read(workdir), config)
+    if differences:
+        listed = "; ".join(
+            f"{field} was {old} and is {new}" for field, old, new in differences
+        )
+        raise ConfigError(
+            f"{workdir} holds a run with another config ({listed}): take another "
+            "workdir or the same config"
+        )
 
 
 def read(workdir: str | os.PathLike) -> ml_collections.ConfigDict:

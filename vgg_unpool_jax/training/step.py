@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vgg_unpool_jax.objectives.base import Objective
+from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Objective
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.state import TrainState
 
@@ -50,8 +50,8 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         metrics = parallel.average_over_devices({"loss": loss, **aux.terms})
         metrics |= {
-            "gradient_norm": optax.global_norm(gradients),
-            "parameter_norm": optax.global_norm(params),
+            "gradient_norm": optax.tree.norm(gradients),
+            "parameter_norm": optax.tree.norm(params),
             "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
         }
         new_state = TrainState(
@@ -104,7 +104,7 @@ def make_evaluation_step(objective: Objective, photo_metrics: Callable) -> Calla
         # A photo's key is its own, whatever batch or device it came to.
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["index"])
         metrics, outputs = jax.vmap(one_photo)(images, keys)
-        quality = photo_metrics(outputs["reconstruction"], outputs["target"])
+        quality = photo_metrics(outputs[RECONSTRUCTION], outputs[TARGET])
         return {**metrics, **{f"photo_{k}": v for k, v in quality.items()}}, outputs
 
     return evaluate

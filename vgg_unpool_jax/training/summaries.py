@@ -17,7 +17,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 class SummaryWriter:
     """Writes scalars and pictures of one run; use as a context manager."""
 
-    def __init__(self, folder: str | os.PathLike, *, first_step: int):
+    def __init__(
+        self, folder: str | os.PathLike, *, first_step: int, enabled: bool = True
+    ):
         """Open a new event file.
 
         Args:
@@ -25,7 +27,11 @@ class SummaryWriter:
           first_step: the next step that will be logged. What earlier files of the
             folder hold from here on (a run that was killed after its last checkpoint)
             is superseded.
+          enabled: False writes nothing; of several processes one writes.
         """
+        self._file = self._writer = None
+        if not enabled:
+            return
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard's own EventFileWriter imports TensorFlow where it is installed,
@@ -66,13 +72,17 @@ class SummaryWriter:
 
     def flush(self) -> None:
         """Bring everything to disk."""
-        self._file.flush()
+        if self._file is not None:
+            self._file.flush()
 
     def close(self) -> None:
         """Flush and close."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _add(self, event: Event, step: int) -> None:
+        if self._writer is None:
+            return
         event.step = step
         event.wall_time = time.time()
         self._writer.write(event.SerializeToString())

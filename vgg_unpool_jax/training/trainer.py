@@ -22,7 +22,7 @@ from vgg_unpool_jax.data import (
 )
 from vgg_unpool_jax.objectives import Objective, make_objective
 from vgg_unpool_jax.training import parallel, run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
 from vgg_unpool_jax.training.optimizers import make_optimizer, make_schedule
 from vgg_unpool_jax.training.progress import Progress
 from vgg_unpool_jax.training.state import TrainState, create_train_state
@@ -83,15 +83,19 @@ def train_and_evaluate(
         len(source), config.data.split_fractions, seed=config.data.split_seed
     )
     total_steps = count_steps(config, len(split.train))
-    run_config.save_or_compare(workdir, config)
+    run_config.compare(workdir, config)
     with Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved:
         resumed = saved.latest_step() is not None
-        objective = make_objective(config, saved.read_record() if resumed else None)
+        objective = make_objective(config, _read_record(config, saved, resumed))
         optimizer = make_optimizer(config.optimizer, total_steps)
-        state = _initial_state(config, objective, optimizer, source, split)
+        shapes = check_image_sizes(config, objective)
         if resumed:
-            state = saved.restore(like=state)
+            state = saved.restore(like=_state_shapes(config, optimizer, *shapes))
             _LOG.info("resuming %s at step %d", workdir, int(state.step))
+        else:
+            state = _initial_state(config, objective, optimizer, source, split)
+        # Kept only now: a start that failed because of its config leaves none behind.
+        run_config.save_or_compare(workdir, config)
         first_step = int(state.step)
         step_fn = parallel.parallelize_step(
             make_train_step(
@@ -106,7 +110,12 @@ def train_and_evaluate(
         log = workdir / "tensorboard"
         with (
             make_train_loader(config, source, split, start=first_step) as loader,
-            SummaryWriter(log, first_step=first_step + 1) as summaries,
+            SummaryWriter(
+                log,
+                first_step=first_step + 1,
+                # A run that is done already would repeat its last validation.
+                enabled=jax.process_index() == 0 and first_step < total_steps,
+            ) as summaries,
             Progress(
                 total_steps=total_steps,
                 first_step=first_step,
@@ -158,6 +167,55 @@ def make_train_loader(
     )
 
 
+def check_image_sizes(config: ml_collections.ConfigDict, objective: Objective):
+    """Trace the system at both image sizes, before anything is read or computed.
+
+    A size that the evaluation cannot take would otherwise show hours later.
+
+    Returns:
+      Shapes of (params, model_state).
+
+    Raises:
+      ConfigError: naming the section of the config.
+    """
+    key = jax.random.key(config.seed)
+
+    def loss(params, model_state, frozen, batch):
+        model_state = {**model_state, "frozen": frozen}
+        return objective.loss(params, model_state, batch, key, False)
+
+    for section in ("evaluation", "data"):
+        size, count = config[section].image_size, config[section].batch_size
+        images = jax.ShapeDtypeStruct((count, size, size, 3), np.float32)
+        try:
+            shapes = jax.eval_shape(objective.init, key, {"image": images})
+            jax.eval_shape(loss, *shapes, objective.frozen, {"image": images})
+        except ValueError as error:
+            raise run_config.ConfigError(
+                f"{section}.image_size is {size}: {error}"
+            ) from error
+    return shapes
+
+
+def _read_record(config, saved, resumed):
+    """What frozen inputs have to be: those of the run that is gone on with."""
+    if resumed:
+        return saved.read_record()
+    if config.initialize_from:
+        with Checkpoints(config.initialize_from, create=False) as other:
+            return other.read_record()
+    return None
+
+
+def _state_shapes(config, optimizer, params, model_state) -> TrainState:
+    averaged = config.optimizer.average_decay > 0
+
+    def create(params, model_state):
+        return create_train_state(params, model_state, optimizer, averaged=averaged)
+
+    return jax.eval_shape(create, params, model_state)
+
+
 def _initial_state(config, objective, optimizer, source, split) -> TrainState:
     # Every process initialises from the same whole first batch, so that statistics
     # measured on it are equal everywhere.
@@ -177,9 +235,15 @@ def _initial_state(config, objective, optimizer, source, split) -> TrainState:
     key = jax.random.key(config.seed)
     params, model_state = objective.init(key, {"image": images})
     if config.initialize_from:
-        # Only parameters: statistics of the input are measured anew above.
+        # Statistics too: the parameters were trained with them.
         with Checkpoints(config.initialize_from, create=False) as other:
-            params, _, _ = other.restore_for_inference()
+            saved_params, saved_state, _ = other.restore_for_inference()
+        check_fit(
+            config.initialize_from,
+            {"params": saved_params, "model_state": saved_state},
+            {"params": params, "model_state": model_state},
+        )
+        params, model_state = saved_params, saved_state
     averaged = config.optimizer.average_decay > 0
     return create_train_state(params, model_state, optimizer, averaged=averaged)
 
@@ -207,7 +271,10 @@ class _Run:
             state, step_metrics = self.step_fn(state, frozen, batch, key)
             step += 1
             pending.append((step, step_metrics))
-            out_of_time = deadline is not None and time.monotonic() - began >= deadline
+            # One process alone must not stop: the others would wait for it for ever.
+            out_of_time = deadline is not None and parallel.any_process(
+                time.monotonic() - began >= deadline
+            )
             last = step == total_steps or out_of_time
             evaluates = last or step % config.evaluation.every_steps == 0
             saves = last or step % config.checkpoints.every_steps == 0
@@ -235,9 +302,12 @@ class _Run:
             broken = [name for name, v in metrics.items() if not np.isfinite(v)]
             if broken:
                 listed = ", ".join(f"{name} is {metrics[name]}" for name in broken)
+                saved = self.saved.latest_step()
+                newest = "there is no checkpoint yet"
+                if saved is not None:
+                    newest = f"the newest checkpoint, of step {saved}, is from before"
                 raise TrainingDivergedError(
-                    f"training stopped at step {step}: {listed}; the newest checkpoint "
-                    "is from before that step"
+                    f"training stopped at step {step}: {listed}; {newest}"
                 )
         means = {
             name: float(np.mean([metrics[name] for _, metrics in values]))
@@ -246,3 +316,5 @@ class _Run:
         step = values[-1][0]
         means["images_per_second"] = progress.report(step, means["loss"])
         self.summaries.scalars(step, means, "train")
+        # Before the checkpoint of this step: a run killed after it leaves no gap.
+        self.summaries.flush()

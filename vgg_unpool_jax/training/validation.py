@@ -66,18 +66,20 @@ class Validation:
         step = int(state.step)
         limit = self._config.evaluation.num_photos
         photos = self._split.validation[: limit or None]
-        means = {}
+        means, sums, counted = {}, MetricSums(), 0
         if len(photos):
-            sums = MetricSums()
             for batch in self._batches(photos):
                 metrics, _ = self._apply(state, frozen, batch)
-                sums.add(*parallel.gather_photos(metrics, batch["mask"]))
+                metrics, mask = parallel.gather_photos(metrics, batch["mask"])
+                sums.update(metrics, mask)
+                counted += int(mask.sum())
+        if counted:
             means = {name: entry.mean for name, entry in sums.summary().items()}
             summaries.scalars(step, means, "validation")
             _LOG.info(
                 "step %d, validation on %d photos: %s",
                 step,
-                len(photos),
+                counted,
                 ", ".join(f"{name} {value:.4g}" for name, value in means.items()),
             )
         for name, indices in (("train", self._split.train), ("validation", photos)):
@@ -97,11 +99,13 @@ class Validation:
             rows.append((batch["image"][keep], images[keep], targets[keep]))
         columns = zip(*rows, strict=True)
         inputs, images, targets = (np.concatenate(column) for column in columns)
+        if not len(inputs):  # none of these photos could be read
+            return
         grid = picture_grid(
             {
                 "input": inputs,
                 "reconstruction": images,
-                "8 × error": error_image(images, targets, gain=8.0),
+                "8x error": error_image(images, targets, gain=8.0),
             }
         )
         summaries.picture(step, f"{name}/reconstructions", grid)

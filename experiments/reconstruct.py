@@ -1,0 +1,63 @@
+"""Rebuild photos of any size through a trained pair.
+
+    python -m experiments.reconstruct --workdir=W --input=FILE_OR_FOLDER --output=FOLDER
+
+Writes a PNG with the input's name for each photo; with --grid also NAME_grid.png with
+input, reconstruction and eightfold error side by side.
+"""
+
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax import load_pair
+from vgg_unpool_jax.data import PhotoError
+from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
+from vgg_unpool_jax.evaluation import error_image, save_png, side_by_side
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
+_INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the PNG files.")
+_GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "VGG19 weight file; default is the one trained with."
+)
+
+
+def main() -> None:
+    """Run the command."""
+    output = pathlib.Path(_OUTPUT.value)
+    photos = list_photo_files(_INPUT.value, output)
+    pair = load_pair(_WORKDIR.value, _WEIGHTS.value)
+    broken = []
+    for number, photo in enumerate(photos, start=1):
+        try:
+            error = _reconstruct(pair, photo)
+        except PhotoError as problem:
+            # One bad file must not cost the others; the command fails at the end.
+            broken.append(str(problem))
+            continue
+        print(f"[{number}/{len(photos)}] {photo.output} L1 {error:.3f}", flush=True)
+    if broken:
+        raise PhotoError(
+            f"{len(broken)} of {len(photos)} photos could not be read: "
+            + "; ".join(broken)
+        )
+
+
+def _reconstruct(pair, photo: PhotoFile) -> float:
+    image = photo.read().astype(np.float32)
+    result = np.asarray(pair.reconstruct(image[None])[0])
+    save_png(photo.output, result)
+    if _GRID.value:
+        parts = [image, result, error_image(result, image)]
+        grid = photo.output.with_name(f"{photo.output.stem}_grid.png")
+        save_png(grid, side_by_side(parts))
+    return float(np.mean(np.abs(result - image)))
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir", "input", "output"])
+    command.run(main)

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# One door to everything: ./launch.sh help
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'TEXT'
+usage: ./launch.sh COMMAND [ARGUMENTS]
+
+  quickstart [--weights=FILE] [--workdir=FOLDER]
+                 train the block-1 pair for a few minutes on sample photos, evaluate it,
+                 and say where the pictures and results are
+  test           run ruff and pytest; further arguments go to pytest
+  train          python -m experiments.train ...
+  evaluate       python -m experiments.evaluate ...
+  reconstruct    python -m experiments.reconstruct ...
+  help           this text; every command has its own --help
+
+environment:
+  VENV           virtual environment to make or reuse (.venv)
+  PYTHON         interpreter to make it with (python3; 3.11 or newer)
+  ACCELERATOR    cpu, cuda or tpu: which build of jax to install (cpu)
+  VGG19_WEIGHTS  file with the VGG19 weights; else the cache, else a download
+  WITH_TORCH=1   `test` installs torch too and runs the parity tests against it
+TEXT
+}
+
+fail() {
+  echo "error: $*" >&2
+  exit 2
+}
+
+VENV=${VENV:-.venv}
+PYTHON=${PYTHON:-python3}
+ACCELERATOR=${ACCELERATOR:-cpu}
+
+case "$ACCELERATOR" in
+  cpu) JAX_PACKAGE=jax ;;
+  cuda) JAX_PACKAGE="jax[cuda]" ;;
+  tpu) JAX_PACKAGE="jax[tpu]" ;;
+  *) fail "ACCELERATOR must be cpu, cuda or tpu, got $ACCELERATOR" ;;
+esac
+
+# install NAME FILE...: install requirement files into the environment unless the same
+# files, for the same accelerator, were installed before. The stamp is written last, so
+# an installation that broke off is repeated.
+install() {
+  local name=$1
+  shift
+  if [ ! -x "$VENV/bin/python" ]; then
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+      fail "Python 3.11 or newer is needed, PYTHON=$PYTHON is $("$PYTHON" --version 2>&1)"
+    echo "making the environment $VENV"
+    "$PYTHON" -m venv "$VENV"
+  fi
+  local stamp="$VENV/.installed-$name" wanted
+  wanted=$({ echo "$JAX_PACKAGE"; cat requirements.txt "$@"; } | cksum)
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    echo "installing $* into $VENV (jax for $ACCELERATOR)"
+    local arguments=()
+    for file in "$@"; do arguments+=(-r "$file"); done
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+      "$JAX_PACKAGE" "${arguments[@]}"
+    echo "$wanted" >"$stamp"
+  fi
+}
+
+run_experiment() {
+  local name=$1
+  shift
+  install run requirements.txt
+  "$VENV/bin/python" -m "experiments.$name" "$@"
+}
+
+quickstart() {
+  local workdir=runs/quickstart weights=()
+  for argument in "$@"; do
+    case "$argument" in
+      --weights=*) weights=("--config.encoder.weights=${argument#*=}") ;;
+      --workdir=*) workdir=${argument#*=} ;;
+      *) fail "quickstart knows --weights=FILE and --workdir=FOLDER, got $argument" ;;
+    esac
+  done
+  run_experiment train --config=configs/vgg19_block1.py:quickstart \
+    --workdir="$workdir" ${weights[@]+"${weights[@]}"}
+  run_experiment evaluate --workdir="$workdir"
+}
+
+run_tests() {
+  install test requirements-dev.txt
+  if [ "${WITH_TORCH:-0}" = 1 ]; then
+    install torch requirements-torch.txt
+  fi
+  local status=0
+  "$VENV/bin/python" -m ruff check . || status=$?
+  "$VENV/bin/python" -m ruff format --check . || status=$?
+  "$VENV/bin/python" -m pytest "$@" || status=$?
+  return "$status"
+}
+
+command=${1:-help}
+[ $# -eq 0 ] || shift
+case "$command" in
+  quickstart) quickstart "$@" ;;
+  test) run_tests "$@" ;;
+  train | evaluate | reconstruct) run_experiment "$command" "$@" ;;
+  help | -h | --help) usage ;;
+  *)
+    usage >&2
+    fail "there is no command $command"
+    ;;
+esac

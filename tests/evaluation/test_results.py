@@ -1,0 +1,247 @@
+"""Result files, provenance and tables."""
+
+import importlib
+import json
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from vgg_unpool_jax import evaluation
+from vgg_unpool_jax.evaluation import Summary, files
+
+
+def test_a_result_file_reads_back(tmp_path):
+    path = tmp_path / "new" / "folder" / "results.json"
+    results = {
+        "metrics": {"l1": Summary(2.5, (2.0, 3.0), 40), "l2": Summary(9.0, None, 1)},
+        "config": ml_collections.ConfigDict({"seed": 0, "losses": {"l1": 10.0}}),
+        "path": pathlib.PurePosixPath("a/b"),
+        "array": np.arange(3, dtype=np.int32),
+        "scalar": jnp.float32(0.5),
+        "flag": np.bool_(True),
+        "nothing": None,
+        "word": "Größe",
+        "pair": (1, 2),
+    }
+    evaluation.write_results(path, results)
+    assert evaluation.read_results(path) == {
+        "metrics": {
+            "l1": {"mean": 2.5, "interval": [2.0, 3.0], "photos": 40},
+            "l2": {"mean": 9.0, "interval": None, "photos": 1},
+        },
+        "config": {"seed": 0, "losses": {"l1": 10.0}},
+        "path": "a/b",
+        "array": [0, 1, 2],
+        "scalar": 0.5,
+        "flag": True,
+        "nothing": None,
+        "word": "Größe",
+        "pair": [1, 2],
+    }
+
+
+def test_keys_are_sorted_at_every_depth(tmp_path):
+    path = tmp_path / "results.json"
+    evaluation.write_results(path, {"b": {"z": 1, "a": 2}, "a": [{"y": 1, "x": 2}]})
+    pairs = []
+    json.loads(path.read_text(), object_pairs_hook=lambda p: pairs.append(p) or dict(p))
+    assert all(keys == sorted(keys) for keys in ([k for k, _ in p] for p in pairs))
+    assert len(pairs) == 3
+
+
+def test_infinity_and_nan_become_strings_that_float_reads(tmp_path):
+    path = tmp_path / "results.json"
+    values = {
+        "a": math.inf,
+        "b": -math.inf,
+        "c": math.nan,
+        "d": np.array([np.inf, 1.0]),
+        "e": np.float32("inf"),
+    }
+    evaluation.write_results(path, values)
+    read = evaluation.read_results(path)
+    assert read == {"a": "inf", "b": "-inf", "c": "nan", "d": ["inf", 1.0], "e": "inf"}
+    assert float(read["a"]) == math.inf
+    assert math.isnan(float(read["c"]))
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ({"a": {"b": [1, object()]}}, r"results\.a\.b\[1\] is a object"),
+        ({"a": {1: 2}}, r"results\.a has the key 1; wanted strings"),
+        ([1, 2], "results is a list; wanted a mapping"),
+        ({"a": Summary}, r"results\.a is a type"),
+    ],
+)
+def test_what_json_cannot_say_is_refused_and_the_old_file_stays(
+    tmp_path, results, message
+):
+    path = tmp_path / "results.json"
+    evaluation.write_results(path, {"old": 1})
+    with pytest.raises(TypeError, match=message):
+        evaluation.write_results(path, results)
+    assert evaluation.read_results(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"a": 1',
+        b'{"a": NaN}',
+        b"[1, 2]",
+        b"\xff\xfe\x00",
+        b"<html></html>",
+        b'{"a":' * 100_000,
+    ],
+    ids=["empty", "truncated", "nan", "list", "binary", "html", "deep"],
+)
+def test_a_malformed_file_gives_one_sentence(tmp_path, content):
+    path = tmp_path / "results.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a result file") as caught:
+        evaluation.read_results(path)
+    assert type(caught.value) is ValueError
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        evaluation.read_results(tmp_path / "none.json")
+
+
+def test_a_file_keeps_its_old_content_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    with files.replacing(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+        assert len(os.listdir(tmp_path)) == 2
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_failure_while_writing_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="disk"), files.replacing(path) as file:
+        file.write(b"half")
+        raise RuntimeError("disk")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_killed_writer_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    code = (
+        "import os, sys\n"
+        "from vgg_unpool_jax.evaluation.files import replacing\n"
+        "with replacing(sys.argv[1]) as file:\n"
+        "    file.write(b'half')\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    checkout = pathlib.Path(files.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=checkout, check=False)
+    assert done.returncode == -9
+    assert path.read_bytes() == b"old"
+
+
+def test_provenance_names_code_versions_and_hardware(tmp_path):
+    config = ml_collections.ConfigDict({"seed": 3})
+    record = evaluation.provenance(config, workdir=tmp_path)
+    assert record["versions"]["jax"] == jax.__version__
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["hardware"]["platform"] == "cpu"
+    assert record["hardware"]["device_count"] == len(jax.devices())
+    assert 1 <= record["hardware"]["cpu_cores"] <= os.cpu_count()
+    assert record["hardware"]["cpu_model"]
+    assert record["workdir"] == str(tmp_path)
+    assert record["date"].endswith("+00:00")
+    evaluation.write_results(tmp_path / "results.json", record)
+    read = evaluation.read_results(tmp_path / "results.json")
+    assert read["config"] == {"seed": 3}
+    assert evaluation.provenance({})["workdir"] is None
+
+
+def run_git(folder, *arguments):
+    identity = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
+    subprocess.run(
+        ["git", "-C", folder, *identity, *arguments], check=True, capture_output=True
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A git repository with a package folder in it, taken for the real one."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "version.py").write_text("1")
+    run_git(tmp_path, "init")
+    module = importlib.import_module("vgg_unpool_jax.evaluation.provenance")
+    monkeypatch.setattr(module, "_PACKAGE", package)
+    return tmp_path
+
+
+def test_the_commit_and_whether_files_differ_from_it(checkout):
+    run_git(checkout, "add", ".")
+    run_git(checkout, "commit", "-m", "one")
+    clean = evaluation.provenance({})["git"]
+    assert len(clean["commit"]) == 40
+    assert clean["dirty"] is False
+    (checkout / "scratch.txt").write_text("untracked files do not count")
+    assert evaluation.provenance({})["git"] == clean
+    (checkout / "package" / "version.py").write_text("2")
+    assert evaluation.provenance({})["git"] == {
+        "commit": clean["commit"],
+        "dirty": True,
+    }
+
+
+def test_a_package_installed_inside_somebody_elses_checkout_has_no_commit(checkout):
+    (checkout / "other.txt").write_text("theirs")
+    run_git(checkout, "add", "other.txt")
+    run_git(checkout, "commit", "-m", "one")
+    assert evaluation.provenance({})["git"] is None
+
+
+def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert evaluation.provenance({})["git"] is None
+
+
+def test_the_table_is_aligned_and_ordered():
+    table = evaluation.format_table(
+        {
+            "bits": Summary(0.25, (0.2, 0.3), 40),
+            "ms_ssim": Summary(0.98765, (0.98, 0.99), 40),
+            "psnr": Summary(math.inf, None, 40),
+            "l1": Summary(2.5, None, 1),
+        }
+    )
+    assert table.splitlines() == [
+        "metric   unit           mean     95 % interval  photos",
+        "-------  -----------  ------  ----------------  ------",
+        "L1       grey levels   2.500                 -       1",
+        "PSNR     dB              inf                 -      40",
+        "MS-SSIM  -            0.9877  0.9800 .. 0.9900      40",
+        "bits     -            0.2500  0.2000 .. 0.3000      40",
+    ]

@@ -1,0 +1,182 @@
+"""The commands as a user runs them: one after the other, in processes of their own."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+CONFIG = "configs/vgg19_block2.py:runlocal"
+
+
+def _run(command, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{command}", *map(str, arguments)],
+        cwd=CHECKOUT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def _photo(path, size, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    _photo(folder / "a.png", (61, 47), 1)
+    _photo(folder / "sub" / "b.png", (40, 48), 2)
+    _photo(folder / "twin.png", (32, 32), 3)
+    _photo(folder / "twin.bmp", (32, 32), 4)
+    for index in range(4):
+        _photo(folder / f"large{index}.png", (64, 70), index)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "w"
+    done = _run(
+        "train",
+        f"--config={CONFIG}",
+        f"--workdir={workdir}",
+        "--config.num_steps=2",
+        "--config.loss.ms_ssim=0",
+        "--config.data.image_size=32",
+        "--config.evaluation.image_size=32",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "step 2 of 2" in done.stdout
+    return workdir
+
+
+def test_training_leaves_config_checkpoint_events_and_pictures(workdir):
+    assert json.loads((workdir / "config.json").read_text())["num_steps"] == 2
+    assert (workdir / "checkpoints" / "2").is_dir()
+    assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
+    with Image.open(workdir / "pictures" / "validation_00000002.png") as grid:
+        assert grid.width > 3 * 32
+
+
+def test_evaluate_writes_a_table_results_and_a_picture(workdir, photos):
+    done = _run(
+        "evaluate",
+        f"--workdir={workdir}",
+        f"--source=folder:{photos}",
+        "--image_size=64",
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("L1", "L2", "PSNR", "SSIM"):
+        assert name in done.stdout
+    assert "MS-SSIM is left out" in done.stdout
+    # Four photos are 64 or larger; the others are named.
+    for name in ("a.png (61×47)", "sub/b.png (40×48)", "twin.bmp (32×32)"):
+        assert f"too small for the crop: {name}" in done.stdout
+    results = json.loads((workdir / "results.json").read_text())
+    assert results["metrics"]["l1"]["photos"] == 4
+    low, high = results["metrics"]["l1"]["interval"]
+    assert low < results["metrics"]["l1"]["mean"] < high
+    assert len(results["data"]["too_small"]) == 4
+    assert results["vgg19_weights"]["origin"].startswith("random")
+    assert results["training_steps"] == 2
+    assert results["provenance"]["config"]["encoder"]["block"] == 2
+    with Image.open(workdir / "pictures" / "evaluation.png") as grid:
+        assert grid.height > 4 * 64
+
+
+def test_reconstruct_writes_every_size_and_names_what_it_cannot_read(
+    workdir, photos, tmp_path
+):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name in ("a.png", "twin.png", "twin.bmp", "sub/b.png"):
+        (mixed / name).parent.mkdir(exist_ok=True)
+        (mixed / name).write_bytes((photos / name).read_bytes())
+    (mixed / "broken.jpg").write_bytes(b"no photo")
+    output = tmp_path / "rebuilt"
+    done = _run(
+        "reconstruct",
+        f"--workdir={workdir}",
+        f"--input={mixed}",
+        f"--output={output}",
+        "--grid",
+    )
+    assert done.returncode == 1
+    assert "1 of 5 photos could not be read" in done.stderr
+    assert "broken.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+    written = {str(p.relative_to(output)) for p in output.rglob("*.png")}
+    pictures = {"a.png", "sub/b.png", "twin.png.png", "twin.bmp.png"}
+    grids = {name.removesuffix(".png") + "_grid.png" for name in pictures}
+    assert written == pictures | grids
+    with Image.open(output / "a.png") as rebuilt:
+        assert rebuilt.size == (47, 61)
+        assert rebuilt.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("evaluate", ["--workdir=nowhere"], "nowhere is no workdir of a run"),
+        (
+            "train",
+            [f"--config={CONFIG}", "--workdir=w", "--config.data.batch_size=0"],
+            "data.batch_size must be a positive multiple",
+        ),
+        (
+            "train",
+            [f"--config={CONFIG}", "--workdir=w", "--config.data.source=folder:none"],
+            "does not exist",
+        ),
+        (
+            "train",
+            [f"--config={CONFIG}", "--workdir=w", "--config.encoder.weights=none.h5"],
+            "none.h5",
+        ),
+    ],
+)
+def test_errors_are_one_sentence(command, arguments, words, tmp_path):
+    arguments = [a.replace("--workdir=", f"--workdir={tmp_path}/") for a in arguments]
+    done = _run(command, *arguments)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_reconstruct_never_overwrites_a_photo(workdir, photos):
+    before = (photos / "a.png").read_bytes()
+    done = _run(
+        "reconstruct",
+        f"--workdir={workdir}",
+        f"--input={photos / 'a.png'}",
+        f"--output={photos}",
+    )
+    assert done.returncode == 1
+    assert "would overwrite a photo" in done.stderr
+    assert (photos / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "reconstruct"])
+def test_help_explains_flags_and_shows_an_example(command):
+    done = _run(command, "--help")
+    assert f"python -m experiments.{command} --" in done.stdout
+    assert "--workdir" in done.stdout
+
+
+def test_a_missing_flag_is_named():
+    done = _run("train", "--workdir=w")
+    assert done.returncode != 0
+    assert "--config" in done.stderr + done.stdout

@@ -1,0 +1,109 @@
+"""launch.sh with a stand-in for Python that writes down what it is asked."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+
+_STAND_IN = """#!/bin/sh
+echo "$@" >> "{log}"
+case "$*" in
+  *"{fails}"*) exit 7 ;;
+esac
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Run launch.sh in an environment whose Python records its arguments."""
+    venv, log = tmp_path / "venv", tmp_path / "log"
+    (venv / "bin").mkdir(parents=True)
+
+    def run(*arguments, fails="nothing fails", **environment):
+        python = venv / "bin" / "python"
+        python.write_text(_STAND_IN.format(log=log, fails=fails))
+        python.chmod(0o755)
+        log.write_text("")
+        inherited = {k: v for k, v in os.environ.items() if k != "WITH_TORCH"}
+        done = subprocess.run(
+            [CHECKOUT / "launch.sh", *arguments],
+            env=inherited | {"VENV": str(venv)} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done, log.read_text().splitlines()
+
+    return run
+
+
+def test_help_names_every_command(launch):
+    done, calls = launch("help")
+    assert done.returncode == 0
+    for command in ("quickstart", "test", "train", "evaluate", "reconstruct"):
+        assert f"\n  {command} " in done.stdout
+    assert calls == []
+
+
+def test_commands_run_in_the_environment_which_is_installed_once(launch):
+    done, calls = launch("train", "--workdir=a b")
+    assert done.returncode == 0, done.stderr
+    assert any("pip install" in call and "requirements.txt" in call for call in calls)
+    assert calls[-1] == "-m experiments.train --workdir=a b"
+    _, calls = launch("evaluate")
+    assert calls == ["-m experiments.evaluate"]
+
+
+def test_another_accelerator_installs_again(launch):
+    launch("train")
+    _, calls = launch("train", ACCELERATOR="cuda")
+    assert any("jax[cuda]" in call for call in calls)
+    done, calls = launch("train", ACCELERATOR="gpu")
+    assert done.returncode == 2
+    assert "cpu, cuda or tpu, got gpu" in done.stderr
+    assert calls == []
+
+
+def test_a_broken_installation_is_repeated(launch):
+    done, _ = launch("train", fails="pip install")
+    assert done.returncode == 7
+    _, calls = launch("train")
+    assert any("pip install" in call for call in calls)
+
+
+@pytest.mark.parametrize("fails", ["ruff check", "ruff format", "pytest"])
+def test_test_fails_when_any_part_fails_and_runs_all_parts(launch, fails):
+    done, calls = launch("test", "-x", fails=fails)
+    assert done.returncode == 7
+    assert [call.split()[1] for call in calls[-3:]] == ["ruff", "ruff", "pytest"]
+    assert calls[-1] == "-m pytest -x"
+
+
+def test_test_succeeds_and_installs_torch_only_on_request(launch):
+    done, calls = launch("test")
+    assert done.returncode == 0
+    assert not any("requirements-torch.txt" in call for call in calls)
+    _, calls = launch("test", WITH_TORCH="1")
+    assert any("requirements-torch.txt" in call for call in calls)
+
+
+def test_quickstart_trains_then_evaluates(launch):
+    done, calls = launch("quickstart", "--weights=w.h5", "--workdir=q")
+    assert done.returncode == 0
+    assert "--config.encoder.weights=w.h5" in calls[-2]
+    assert "configs/vgg19_block1.py:quickstart" in calls[-2]
+    assert calls[-1] == "-m experiments.evaluate --workdir=q"
+    done, _ = launch("quickstart", fails="experiments.train")
+    assert done.returncode == 7
+    done, _ = launch("quickstart", "--nonsense")
+    assert done.returncode == 2
+    assert "--nonsense" in done.stderr
+
+
+def test_an_unknown_command_is_named(launch):
+    done, _ = launch("trian")
+    assert done.returncode == 2
+    assert "there is no command trian" in done.stderr

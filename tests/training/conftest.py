@@ -1,0 +1,130 @@
+"""A folder of small photos, a config that trains on them in seconds, finished runs."""
+
+import dataclasses
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import unpooling
+from vgg_unpool_jax.training.trainer import TrainResult, train_and_evaluate
+
+SIDE = 16  # every block divides it, and SSIM's window of 11 fits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(tmp_path_factory):
+    """Every run builds the same functions anew; let XLA compile each of them once."""
+    before = {
+        name: getattr(jax.config, name)
+        for name in (
+            "jax_compilation_cache_dir",
+            "jax_persistent_cache_min_compile_time_secs",
+            "jax_persistent_cache_min_entry_size_bytes",
+        )
+    }
+    jax.config.update(
+        "jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled"))
+    )
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> pathlib.Path:
+    """A folder with twelve smooth photos of 24×20 pixels."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
+        path = folder / f"photo{number:02d}.png"
+        coarse.resize((24, 20), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_config(photos):
+    """A function fields -> config of a block-1 run of six steps; nested by dots."""
+
+    def make(block=1, variant="runlocal", **fields):
+        config = unpooling.make_config(block, variant)
+        config.num_steps = 6
+        config.data.source = f"folder:{photos}"
+        config.data.image_size = config.evaluation.image_size = SIDE
+        config.loss.ms_ssim = config.loss.perceptual = 0.0
+        config.decoder.normalize_features = True
+        config.decoder.output_scale = 64.0
+        config.optimizer.average_decay = 0.9
+        config.checkpoints.every_steps = 3
+        config.checkpoints.max_to_keep = 10
+        config.evaluation.every_steps = 3
+        with config.unlocked():
+            config.update_from_flattened_dict(
+                {name.replace("__", "."): value for name, value in fields.items()}
+            )
+        return config
+
+    return make
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    config: object
+    workdir: pathlib.Path
+    result: TrainResult
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(make_config, tmp_path_factory) -> Run:
+    """Six steps without a break; read it, do not write into its folder."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    config = make_config()
+    return Run(config, workdir, train_and_evaluate(config, workdir))
+
+
+@pytest.fixture(scope="session")
+def read_events():
+    """A function folder -> TensorBoard's EventAccumulator with everything loaded."""
+    from tensorboard.backend.event_processing import event_accumulator
+
+    def read(folder):
+        accumulator = event_accumulator.EventAccumulator(
+            str(folder), size_guidance={"scalars": 0, "images": 0}
+        )
+        return accumulator.Reload()
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def read_scalars(read_events):
+    """A function workdir -> {tag: [(step, value), ...]}."""
+
+    def read(workdir):
+        accumulator = read_events(workdir / "tensorboard")
+        return {
+            tag: [(event.step, event.value) for event in accumulator.Scalars(tag)]
+            for tag in accumulator.Tags()["scalars"]
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def assert_same_tree():
+    """A function that holds two pytrees against each other, bit for bit."""
+
+    def check(ours, theirs):
+        assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+        pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+        for one, other in pairs:
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+    return check

@@ -1,0 +1,240 @@
+"""Checkpoints: what is in them, who can read them, what is refused."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+
+from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.state import create_train_state
+
+RECORD = {"vgg19": {"origin": "random:seed=0", "sha256": "ab", "n": 3}}
+
+
+def _state(width=3, averaged=True, step=5):
+    params = {"layer": {"kernel": jnp.arange(2.0 * width).reshape(2, width)}}
+    statistics = {"statistics": {"feature_rms": jnp.full((2,), 7.0)}}
+    state = create_train_state(params, statistics, optax.adam(0.1), averaged=averaged)
+    average = jax.tree.map(lambda x: x + 100.0, params) if averaged else None
+    return state.replace(step=jnp.asarray(step, jnp.int32), average=average)
+
+
+@pytest.fixture(scope="module")
+def saved_workdir(tmp_path_factory):
+    """A workdir with checkpoints of steps 5 and 7; do not write into it."""
+    workdir = tmp_path_factory.mktemp("saved")
+    with Checkpoints(workdir) as saved:
+        saved.save(_state(step=5), RECORD)
+        saved.save(_state(step=7), RECORD)
+    return workdir
+
+
+def test_a_state_comes_back_whole_in_a_new_manager(saved_workdir, assert_same_tree):
+    with Checkpoints(saved_workdir, create=False) as saved:
+        assert saved.steps() == [5, 7]
+        assert saved.latest_step() == 7
+        like = jax.tree.map(jnp.zeros_like, _state())
+        assert_same_tree(saved.restore(like), _state(step=7))
+        assert_same_tree(saved.restore(like, step=5), _state(step=5))
+        assert saved.read_record() == RECORD
+        assert saved.read_record(step=5) == RECORD
+
+
+def test_restored_arrays_are_on_the_host(saved_workdir):
+    with Checkpoints(saved_workdir, create=False) as saved:
+        leaves = jax.tree.leaves(saved.restore(_state()))
+    assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves)
+
+
+def test_shapes_alone_are_enough_to_restore(saved_workdir, assert_same_tree):
+    like = jax.eval_shape(_state)
+    with Checkpoints(saved_workdir, create=False) as saved:
+        assert_same_tree(saved.restore(like), _state(step=7))
+
+
+def test_inference_gets_the_average_where_there_is_one(saved_workdir, assert_same_tree):
+    with Checkpoints(saved_workdir, create=False) as saved:
+        params, model_state, step = saved.restore_for_inference()
+    assert step == 7
+    assert_same_tree(params, _state().average)
+    assert_same_tree(model_state, _state().model_state)
+
+
+def test_inference_gets_the_parameters_where_there_is_no_average(
+    tmp_path, assert_same_tree
+):
+    state = _state(averaged=False)
+    with Checkpoints(tmp_path) as saved:
+        saved.save(state, RECORD)
+    with Checkpoints(tmp_path, create=False) as saved:
+        params, model_state, step = saved.restore_for_inference()
+        assert_same_tree(saved.restore(state), state)
+    assert step == 5
+    assert_same_tree(params, state.params)
+    assert_same_tree(model_state, state.model_state)
+
+
+def test_a_model_without_state_has_none_after_restoring(tmp_path):
+    params = {"kernel": jnp.ones((2,))}
+    state = create_train_state(params, {}, optax.adam(0.1), averaged=False)
+    with Checkpoints(tmp_path) as saved:
+        saved.save(state, {})
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert saved.restore(state).model_state == {}
+        _, model_state, _ = saved.restore_for_inference()
+        assert dict(model_state) == {}
+
+
+def test_orbax_alone_restores_as_the_module_says(
+    saved_workdir, monkeypatch, assert_same_tree
+):
+    # Word by word from the docstring of the module, W being a relative path.
+    monkeypatch.chdir(saved_workdir.parent)
+    manager = ocp.CheckpointManager(
+        pathlib.Path(saved_workdir.name, "checkpoints").absolute(),
+        item_names=("state", "record"),
+    )
+    state = manager.restore(
+        manager.latest_step(),
+        args=ocp.args.Composite(state=ocp.args.StandardRestore()),
+    ).state
+    manager.close()
+    assert int(state["step"]) == 7
+    assert_same_tree(state["params"], _state().params)
+    assert_same_tree(state["average"], _state().average)
+
+
+def test_old_checkpoints_beyond_the_limit_are_removed(tmp_path):
+    with Checkpoints(tmp_path, max_to_keep=2) as saved:
+        for step in (1, 2, 3):
+            saved.save(_state(step=step), RECORD)
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
+
+
+def test_a_step_is_saved_once(tmp_path, assert_same_tree):
+    with Checkpoints(tmp_path) as saved:
+        saved.save(_state(step=1), RECORD)
+        changed = _state(step=1)
+        saved.save(changed.replace(params=changed.average), RECORD)
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert saved.steps() == [1]
+        assert_same_tree(saved.restore(_state()), _state(step=1))
+
+
+# --- what is refused ------------------------------------------------------------------
+
+
+def test_another_models_checkpoint_is_refused_with_both_shapes(saved_workdir):
+    with Checkpoints(saved_workdir, create=False) as saved:
+        with pytest.raises(CheckpointError) as caught:
+            saved.restore(_state(width=4))
+    sentence = str(caught.value)
+    assert str(saved_workdir / "checkpoints" / "7") in sentence
+    assert "kernel is (2, 3) in the checkpoint and (2, 4) in the model" in sentence
+    assert "\n" not in sentence
+
+
+def test_a_checkpoint_without_average_is_refused_by_a_model_that_has_one(tmp_path):
+    with Checkpoints(tmp_path) as saved:
+        saved.save(_state(averaged=False), RECORD)
+        with pytest.raises(CheckpointError) as caught:
+            saved.restore(_state(averaged=True))
+    assert "average/layer/kernel is absent in the checkpoint" in str(caught.value)
+
+
+def test_a_missing_step_is_named_with_those_that_are_there(saved_workdir):
+    with Checkpoints(saved_workdir, create=False) as saved:
+        with pytest.raises(CheckpointError, match=r"step 6 in .*, only of 5, 7"):
+            saved.restore(_state(), step=6)
+
+
+def test_a_folder_without_checkpoints_is_named_and_not_created(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no checkpoint in") as caught:
+        Checkpoints(tmp_path / "run", create=False)
+    assert str(tmp_path / "run" / "checkpoints") in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda saved: saved.restore(_state()),
+        lambda saved: saved.restore_for_inference(),
+        lambda saved: saved.read_record(),
+    ],
+)
+def test_an_empty_checkpoint_folder_is_one_sentence(read, tmp_path):
+    with Checkpoints(tmp_path) as saved:
+        with pytest.raises(CheckpointError, match="there is no checkpoint in"):
+            read(saved)
+
+
+DAMAGES = {
+    "no data": lambda step: shutil.rmtree(step / "state" / "d"),
+    "no metadata": lambda step: (step / "state" / "_METADATA").unlink(),
+    "no state": lambda step: shutil.rmtree(step / "state"),
+    "empty": lambda step: _overwrite(step, b""),
+    "other content": lambda step: _overwrite(step, b"no"),
+}
+
+# Readings that fail in the middle leave orbax' threads complaining about a closed event
+# loop long after; in a process of their own they trouble no other test.
+READ_DAMAGED = """
+import json, pathlib, sys
+from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+
+found = {}
+for workdir in map(pathlib.Path, sys.argv[1:]):
+    with Checkpoints(workdir, create=False) as saved:
+        try:
+            saved.restore_for_inference(step=7)
+        except CheckpointError as error:
+            found[workdir.name] = str(error)
+print(json.dumps(found))
+"""
+
+
+def _overwrite(step, content):
+    for path in step.rglob("*"):
+        if path.is_file():
+            path.write_bytes(content)
+
+
+def test_damaged_checkpoints_are_one_sentence_with_their_path(saved_workdir, tmp_path):
+    for name, damage in DAMAGES.items():
+        shutil.copytree(saved_workdir, tmp_path / name)
+        damage(tmp_path / name / "checkpoints" / "7")
+    done = subprocess.run(
+        [sys.executable, "-c", READ_DAMAGED, *(str(tmp_path / n) for n in DAMAGES)],
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sentences = json.loads(done.stdout.splitlines()[-1])
+    assert set(sentences) == set(DAMAGES)
+    for name, sentence in sentences.items():
+        assert str(tmp_path / name / "checkpoints") in sentence
+        assert "\n" not in sentence
+
+
+def test_a_checkpoint_that_was_being_written_does_not_count(saved_workdir, tmp_path):
+    """A killed run leaves a folder under orbax' temporary name."""
+    workdir = tmp_path / "copy"
+    shutil.copytree(saved_workdir, workdir)
+    folder = workdir / "checkpoints"
+    (folder / "7").rename(folder / "7.orbax-checkpoint-tmp-123")
+    (folder / "7.orbax-checkpoint-tmp-123" / "commit_success.txt").unlink(
+        missing_ok=True
+    )
+    with Checkpoints(workdir) as saved:
+        assert saved.steps() == [5]
+        assert int(saved.restore(_state()).step) == 5

@@ -1,0 +1,81 @@
+"""Progress on a terminal and in a file."""
+
+import io
+import logging
+import re
+
+import pytest
+
+from vgg_unpool_jax.training import progress
+from vgg_unpool_jax.training.progress import Progress, format_seconds
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is set."""
+
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_without_a_terminal_each_report_is_a_plain_line(clock, caplog):
+    stream = io.StringIO()
+    with (
+        caplog.at_level(logging.INFO, "vgg_unpool_jax"),
+        Progress(total_steps=40, first_step=0, batch_size=8, stream=stream) as bar,
+    ):
+        clock.now += 20.0
+        assert bar.report(10, 123.456) == pytest.approx(4.0)  # 10 · 8 / 20 s
+        clock.now += 5.0
+        assert bar.report(20, 0.5) == pytest.approx(16.0)  # since the last report
+    lines = [record.getMessage() for record in caplog.records]
+    # After 25 s half is done, so 25 s are left.
+    assert lines == [
+        "step 10 of 40: loss 123.5, 4.0 images/s, 0:01:00 left",
+        "step 20 of 40: loss 0.5, 16.0 images/s, 0:00:25 left",
+    ]
+    assert stream.getvalue() == ""
+
+
+def test_the_time_left_of_a_resumed_run_counts_its_own_steps(clock, caplog):
+    stream = io.StringIO()
+    with (
+        caplog.at_level(logging.INFO, "vgg_unpool_jax"),
+        Progress(total_steps=40, first_step=30, batch_size=1, stream=stream) as bar,
+    ):
+        clock.now += 60.0
+        bar.report(32, 1.0)
+    assert caplog.records[0].getMessage().endswith("0:04:00 left")  # 8 at 30 s each
+
+
+def test_on_a_terminal_one_bar_is_drawn_over_and_no_line_is_logged(caplog):
+    stream = _Terminal()
+    with (
+        caplog.at_level(logging.INFO, "vgg_unpool_jax"),
+        Progress(total_steps=40, first_step=10, batch_size=8, stream=stream) as bar,
+    ):
+        bar.report(20, 123.456)
+        bar.report(40, 1.5)
+    drawn = stream.getvalue()
+    assert not caplog.records
+    assert drawn.count("\n") == 1  # where the bar ends
+    first, *_, last = drawn.strip().split("\r")
+    assert "10/40" in first
+    assert "40/40" in last and "loss 1.5" in last and "img/s" in last
+    assert re.search(r"\[\d\d:\d\d<\d\d:\d\d", last)  # elapsed and left
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00:00"), (59.6, "0:01:00"), (3599, "0:59:59"), (90061, "25:01:01")],
+)
+def test_seconds_are_written_as_hours_minutes_seconds(seconds, text):
+    assert format_seconds(seconds) == text

@@ -1,0 +1,252 @@
+"""A run that was interrupted goes on as if it had not been."""
+
+import contextlib
+import json
+import logging
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.training import trainer
+from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.run_config import ConfigError
+from vgg_unpool_jax.training.trainer import train_and_evaluate
+
+
+class Interruption(Exception):
+    """What stops a run in these tests, as Ctrl-C would."""
+
+
+@contextlib.contextmanager
+def _stopped_after(batches):
+    """Training inside stops when it asks for one batch more."""
+    make = trainer.make_train_loader
+
+    class Loader:
+        def __init__(self, *args, **kwargs):
+            self._inner, self._left = make(*args, **kwargs), batches
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._inner.close()
+
+        def __next__(self):
+            if not self._left:
+                raise Interruption
+            self._left -= 1
+            return next(self._inner)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "make_train_loader", Loader)
+        with pytest.raises(Interruption):
+            yield
+
+
+def _train_scalars(scalars):
+    timing = "train/images_per_second"
+    return {
+        tag: values
+        for tag, values in scalars.items()
+        if tag.startswith("train/") and tag != timing
+    }
+
+
+@pytest.mark.parametrize("last_batch", [4, 5])
+def test_an_interrupted_run_ends_in_the_same_bits(
+    last_batch,
+    make_config,
+    tmp_path,
+    uninterrupted,
+    read_scalars,
+    assert_same_tree,
+):
+    config = make_config()
+    with _stopped_after(last_batch):
+        train_and_evaluate(config, tmp_path)
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert saved.steps() == [3]  # steps after it are done again
+
+    result = train_and_evaluate(config, tmp_path)
+    assert int(result.state.step) == 6
+    assert_same_tree(result.state, uninterrupted.result.state)
+    assert result.metrics == uninterrupted.result.metrics
+    # Steps 4 and 5 were logged twice; readers of TensorBoard see them once.
+    ours = read_scalars(tmp_path)
+    assert _train_scalars(ours) == _train_scalars(read_scalars(uninterrupted.workdir))
+    assert [step for step, _ in ours["train/loss"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_average_and_the_optimizer_differ_from_fresh_ones(uninterrupted):
+    """The comparison above would hold trivially if they were never updated."""
+    state = uninterrupted.result.state
+    kernel = np.asarray(state.params["block1_conv2"]["kernel"])
+    average = np.asarray(state.average["block1_conv2"]["kernel"])
+    assert not np.array_equal(kernel, average)
+    moments = jax.tree.leaves(state.opt_state)
+    assert all(np.any(moment) for moment in moments)
+
+
+def test_a_run_goes_on_from_any_checkpoint_of_a_finished_one(
+    make_config, tmp_path, uninterrupted, assert_same_tree
+):
+    """Saving runs beside the next steps: what is saved must not be what they write."""
+    workdir = tmp_path / "copy"
+    shutil.copytree(uninterrupted.workdir, workdir)
+    shutil.rmtree(workdir / "checkpoints" / "6")
+    result = train_and_evaluate(make_config(), workdir)
+    assert_same_tree(result.state, uninterrupted.result.state)
+
+
+def test_time_boxes_of_one_step_add_up_to_the_whole_run(
+    make_config, tmp_path, uninterrupted, assert_same_tree
+):
+    config = make_config()
+    for step in (1, 2):
+        result = train_and_evaluate(config, tmp_path, max_minutes=0.0)
+        assert int(result.state.step) == step
+        assert result.total_steps == 6
+        assert result.metrics  # a run that is cut short is evaluated
+        with Checkpoints(tmp_path, create=False) as saved:
+            assert saved.latest_step() == step
+    result = train_and_evaluate(config, tmp_path, max_minutes=60.0)
+    assert_same_tree(result.state, uninterrupted.result.state)
+
+
+def test_a_finished_run_started_again_trains_and_logs_nothing(
+    make_config, tmp_path, uninterrupted, read_scalars, assert_same_tree
+):
+    workdir = tmp_path / "copy"
+    shutil.copytree(uninterrupted.workdir, workdir)
+    result = train_and_evaluate(make_config(), workdir)
+    assert_same_tree(result.state, uninterrupted.result.state)
+    assert result.metrics == uninterrupted.result.metrics
+    assert read_scalars(workdir) == read_scalars(uninterrupted.workdir)
+
+
+def test_resuming_is_told_with_the_step(make_config, tmp_path, uninterrupted, caplog):
+    workdir = tmp_path / "copy"
+    shutil.copytree(uninterrupted.workdir, workdir)
+    with caplog.at_level(logging.INFO, "vgg_unpool_jax"):
+        train_and_evaluate(make_config(), workdir)
+    told = [r.getMessage() for r in caplog.records if "resuming" in r.getMessage()]
+    assert told == [f"resuming {workdir} at step 6"]
+
+
+def test_a_resumed_run_reads_no_photo_to_initialise(
+    make_config, tmp_path, uninterrupted, monkeypatch
+):
+    workdir = tmp_path / "copy"
+    shutil.copytree(uninterrupted.workdir, workdir)
+    monkeypatch.setattr(trainer, "_initial_state", None)
+    train_and_evaluate(make_config(), workdir)
+
+
+# --- another config in the same workdir -----------------------------------------------
+
+
+def test_another_config_is_refused_with_every_differing_field(
+    make_config, uninterrupted
+):
+    other = make_config(optimizer__learning_rate=0.5, data__batch_size=4)
+    with pytest.raises(ConfigError) as caught:
+        train_and_evaluate(other, uninterrupted.workdir)
+    sentence = str(caught.value)
+    assert "data.batch_size was 2 and is 4" in sentence
+    assert "optimizer.learning_rate was 0.001 and is 0.5" in sentence
+    assert str(uninterrupted.workdir) in sentence
+    assert "\n" not in sentence
+    assert sentence.count(" was ") == 2
+
+
+def test_fields_that_say_how_fast_may_change(
+    make_config, tmp_path, uninterrupted, assert_same_tree
+):
+    workdir = tmp_path / "copy"
+    shutil.copytree(uninterrupted.workdir, workdir)
+    shutil.rmtree(workdir / "checkpoints" / "6")
+    config = make_config(
+        data__num_workers=1,
+        data__num_threads=1,
+        data__prefetch=1,
+        log_every_steps=2,
+        checkpoints__max_to_keep=2,
+    )
+    result = train_and_evaluate(config, workdir)
+    assert_same_tree(result.state, uninterrupted.result.state)
+
+
+def test_a_start_that_fails_because_of_its_config_leaves_no_config_behind(
+    make_config, tmp_path
+):
+    with pytest.raises(ConfigError, match="must be 'adam', got 'sgd'"):
+        train_and_evaluate(make_config(optimizer__name="sgd"), tmp_path)
+    assert not (tmp_path / "config.json").exists()
+    train_and_evaluate(make_config(num_steps=1), tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["num_steps"] == 1
+    assert stored["optimizer"]["name"] == "adam"
+
+
+# --- a start from another run's parameters --------------------------------------------
+
+
+def test_a_run_can_start_from_the_averaged_parameters_of_another(
+    make_config, tmp_path, uninterrupted, assert_same_tree
+):
+    config = make_config(
+        initialize_from=str(uninterrupted.workdir),
+        optimizer__learning_rate=0.0,
+        optimizer__final_learning_rate=0.0,
+        num_steps=1,
+    )
+    result = train_and_evaluate(config, tmp_path)
+    before = uninterrupted.result.state
+    assert_same_tree(result.state.params, before.average)
+    # The statistics that those parameters were trained with come along.
+    assert_same_tree(result.state.model_state, before.model_state)
+    assert int(result.state.step) == 1
+
+
+def test_the_other_run_is_needed_at_the_first_start_only(
+    make_config, tmp_path, uninterrupted, assert_same_tree
+):
+    other = tmp_path / "other"
+    shutil.copytree(uninterrupted.workdir, other)
+    config = make_config(initialize_from=str(other), num_steps=2)
+    workdir = tmp_path / "run"
+    first = train_and_evaluate(config, workdir, max_minutes=0.0)
+    shutil.rmtree(other)
+    second = train_and_evaluate(config, workdir)
+    assert int(first.state.step) == 1
+    assert int(second.state.step) == 2
+
+
+def test_parameters_of_another_model_are_refused_with_the_shapes(
+    make_config, tmp_path, uninterrupted
+):
+    config = make_config(
+        initialize_from=str(uninterrupted.workdir), decoder__normalize_features=False
+    )
+    with pytest.raises(CheckpointError) as caught:
+        train_and_evaluate(config, tmp_path)
+    sentence = str(caught.value)
+    assert str(uninterrupted.workdir) in sentence
+    assert "model_state/statistics/feature_rms is (64,) in the checkpoint" in sentence
+    assert "absent in the model" in sentence
+
+
+def test_a_run_that_is_not_there_cannot_be_started_from(make_config, tmp_path):
+    config = make_config(initialize_from=str(tmp_path / "nowhere"))
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint in .*nowhere"):
+        train_and_evaluate(config, tmp_path / "run")
+
+
+def test_the_workdir_may_be_given_as_text(make_config, tmp_path):
+    workdir = str(tmp_path / "a" / "b")
+    train_and_evaluate(make_config(num_steps=1), workdir)
+    assert (pathlib.Path(workdir) / "checkpoints" / "1").is_dir()

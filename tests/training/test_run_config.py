@@ -1,0 +1,94 @@
+"""The config that a workdir keeps."""
+
+import json
+
+import ml_collections
+import pytest
+
+from configs.unpooling import make_config
+from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training.run_config import FREE_FIELDS, ConfigError
+
+
+def test_a_kept_config_comes_back_equal(tmp_path):
+    config = make_config(3, "best")
+    run_config.save_or_compare(tmp_path / "new" / "folder", config)
+    restored = run_config.read(tmp_path / "new" / "folder")
+    wanted = json.loads(json.dumps(config.to_dict()))  # tuples become lists
+    assert json.loads(json.dumps(restored.to_dict())) == wanted
+    assert not list((tmp_path / "new" / "folder").glob("*.tmp"))
+
+
+def test_the_same_config_is_taken_again_and_the_file_stays(tmp_path):
+    run_config.save_or_compare(tmp_path, make_config(1))
+    before = (tmp_path / "config.json").read_bytes()
+    run_config.save_or_compare(tmp_path, make_config(1))
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_an_empty_workdir_takes_any_config_and_keeps_none_when_comparing(tmp_path):
+    run_config.compare(tmp_path, make_config(1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_other_field_is_compared(tmp_path):
+    """No field falls through, whatever section it is in."""
+    config = make_config(1)
+    run_config.save_or_compare(tmp_path, config)
+    flat = {
+        f"{section}.{name}" if section else name: value
+        for section, fields in [("", config), *config.items()]
+        if isinstance(fields, ml_collections.ConfigDict)
+        for name, value in fields.items()
+        if not isinstance(value, ml_collections.ConfigDict)
+    }
+    assert set(FREE_FIELDS) < set(flat)
+    for field, value in flat.items():
+        changed = make_config(1)
+        with changed.unlocked(), changed.ignore_type():
+            changed.update_from_flattened_dict({field: "something else"})
+        if field in FREE_FIELDS:
+            run_config.compare(tmp_path, changed)
+            continue
+        shown = list(value) if isinstance(value, tuple) else value
+        with pytest.raises(ConfigError) as caught:
+            run_config.compare(tmp_path, changed)
+        assert f"({field} was {shown} and is something else)" in str(caught.value)
+
+
+def test_a_field_that_only_one_config_has_is_named_as_absent(tmp_path):
+    run_config.save_or_compare(tmp_path, make_config(1))
+    newer = make_config(1)
+    with newer.unlocked():
+        newer.loss.adversarial = 2.0
+        del newer.loss.l2
+    with pytest.raises(ConfigError) as caught:
+        run_config.compare(tmp_path, newer)
+    assert "loss.adversarial was absent and is 2.0" in str(caught.value)
+    assert "loss.l2 was 1.0 and is absent" in str(caught.value)
+
+
+def test_a_folder_that_is_no_workdir_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="is no workdir of a run") as caught:
+        run_config.read(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"system": "unpoo', "is not valid JSON"),
+        (b"\xff\xfe\x00", "is not valid JSON"),
+        (b"", "is not valid JSON"),
+        (b"[1, 2]", "holds no config but a list"),
+    ],
+)
+def test_a_broken_config_file_is_one_sentence_with_its_path(
+    content, sentence, tmp_path
+):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    for use in (run_config.read, lambda w: run_config.compare(w, make_config(1))):
+        with pytest.raises(ConfigError, match=sentence) as caught:
+            use(tmp_path)
+        assert str(path) in str(caught.value)

@@ -1,0 +1,199 @@
+"""One training step and one evaluation step, on a system small enough to check."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vgg_unpool_jax.data import make_augmentation
+from vgg_unpool_jax.objectives import Aux
+from vgg_unpool_jax.training import parallel
+from vgg_unpool_jax.training.state import create_train_state
+from vgg_unpool_jax.training.step import make_evaluation_step, make_train_step
+
+
+class Scaling:
+    """output = (gain + noise) · image; loss = mean (output - target)²."""
+
+    def __init__(self, noise=0.0):
+        self.frozen = {"target": jnp.float32(3.0)}
+        self.record = {}
+        self._noise = noise
+
+    def init(self, key, batch):
+        return {"gain": jnp.float32(2.0)}, {"seen": jnp.float32(0.0)}
+
+    def loss(self, params, model_state, batch, key, train):
+        gain = params["gain"] + self._noise * jax.random.normal(key)
+        outputs = gain * batch["image"]
+        loss = jnp.mean((outputs - model_state["frozen"]["target"]) ** 2)
+        seen = {"seen": model_state["seen"] + (1.0 if train else 100.0)}
+        terms = {"mean_output": jnp.mean(outputs)}
+        return loss, Aux(
+            terms, seen, {"target": batch["image"], "reconstruction": outputs}
+        )
+
+
+def _keep(key, images):
+    return images
+
+
+def _train_step(objective, *, decay=0.0, augment=_keep, rate=0.1):
+    return parallel.parallelize_step(
+        make_train_step(
+            objective,
+            optax.sgd(rate),
+            optax.constant_schedule(rate),
+            augment,
+            average_decay=decay,
+        )
+    )
+
+
+def _start(objective, *, averaged=False, rate=0.1):
+    params, model_state = objective.init(None, None)
+    state = create_train_state(params, model_state, optax.sgd(rate), averaged=averaged)
+    return parallel.replicate(state), parallel.replicate(objective.frozen)
+
+
+def _batch(values):
+    images = np.asarray(values, np.uint8).reshape(-1, 1, 1, 1)
+    return parallel.shard_batch({"image": images})
+
+
+def test_a_step_follows_the_gradient_and_tells_its_metrics():
+    objective = Scaling()
+    state, frozen = _start(objective)
+    state, metrics = _train_step(objective)(
+        state, frozen, _batch([1, 2]), jax.random.key(0)
+    )
+    # d/dg mean((g·x - 3)²) = mean(2·x·(g·x - 3)) at g = 2, x = 1 and 2: -1 and 2.
+    loss, gradient = ((2 - 3) ** 2 + (4 - 3) ** 2) / 2, (-2.0 + 4.0) / 2
+    gain = 2.0 - 0.1 * gradient
+    np.testing.assert_allclose(state.params["gain"], gain, rtol=1e-6)
+    assert int(state.step) == 1
+    assert {name: float(v) for name, v in metrics.items()} == pytest.approx(
+        {
+            "loss": loss,
+            "mean_output": 3.0,
+            "gradient_norm": abs(gradient),
+            "parameter_norm": gain,
+            "learning_rate": 0.1,
+        },
+        rel=1e-5,
+    )
+    assert state.average is None
+    assert float(state.model_state["seen"]) == 1.0
+
+
+def test_the_average_follows_its_formula():
+    objective, decay = Scaling(), 0.15
+    state, frozen = _start(objective, averaged=True)
+    step = _train_step(objective, decay=decay)
+    average = 2.0
+    for count in range(4):
+        state, _ = step(state, frozen, _batch([1, 2]), jax.random.key(0))
+        # Warm-up of the decay: 1/10, 2/11 > 0.15, so only the first step is shorter.
+        factor = min(decay, (1 + count) / (10 + count))
+        average = factor * average + (1 - factor) * float(state.params["gain"])
+        np.testing.assert_allclose(state.average["gain"], average, rtol=1e-5)
+    assert float(state.evaluation_params["gain"]) == float(state.average["gain"])
+
+
+def test_without_an_average_the_parameters_are_evaluated():
+    state, _ = _start(Scaling())
+    assert float(state.evaluation_params["gain"]) == float(state.params["gain"])
+
+
+def test_every_step_draws_anew_and_the_same_step_draws_the_same():
+    objective = Scaling(noise=1.0)
+    step = _train_step(objective, rate=0.0)
+
+    def two_outputs(seed):
+        state, frozen = _start(objective, rate=0.0)
+        outputs = []
+        for _ in range(2):
+            state, metrics = step(state, frozen, _batch([1, 1]), jax.random.key(seed))
+            outputs.append(float(metrics["mean_output"]))
+        return outputs
+
+    first, second = two_outputs(0)
+    assert first != second
+    assert two_outputs(0) == [first, second]
+    assert two_outputs(1)[0] != first
+
+
+def test_training_images_are_augmented_with_the_key_of_the_step():
+    objective = Scaling()
+    flips = []
+
+    def augment(key, images):
+        assert images.dtype == jnp.float32
+        flips.append(key)
+        return images + jnp.floor(jax.random.uniform(key) * 1000)
+
+    step = _train_step(objective, augment=augment, rate=0.0)
+    state, frozen = _start(objective, rate=0.0)
+    seen = []
+    for _ in range(3):
+        state, metrics = step(state, frozen, _batch([0, 0]), jax.random.key(0))
+        seen.append(float(metrics["mean_output"]))
+    assert len(set(seen)) == 3
+    assert len(flips) == 1  # traced once
+
+
+def test_the_flip_mirrors_some_photos_and_not_others():
+    class Left(Scaling):
+        def loss(self, params, model_state, batch, key, train):
+            loss, aux = super().loss(params, model_state, batch, key, train)
+            left = jnp.mean(batch["image"][:, :, 0])
+            return loss, aux.replace(terms={"left": left})
+
+    objective = Left()
+    images = np.zeros((64, 1, 2, 1), np.uint8)
+    images[:, :, 0] = 100
+    step = _train_step(objective, augment=make_augmentation(flip=True))
+    state, frozen = _start(objective)
+    batch = parallel.shard_batch({"image": images})
+    _, metrics = step(state, frozen, batch, jax.random.key(0))
+    assert 20 < float(metrics["left"]) < 80  # about half of them
+
+
+# --- evaluation -----------------------------------------------------------------------
+
+
+def _evaluate(objective, values, indices, seed=0):
+    def quality(predictions, targets):
+        return {"error": jnp.mean(jnp.abs(predictions - targets), axis=(1, 2, 3))}
+
+    evaluate = parallel.parallelize_evaluation(make_evaluation_step(objective, quality))
+    params, model_state = objective.init(None, None)
+    images = np.asarray(values, np.uint8).reshape(-1, 1, 1, 1)
+    batch = {"image": images, "index": np.asarray(indices, np.int32)}
+    outputs = evaluate(
+        params,
+        model_state,
+        objective.frozen,
+        parallel.shard_batch(batch),
+        jax.random.key(seed),
+    )
+    return jax.device_get(parallel.unshard(outputs))
+
+
+def test_evaluation_gives_every_photo_its_own_numbers():
+    metrics, outputs = _evaluate(Scaling(), [1, 2, 5], [0, 1, 2])
+    np.testing.assert_allclose(metrics["loss"], [(2 - 3) ** 2, 1, (10 - 3) ** 2])
+    np.testing.assert_allclose(metrics["mean_output"], [2, 4, 10])
+    np.testing.assert_allclose(metrics["photo_error"], [1, 2, 5])
+    np.testing.assert_allclose(outputs["reconstruction"].ravel(), [2, 4, 10])
+    np.testing.assert_allclose(outputs["target"].ravel(), [1, 2, 5])
+
+
+def test_a_photo_draws_the_same_in_whatever_batch_it_comes():
+    objective = Scaling(noise=1.0)
+    together, _ = _evaluate(objective, [1, 1, 1], [4, 9, -1])
+    swapped, _ = _evaluate(objective, [1, 1, 1], [9, 4, 7])
+    assert together["loss"][0] == swapped["loss"][1]
+    assert together["loss"][1] == swapped["loss"][0]
+    assert len(set(together["loss"])) == 3

@@ -1,0 +1,258 @@
+"""The trainer from outside: what it runs, what it refuses, how it stops."""
+
+import logging
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.training import parallel, trainer
+from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.run_config import ConfigError
+from vgg_unpool_jax.training.trainer import (
+    TrainingDivergedError,
+    count_steps,
+    train_and_evaluate,
+)
+
+
+def _compiled(caplog, name):
+    """How often XLA was asked for the function `name`."""
+    pattern = re.compile(rf"^Compiling (jit\()?{name}\b")
+    return sum(bool(pattern.match(r.getMessage())) for r in caplog.records)
+
+
+def test_nothing_is_compiled_again_after_the_first_step(make_config, tmp_path, caplog):
+    config = make_config(num_steps=3, evaluation__every_steps=1)
+    with caplog.at_level(logging.WARNING), jax.log_compiles():
+        train_and_evaluate(config, tmp_path, max_minutes=0.0)
+        assert (_compiled(caplog, "step"), _compiled(caplog, "evaluate")) == (1, 1)
+        # A resumed run compiles once more, and not at its second step.
+        train_and_evaluate(config, tmp_path)
+    assert (_compiled(caplog, "step"), _compiled(caplog, "evaluate")) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "block", [1, 2, 3, *(pytest.param(b, marks=pytest.mark.slow) for b in (4, 5))]
+)
+def test_the_loss_of_every_block_falls(block, make_config, tmp_path, read_scalars):
+    # The two training photos make the one batch of every step, so steps compare.
+    config = make_config(
+        block,
+        data__split_fractions=(1 / 6, 1 / 6, 2 / 3),
+        data__flip=False,
+        optimizer__average_decay=0.0,
+        loss__perceptual=0.1,
+        checkpoints__every_steps=6,
+        evaluation__every_steps=6,
+    )
+    result = train_and_evaluate(config, tmp_path)
+    losses = [loss for _, loss in read_scalars(tmp_path)["train/loss"]]
+    assert len(losses) == 6
+    assert losses[-1] < 0.8 * losses[0]
+    assert np.isfinite(list(result.metrics.values())).all()
+
+
+def test_validation_improves_with_training(uninterrupted, read_scalars):
+    losses = [v for _, v in read_scalars(uninterrupted.workdir)["validation/loss"]]
+    assert losses[-1] < losses[0]
+
+
+def test_the_averaged_parameters_are_validated(make_config, uninterrupted, tmp_path):
+    plain = make_config(optimizer__average_decay=0.0)
+    result = train_and_evaluate(plain, tmp_path)
+    ours, averaged = result.state, uninterrupted.result.state
+    kernels = [state.params["block1_conv2"]["kernel"] for state in (ours, averaged)]
+    np.testing.assert_array_equal(*kernels)
+    assert result.metrics["loss"] != uninterrupted.result.metrics["loss"]
+
+
+# --- a run that is not finite ---------------------------------------------------------
+
+
+def _poison(monkeypatch, step, name, value):
+    """From this step on, the gradient (of a term without weight) or a term is bad."""
+    make = trainer.make_objective
+
+    def make_poisoned(*args):
+        objective = make(*args)
+        inner = objective.loss
+
+        def loss(params, model_state, batch, key, train):
+            total, aux = inner(params, model_state, batch, key, train)
+            count = model_state["statistics"]["count"]
+            bad = jnp.where(count >= step - 1, value, 0.0)
+            state = dict(aux.model_state)
+            state["statistics"] = dict(state["statistics"], count=count + train)
+            terms = dict(aux.terms)
+            if name == "loss":
+                total = total + bad
+            else:
+                terms[name] = terms[name] + bad
+            return total, aux.replace(terms=terms, model_state=state)
+
+        init = objective.init
+
+        def init_counted(key, batch):
+            params, state = init(key, batch)
+            state["statistics"]["count"] = jnp.float32(0.0)
+            return params, state
+
+        objective.loss, objective.init = loss, init_counted
+        return objective
+
+    monkeypatch.setattr(trainer, "make_objective", make_poisoned)
+
+
+@pytest.mark.parametrize("name", ["loss", "l2"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_or_term_that_is_not_finite_stops_the_run_and_names_the_step(
+    name, value, make_config, tmp_path, monkeypatch
+):
+    _poison(monkeypatch, 5, name, value)
+    # Seen at step 5 although the log comes at step 6 only, before that step is saved.
+    config = make_config(log_every_steps=100)
+    with pytest.raises(TrainingDivergedError) as caught:
+        train_and_evaluate(config, tmp_path)
+    sentence = str(caught.value)
+    assert f"training stopped at step 5: {name} is {value}" in sentence
+    assert "the newest checkpoint, of step 3, is from before" in sentence
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert saved.steps() == [3]
+        params, _, _ = saved.restore_for_inference()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_parameters_that_run_away_stop_the_run_before_they_are_saved(
+    make_config, tmp_path
+):
+    config = make_config(
+        optimizer__learning_rate=1e30, optimizer__final_learning_rate=1e30
+    )
+    with pytest.raises(
+        TrainingDivergedError, match=r"stopped at step [12]: "
+    ) as caught:
+        train_and_evaluate(config, tmp_path)
+    assert str(caught.value).endswith("there is no checkpoint yet")
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert saved.steps() == []
+
+
+# --- configs that cannot be trained with ----------------------------------------------
+
+
+def test_the_length_is_given_in_steps_or_in_epochs(make_config):
+    steps = make_config(num_steps=7, num_epochs=0.0)
+    assert count_steps(steps, num_photos=1000) == 7
+    epochs = make_config(num_steps=0, num_epochs=2.5, data__batch_size=4)
+    assert count_steps(epochs, num_photos=100) == 62  # 250 photos, 62.5 batches
+    assert count_steps(epochs, num_photos=1) == 1
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(0, 0.0), (5, 1.0), (-1, 0.0)])
+def test_a_length_given_twice_or_not_at_all_is_refused(steps, epochs, make_config):
+    config = make_config(num_steps=steps, num_epochs=epochs)
+    with pytest.raises(ConfigError, match=f"got {steps} and {epochs}"):
+        count_steps(config, num_photos=10)
+
+
+@pytest.mark.parametrize("section", ["data", "evaluation"])
+@pytest.mark.parametrize(("size", "reason"), [(20, "multiples of 16"), (0, "0×0")])
+def test_a_size_that_the_encoder_cannot_take_is_refused_at_the_start(
+    section, size, reason, make_config, tmp_path
+):
+    config = make_config(5, **{f"{section}__image_size": size})
+    with pytest.raises(ConfigError) as caught:
+        train_and_evaluate(config, tmp_path)
+    assert f"{section}.image_size is {size}: " in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_an_evaluation_too_small_for_ms_ssim_is_refused_at_the_start(
+    make_config, tmp_path
+):
+    config = make_config(
+        loss__ms_ssim=1.0, data__image_size=176, evaluation__image_size=160
+    )
+    with pytest.raises(ConfigError, match=r"evaluation.image_size is 160: .*176"):
+        train_and_evaluate(config, tmp_path)
+
+
+@pytest.mark.parametrize("section", ["data", "evaluation"])
+def test_an_empty_batch_is_refused_with_its_field(section, make_config, tmp_path):
+    config = make_config(**{f"{section}__batch_size": 0})
+    with pytest.raises(ConfigError, match=rf"{section}.batch_size must be .* got 0"):
+        train_and_evaluate(config, tmp_path)
+
+
+def test_a_checkpoint_of_another_block_in_the_workdir_is_refused_with_the_shapes(
+    make_config, tmp_path, uninterrupted
+):
+    """As when somebody puts the checkpoints of one run into the folder of another."""
+    (tmp_path / "checkpoints").symlink_to(uninterrupted.workdir / "checkpoints")
+    config = make_config(decoder__normalize_features=False)
+    with pytest.raises(CheckpointError) as caught:
+        train_and_evaluate(config, tmp_path)
+    assert "does not fit the model of this config" in str(caught.value)
+    assert "feature_rms is (64,) in the checkpoint" in str(caught.value)
+
+
+# --- photos ---------------------------------------------------------------------------
+
+
+def test_a_run_without_validation_photos_has_no_metrics(make_config, tmp_path):
+    config = make_config(
+        num_steps=1, data__split_fractions=(1.0, 0.0, 0.0), evaluation__num_pictures=0
+    )
+    assert train_and_evaluate(config, tmp_path).metrics == {}
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_validation_uses_as_many_photos_as_the_config_says(
+    make_config, tmp_path, caplog
+):
+    config = make_config(
+        num_steps=1,
+        data__split_fractions=(0.5, 0.5, 0.0),
+        evaluation__num_photos=5,  # the last batch of two is padded
+        evaluation__num_pictures=3,
+    )
+    with caplog.at_level(logging.INFO, "vgg_unpool_jax"):
+        train_and_evaluate(config, tmp_path)
+    lines = [record.getMessage() for record in caplog.records]
+    assert any(line.startswith("step 1, validation on 5 photos: ") for line in lines)
+
+
+def test_unreadable_validation_photos_end_no_run(make_config, photos, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, path in enumerate(sorted(photos.iterdir())):
+        content = path.read_bytes()
+        (folder / path.name).write_bytes(content if number < 2 else content[:60])
+    config = make_config(
+        num_steps=1,
+        data__source=f"folder:{folder}",
+        data__split_fractions=(0.5, 0.5, 0.0),
+        data__max_broken_share=1.0,
+    )
+    split = trainer.split_indices(12, (0.5, 0.5, 0.0), seed=config.data.split_seed)
+    readable = {0, 1} & {int(index) for index in split.validation}
+    result = train_and_evaluate(config, tmp_path / "run")
+    assert bool(result.metrics) == bool(readable)
+
+
+# --- parallel -------------------------------------------------------------------------
+
+
+def test_sharding_and_unsharding_keep_the_order():
+    batch = {"image": np.arange(6 * jax.local_device_count()).reshape(-1, 1)}
+    sharded = parallel.shard_batch(batch)
+    assert sharded["image"].shape == (jax.local_device_count(), 6, 1)
+    np.testing.assert_array_equal(parallel.unshard(sharded)["image"], batch["image"])
+
+
+def test_one_process_agrees_with_itself():
+    assert parallel.any_process(True) is True
+    assert parallel.any_process(False) is False

@@ -1,0 +1,70 @@
+"""Photo files to work on one by one, and names for what is made of them."""
+
+import dataclasses
+import os
+import pathlib
+from collections import Counter
+
+import numpy as np
+
+from vgg_unpool_jax.data.decode import decode_photo
+from vgg_unpool_jax.data.errors import SourceError
+from vgg_unpool_jax.data.folder import FolderSource
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoFile:
+    """One photo and where its result goes.
+
+    Attributes:
+      path: the photo.
+      output: the PNG file to write.
+    """
+
+    path: pathlib.Path
+    output: pathlib.Path
+
+    def read(self) -> np.ndarray:
+        """The photo as uint8 (h, w, 3) RGB; raises PhotoError when unreadable."""
+        return decode_photo(self.path, str(self.path))
+
+
+def list_photo_files(
+    source: str | os.PathLike, output: str | os.PathLike
+) -> list[PhotoFile]:
+    """Pair the photos of a file or folder with output files.
+
+    An output has the photo's name with the extension .png, below the same subfolders;
+    where two photos of a folder differ in the extension alone, outputs keep it
+    (`a.jpg.png`).
+
+    Args:
+      source: a photo, or a folder that is searched in depth.
+      output: folder for the results; it need not exist.
+
+    Raises:
+      SourceError: when there is no photo, or an output would overwrite a photo.
+    """
+    source, output = pathlib.Path(source), pathlib.Path(output)
+    if source.is_dir():
+        folder = FolderSource(source)
+        names = [pathlib.PurePath(folder.name(i)) for i in range(len(folder))]
+        paths = [source / name for name in names]
+    elif source.is_file():
+        names, paths = [pathlib.PurePath(source.name)], [source]
+    else:
+        raise SourceError(f"there is no photo or folder {source}")
+    if output.exists() and not output.is_dir():
+        raise SourceError(f"the output {output} is not a folder")
+    taken = Counter(name.with_suffix(".png") for name in names)
+    photos = {path.resolve() for path in paths}
+    files = []
+    for name, path in zip(names, paths, strict=True):
+        short = name.with_suffix(".png")
+        target = output / (short if taken[short] == 1 else f"{name}.png")
+        if target.resolve() in photos:
+            raise SourceError(
+                f"the output {target} would overwrite a photo: take another folder"
+            )
+        files.append(PhotoFile(path, target))
+    return files
