@@ -4,10 +4,9 @@
 
 Every photo counts once, with its centre crop in native resolution; reconstructions are
 clipped to [0, 255]. Prints a table and writes results.json and pictures/evaluation.png
-into the workdir.
+(one photo a column: input, reconstruction, eightfold error) into the workdir.
 """
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -17,11 +16,7 @@ from experiments import command
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.data import make_source, split_indices
 from vgg_unpool_jax.evaluation import (
-    error_image,
     evaluate_reconstruction,
-    format_table,
-    missing_metrics,
-    picture_grid,
     provenance,
     save_png,
     write_results,
@@ -42,11 +37,9 @@ _CROP = flags.DEFINE_enum(
     "Centre crop in native resolution, or the largest centred square, resized.",
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
-_WEIGHTS = flags.DEFINE_string(
-    "weights", None, "VGG19 weight file; default is the one trained with."
-)
+_WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Result file; default is results.json in the workdir."
+    "output", None, "Result file; default WORKDIR/results.json."
 )
 
 
@@ -56,10 +49,8 @@ def main() -> None:
     pair = load_pair(workdir, _WEIGHTS.value)
     data = pair.config.data
     source = make_source(_SOURCE.value or data.source)
-    indices = np.arange(len(source))
-    if _SOURCE.value is None:
-        split = split_indices(len(source), data.split_fractions, seed=data.split_seed)
-        indices = split.test
+    split = split_indices(len(source), data.split_fractions, seed=data.split_seed)
+    indices = split.test if _SOURCE.value is None else np.arange(len(source))
     score = evaluate_reconstruction(
         pair.reconstruct,
         source,
@@ -70,14 +61,9 @@ def main() -> None:
         max_broken_share=data.max_broken_share,
     )
     results = {
-        "metrics": {k: dataclasses.asdict(v) for k, v in score.metrics.items()},
-        "data": {
-            "source": _SOURCE.value or f"test split of {data.source}",
-            "crop": _CROP.value,
-            "image_size": _IMAGE_SIZE.value,
-            "too_small": score.too_small,
-            "broken": score.broken,
-        },
+        **score.to_dict(),
+        "source": _SOURCE.value or f"test split of {data.source}",
+        "crop": _CROP.value,
         "vgg19_weights": pair.record,
         "training_steps": pair.step,
         "provenance": provenance(pair.config, workdir=workdir),
@@ -85,20 +71,9 @@ def main() -> None:
     output = pathlib.Path(_OUTPUT.value or workdir / "results.json")
     write_results(output, results)
     picture = workdir / "pictures" / "evaluation.png"
-    errors = error_image(score.examples["reconstruction"], score.examples["input"])
-    save_png(picture, picture_grid({**score.examples, "8x error": errors}))
-    _report(pair, score, output, picture)
-
-
-def _report(pair, score, output, picture) -> None:
+    save_png(picture, score.picture())
     print(f"block {pair.block} after {pair.step} steps, VGG19 {pair.record['origin']}")
-    print(format_table(score.metrics))
-    for reason in missing_metrics(_IMAGE_SIZE.value, _IMAGE_SIZE.value).values():
-        print(reason)
-    for name, (height, width) in score.too_small.items():
-        print(f"left out, too small for the crop: {name} ({height}×{width})")
-    for name, reason in score.broken.items():
-        print(f"left out, cannot be read: {name} ({reason})")
+    print(score.report())
     print(f"results: {output}\npicture: {picture}")
 
 

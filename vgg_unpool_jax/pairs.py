@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import ml_collections
 
 from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
-from vgg_unpool_jax.models.vgg19 import check_block, check_image_shape, size_multiple
+from vgg_unpool_jax.models.vgg19 import check_image_shape
+from vgg_unpool_jax.models.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.objectives.unpooling import (
     RANDOM_ORIGIN,
     check_same_weights,

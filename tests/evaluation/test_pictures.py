@@ -48,6 +48,14 @@ def test_a_long_title_does_not_run_into_the_next_column():
     assert np.all(grid[: -6 - 2, 32:] == 255)
 
 
+def test_a_times_sign_is_drawn_as_the_letter_that_the_font_has():
+    sign, letter = (
+        evaluation.picture_grid({title: flat(10, size=(6, 60))})
+        for title in ("8 × error", "8 x error")
+    )
+    np.testing.assert_array_equal(sign, letter)
+
+
 def test_floats_are_clipped_and_rounded_and_bytes_are_kept():
     images = np.array([[[[-9.0, 0.4, 0.6], [254.6, 255.0, 900.0]]]])
     grid = evaluation.picture_grid({"a": images}, padding=0, labels=False)

@@ -125,11 +125,14 @@ def test_a_missing_file_is_a_missing_file(tmp_path):
 def test_a_file_keeps_its_old_content_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
-    with files.replacing(path) as file:
-        file.write(b"new")
-        file.flush()
-        assert path.read_bytes() == b"old"
-        assert len(os.listdir(tmp_path)) == 2
+    with open(path, "rb") as reader:
+        with files.replacing(path) as file:
+            file.write(b"new")
+            file.flush()
+            assert path.read_bytes() == b"old"
+            assert len(os.listdir(tmp_path)) == 2
+        # A rename leaves the old file to who has it open; writing over it would not.
+        assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file.bin"]
 

@@ -88,7 +88,7 @@ def test_evaluate_writes_a_table_results_and_a_picture(workdir, photos):
     assert results["metrics"]["l1"]["photos"] == 4
     low, high = results["metrics"]["l1"]["interval"]
     assert low < results["metrics"]["l1"]["mean"] < high
-    assert len(results["data"]["too_small"]) == 4
+    assert len(results["too_small"]) == 4
     assert results["vgg19_weights"]["origin"].startswith("random")
     assert results["training_steps"] == 2
     assert results["provenance"]["config"]["encoder"]["block"] == 2

@@ -12,7 +12,8 @@ from vgg_unpool_jax.models.unpooling_decoder import (
     UnpoolingDecoder,
     measure_feature_rms,
 )
-from vgg_unpool_jax.models.vgg19 import VGG19Encoder, encoder_layers
+from vgg_unpool_jax.models.vgg19 import VGG19Encoder
+from vgg_unpool_jax.models.vgg19_layers import convolutions_up_to
 from vgg_unpool_jax.ops import max_unpool
 
 
@@ -104,9 +105,9 @@ def test_decoder_has_the_parameters_of_a_hand_count(block):
 def test_every_encoder_kernel_has_its_mirror(block):
     init = UnpoolingDecoder(block).init
     params = jax.eval_shape(init, jax.random.key(0), *_inputs(block))["params"]
-    assert set(params) == {layer.name for layer in encoder_layers(block)}
-    for layer in encoder_layers(block):
-        turned = (3, 3, layer.out_channels, layer.in_channels)
+    assert set(params) == {layer.name for layer in convolutions_up_to(block)}
+    for layer in convolutions_up_to(block):
+        turned = (3, 3, layer.outputs, layer.inputs)
         assert params[layer.name]["kernel"].shape == turned
 
 

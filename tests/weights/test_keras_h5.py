@@ -4,8 +4,11 @@ import h5py
 import numpy as np
 import pytest
 
+from vgg_unpool_jax.models.vgg19_layers import (
+    VGG19_CONVOLUTIONS,
+    convolutions_up_to,
+)
 from vgg_unpool_jax.weights import load_vgg19_weights
-from vgg_unpool_jax.weights.vgg19 import VGG19_CONVOLUTIONS, convolutions_up_to
 
 LAYOUTS = (
     "keras1",

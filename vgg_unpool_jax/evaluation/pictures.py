@@ -61,6 +61,7 @@ def _label(text: str, width: int) -> np.ndarray:
     The text becomes smaller to fit the width; what does not fit at the smallest size is
     cut off at the column's edge and never runs into the next column.
     """
+    text = text.replace("×", "x")  # which the built-in font draws as an empty box
     picture = Image.new("RGB", (width, _LABEL_HEIGHT), (_BACKGROUND,) * 3)
     draw = ImageDraw.Draw(picture)
     for size in _LABEL_SIZES:
@@ -113,7 +114,8 @@ def picture_grid(
 
     Args:
       columns: `(n, height, width, 3)` in [0, 255] per title, all of one shape, from
-        left to right; for instance input, reconstruction and error.
+        left to right; for instance input, reconstruction and error. Pillow's
+        built-in font, which draws the titles, has few letters beyond ASCII.
       padding: white pixels around and between the pictures.
       labels: whether the titles stand above the columns.
 

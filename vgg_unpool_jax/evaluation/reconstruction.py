@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
 from vgg_unpool_jax.data import Source, make_loader
-from vgg_unpool_jax.evaluation.metrics import compute_photo_metrics
+from vgg_unpool_jax.evaluation.metrics import compute_photo_metrics, missing_metrics
+from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid
+from vgg_unpool_jax.evaluation.results import format_table
 from vgg_unpool_jax.evaluation.statistics import MetricSums, Summary
 
 
@@ -21,16 +24,51 @@ class ReconstructionScore:
 
     Attributes:
       metrics: mean, 95 % interval and photo count of each metric.
+      image_size: side of the evaluated crops in pixels.
       too_small: photos that the crop does not fit into, name to (height, width).
       broken: photos that could not be read, name to reason.
-      examples: "input" and "reconstruction" of the first photos, (n, s, s, 3) in
+      examples: the first photos by name: input and reconstruction, (2, s, s, 3) in
         [0, 255].
     """
 
     metrics: dict[str, Summary]
+    image_size: int
     too_small: dict[str, tuple[int, int]]
     broken: dict[str, str]
     examples: dict[str, np.ndarray]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Metrics and what was left out, ready for `write_results`."""
+        metrics = {k: dataclasses.asdict(v) for k, v in self.metrics.items()}
+        return {
+            "metrics": metrics,
+            "image_size": self.image_size,
+            "too_small": self.too_small,
+            "broken": self.broken,
+        }
+
+    def report(self) -> str:
+        """A table for people, and a line for everything that was left out."""
+        lines = [format_table(self.metrics)]
+        lines += missing_metrics(self.image_size, self.image_size).values()
+        lines += [
+            f"left out, too small for the crop: {name} ({height}×{width})"
+            for name, (height, width) in self.too_small.items()
+        ]
+        lines += [
+            f"left out, cannot be read: {name} ({reason})"
+            for name, reason in self.broken.items()
+        ]
+        return "\n".join(lines)
+
+    def picture(self) -> np.ndarray:
+        """One example a column: input, reconstruction, eightfold error, uint8."""
+        return picture_grid(
+            {
+                name: np.concatenate([pair, error_image(pair[1:], pair[:1])])
+                for name, pair in self.examples.items()
+            }
+        )
 
 
 def evaluate_reconstruction(
@@ -63,7 +101,7 @@ def evaluate_reconstruction(
       BrokenPhotosError, SourceError: for photos that cannot be read.
     """
     measure = jax.jit(compute_photo_metrics)
-    sums, inputs, outputs = MetricSums(), [], []
+    sums, examples = MetricSums(), {}
     with make_loader(
         source,
         indices,
@@ -79,9 +117,10 @@ def evaluate_reconstruction(
             images, mask = batch["image"].astype(np.float32), batch["mask"]
             reconstructions = reconstruct(images)
             sums.update(measure(reconstructions, images), mask)
-            if sum(map(len, inputs)) < num_examples:
-                inputs.append(images[mask])
-                outputs.append(np.asarray(reconstructions)[mask])
+            for place in np.flatnonzero(mask)[: num_examples - len(examples)]:
+                pair = np.stack([images[place], reconstructions[place]])
+                name = source.name(int(batch["index"][place]))
+                examples[name] = pair.clip(0.0, 255.0)
         too_small, broken = dict(loader.too_small), dict(loader.broken)
     if len(too_small) + len(broken) >= len(indices):
         raise NothingEvaluatedError(
@@ -89,8 +128,4 @@ def evaluate_reconstruction(
             f"{image_size}: {len(too_small)} are too small and {len(broken)} cannot be "
             "read"
         )
-    examples = {
-        "input": np.concatenate(inputs)[:num_examples],
-        "reconstruction": np.concatenate(outputs)[:num_examples].clip(0.0, 255.0),
-    }
-    return ReconstructionScore(sums.summary(), too_small, broken, examples)
+    return ReconstructionScore(sums.summary(), image_size, too_small, broken, examples)

@@ -34,7 +34,7 @@ def _to_json(value: Any, place: str) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"{place} has the key {key!r}; wanted strings.")
-        return {key: _to_json(value[key], f"{place}.{key}") for key in sorted(value)}
+        return {key: _to_json(value[key], f"{place}.{key}") for key in value}
     if isinstance(value, list | tuple):
         return [_to_json(item, f"{place}[{i}]") for i, item in enumerate(value)]
     if hasattr(value, "__array__"):

@@ -18,10 +18,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgg_unpool_jax.models.vgg19 import (
+from vgg_unpool_jax.models.vgg19_layers import (
     CHANNELS_PER_BLOCK,
     check_block,
-    encoder_layers,
+    convolutions_up_to,
 )
 from vgg_unpool_jax.ops.pooling import max_unpool
 
@@ -75,7 +75,7 @@ class UnpoolingDecoder(nn.Module):
                 STATISTICS, "feature_rms", jnp.ones, (features.shape[-1],)
             )
             outputs = outputs / rms.value
-        layers = encoder_layers(self.block)
+        layers = convolutions_up_to(self.block)
         intermediates, previous = {}, self.block
         for layer in reversed(layers):
             if layer.block != previous:
@@ -84,7 +84,7 @@ class UnpoolingDecoder(nn.Module):
                 previous = layer.block
             last = layer is layers[0]
             outputs = nn.Conv(
-                layer.in_channels,
+                layer.inputs,
                 (3, 3),
                 kernel_init=nn.initializers.he_normal(),
                 bias_init=nn.initializers.constant(

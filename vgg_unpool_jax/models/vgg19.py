@@ -6,65 +6,18 @@ the preprocessing that the weights were trained with happens inside.
 Source: Simonyan & Zisserman 2014, arXiv 1409.1556, configuration E.
 """
 
-import dataclasses
-import math
-
 import flax.linen as nn
 import jax
 import numpy as np
 
+from vgg_unpool_jax.models.vgg19_layers import convolutions_up_to, size_multiple
 from vgg_unpool_jax.ops.pooling import max_pool_argmax
-
-CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
-CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
-NUM_BLOCKS = 5
 
 # What an image goes through before block1_conv1, by the name that weights carry.
 PREPROCESSINGS = ("caffe", "torchvision")
 _CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 _TORCHVISION_MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
 _TORCHVISION_STD_RGB = np.array([0.229, 0.224, 0.225], np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class ConvolutionLayer:
-    """One 3×3 convolution of VGG19: its name and channel counts."""
-
-    name: str
-    block: int
-    in_channels: int
-    out_channels: int
-
-    @property
-    def kernel_shape(self) -> tuple[int, int, int, int]:
-        """(height, width, in, out)."""
-        return (3, 3, self.in_channels, self.out_channels)
-
-
-def check_block(block: int) -> int:
-    """Return `block` or raise `ValueError` unless it is 1 to 5."""
-    if isinstance(block, bool) or block not in range(1, NUM_BLOCKS + 1):
-        raise ValueError(f"block must be 1, 2, 3, 4 or 5, got {block!r}")
-    return int(block)
-
-
-def encoder_layers(block: int) -> tuple[ConvolutionLayer, ...]:
-    """The convolutions from block1_conv1 to block{block}_conv2, in order."""
-    check_block(block)
-    layers, channels = [], 3
-    for number in range(1, block + 1):
-        width = CHANNELS_PER_BLOCK[number - 1]
-        count = 2 if number == block else CONVOLUTIONS_PER_BLOCK[number - 1]
-        for index in range(1, count + 1):
-            name = f"block{number}_conv{index}"
-            layers.append(ConvolutionLayer(name, number, channels, width))
-            channels = width
-    return tuple(layers)
-
-
-def size_multiple(block: int) -> int:
-    """What height and width of the encoder's input must be a multiple of."""
-    return 2 ** (check_block(block) - 1)
 
 
 def preprocess(images: jax.Array, preprocessing: str) -> jax.Array:
@@ -119,12 +72,12 @@ class VGG19Encoder(nn.Module):
         check_image_shape(images.shape, self.block)
         outputs = preprocess(images, self.preprocessing)
         intermediates, switches, previous = {}, [], 1
-        for layer in encoder_layers(self.block):
+        for layer in convolutions_up_to(self.block):
             if layer.block != previous:
                 outputs, codes = max_pool_argmax(outputs)
                 switches.append(codes)
                 previous = layer.block
-            convolution = nn.Conv(layer.out_channels, (3, 3), name=layer.name)
+            convolution = nn.Conv(layer.outputs, (3, 3), name=layer.name)
             outputs = intermediates[layer.name] = nn.relu(convolution(outputs))
         intermediates["switches"] = tuple(switches)
         return outputs, intermediates
@@ -140,20 +93,3 @@ def check_image_shape(shape: tuple[int, ...], block: int) -> None:
             f"images must have height and width that are multiples of {multiple} for "
             f"an encoder of block {block}, got {shape[1]}×{shape[2]}"
         )
-
-
-def feature_shape(image_shape: tuple[int, ...], block: int) -> tuple[int, ...]:
-    """Shape of the encoder's features for images of `image_shape` (n, h, w, 3)."""
-    check_image_shape(image_shape, block)
-    n, height, width, _ = image_shape
-    multiple = size_multiple(block)
-    channels = CHANNELS_PER_BLOCK[block - 1]
-    return (n, height // multiple, width // multiple, channels)
-
-
-def num_encoder_parameters(block: int) -> int:
-    """Number of weights and biases of the encoder cut at `block`."""
-    return sum(
-        math.prod(layer.kernel_shape) + layer.out_channels
-        for layer in encoder_layers(block)
-    )

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from vgg_unpool_jax.weights.errors import WeightsError
-from vgg_unpool_jax.weights.vgg19 import (
-    KINDS,
+from vgg_unpool_jax.models.vgg19_layers import (
     VGG19_CONVOLUTIONS,
     Convolution,
     convolutions_up_to,
 )
+from vgg_unpool_jax.weights.errors import WeightsError
+from vgg_unpool_jax.weights.vgg19 import KINDS
 
 # From axes (out, in, height, width) to (height, width, in, out).
 _OIHW_TO_HWIO = (2, 3, 1, 0)

@@ -6,9 +6,9 @@ import re
 import h5py
 import numpy as np
 
+from vgg_unpool_jax.models.vgg19_layers import VGG19_CONVOLUTIONS
 from vgg_unpool_jax.weights.collect import StoredArray, collect_params
 from vgg_unpool_jax.weights.errors import WeightsError, first_line
-from vgg_unpool_jax.weights.vgg19 import VGG19_CONVOLUTIONS
 
 _LAYER_NAMES = frozenset(layer.name for layer in VGG19_CONVOLUTIONS)
 # Keras 1 wrote `block1_conv1_W_1:0`, Keras 2 `kernel:0`, Keras 3 `kernel`.

@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from vgg_unpool_jax.models.vgg19_layers import convolutions_up_to
 from vgg_unpool_jax.weights.download import PUBLIC_FILES, expand_home, fetch
 from vgg_unpool_jax.weights.errors import WeightsError
 from vgg_unpool_jax.weights.formats import Format, recognise
@@ -13,7 +14,7 @@ from vgg_unpool_jax.weights.torchvision_pth import (
     import_torch,
     read_torchvision_pth,
 )
-from vgg_unpool_jax.weights.vgg19 import VGG19Weights, convolutions_up_to
+from vgg_unpool_jax.weights.vgg19 import VGG19Weights
 
 WEIGHTS_VARIABLE = "VGG19_WEIGHTS"
 

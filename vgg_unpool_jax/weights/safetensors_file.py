@@ -13,6 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from vgg_unpool_jax.models.vgg19_layers import VGG19_CONVOLUTIONS, convolutions_up_to
 from vgg_unpool_jax.weights.collect import StoredArray, collect_params
 from vgg_unpool_jax.weights.errors import WeightsError, first_line
 from vgg_unpool_jax.weights.hashes import file_digest
@@ -20,10 +21,8 @@ from vgg_unpool_jax.weights.torchvision_layout import torchvision_keys, torchvis
 from vgg_unpool_jax.weights.vgg19 import (
     KINDS,
     PREPROCESSINGS,
-    VGG19_CONVOLUTIONS,
     VGG19Weights,
     arrays_sha256,
-    convolutions_up_to,
 )
 
 _KEY = re.compile(r"(block\d+_conv\d+)[/.](kernel|bias)")

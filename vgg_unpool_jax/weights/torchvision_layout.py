@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from vgg_unpool_jax.models.vgg19_layers import VGG19_CONVOLUTIONS, Convolution
 from vgg_unpool_jax.weights.errors import WeightsError
-from vgg_unpool_jax.weights.vgg19 import VGG19_CONVOLUTIONS, Convolution
 
 _KEY = re.compile(r"features\.(\d+)\.(weight|bias)")
 _KINDS = {"weight": "kernel", "bias": "bias"}
