@@ -94,7 +94,9 @@ run_tests() {
   local status=0
   "$VENV/bin/python" -m ruff check . || status=$?
   "$VENV/bin/python" -m ruff format --check . || status=$?
-  "$VENV/bin/python" -m pytest "$@" || status=$?
+  # A file's tests stay together: they share what their fixtures trained.
+  "$VENV/bin/python" -m pytest -n auto --maxprocesses=4 --dist=loadfile "$@" ||
+    status=$?
   return "$status"
 }
 

@@ -7,7 +7,17 @@ import pytest
 
 from configs.unpooling import make_config
 from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.run_config import FREE_FIELDS, ConfigError
+from vgg_unpool_jax.training.run_config import ConfigError
+
+# How fast, where and how loud; none of them changes a number that is trained.
+FREE = {
+    "data.num_workers",
+    "data.num_threads",
+    "data.prefetch",
+    "encoder.weights",
+    "log_every_steps",
+    "checkpoints.max_to_keep",
+}
 
 
 def test_a_kept_config_comes_back_equal(tmp_path):
@@ -42,12 +52,12 @@ def test_every_other_field_is_compared(tmp_path):
         for name, value in fields.items()
         if not isinstance(value, ml_collections.ConfigDict)
     }
-    assert set(FREE_FIELDS) < set(flat)
+    assert set(flat) > FREE
     for field, value in flat.items():
         changed = make_config(1)
         with changed.unlocked(), changed.ignore_type():
             changed.update_from_flattened_dict({field: "something else"})
-        if field in FREE_FIELDS:
+        if field in FREE:
             run_config.compare(tmp_path, changed)
             continue
         shown = list(value) if isinstance(value, tuple) else value
