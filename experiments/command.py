@@ -8,10 +8,10 @@ from absl import app
 from absl import logging as absl_logging
 
 from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import NothingEvaluatedError
 from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
 from vgg_unpool_jax.training.checkpoints import CheckpointError
-from vgg_unpool_jax.training.run_config import ConfigError
 from vgg_unpool_jax.training.trainer import TrainingDivergedError
 from vgg_unpool_jax.weights import WeightsError
 

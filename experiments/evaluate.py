@@ -14,7 +14,7 @@ from absl import flags
 
 from experiments import command
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.data import make_source, split_indices
+from vgg_unpool_jax.data import TEST_CROPS, make_source, split_indices
 from vgg_unpool_jax.evaluation import (
     evaluate_reconstruction,
     provenance,
@@ -30,12 +30,7 @@ _SOURCE = flags.DEFINE_string(
     "it the test split of the training photos.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Side of the crops in pixels.")
-_CROP = flags.DEFINE_enum(
-    "crop",
-    "center",
-    ["center", "center_resize"],
-    "Centre crop in native resolution, or the largest centred square, resized.",
-)
+_CROP = flags.DEFINE_enum("crop", "center", TEST_CROPS, "Native resolution or resized.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
 _OUTPUT = flags.DEFINE_string(

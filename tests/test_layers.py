@@ -18,7 +18,7 @@ PACKAGE = "vgg_unpool_jax"
 
 # Rooms of the library from the ground up; a room may import its own floor and below.
 FLOORS = (
-    ("ops", "version"),
+    ("ops", "version", "errors", "files"),
     ("models", "losses"),
     ("objectives", "data", "weights"),
     ("training", "evaluation", "stylization", "export"),

@@ -5,7 +5,6 @@ jit-compiled, once per image shape.
 """
 
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,19 +16,14 @@ from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
 from vgg_unpool_jax.models.vgg19 import check_image_shape
 from vgg_unpool_jax.models.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.objectives.unpooling import (
-    RANDOM_ORIGIN,
-    check_same_weights,
+    load_recorded_weights,
     make_pair_models,
     weights_record,
 )
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
-from vgg_unpool_jax.weights import (
-    VGG19Weights,
-    load_vgg19_weights,
-    random_vgg19_weights,
-)
+from vgg_unpool_jax.weights import VGG19Weights, load_vgg19_weights
 
 PathLike = str | os.PathLike
 
@@ -188,13 +182,5 @@ def load_pair(workdir: PathLike, weights: PathLike | None = None) -> Pair:
     with Checkpoints(workdir, create=False) as saved:
         recorded = saved.read_record()["vgg19"]
         params, model_state, step = saved.restore_for_inference()
-    section = config.encoder
-    if weights is None and recorded["origin"].startswith(RANDOM_ORIGIN):
-        found = random_vgg19_weights(section.random_seed, block=section.block)
-    else:
-        trained_with = section.weights
-        if weights is None and trained_with and pathlib.Path(trained_with).exists():
-            weights = trained_with
-        found = load_vgg19_weights(weights, block=section.block)
-    check_same_weights(recorded, found)
+    found = load_recorded_weights(config.encoder, recorded, weights)
     return Pair(config, found, {"params": params, **model_state}, step)

@@ -15,8 +15,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from vgg_unpool_jax import evaluation
-from vgg_unpool_jax.evaluation import Summary, files
+from vgg_unpool_jax import evaluation, files
+from vgg_unpool_jax.evaluation import Summary
 
 
 def test_a_result_file_reads_back(tmp_path):
@@ -152,13 +152,13 @@ def test_a_killed_writer_leaves_the_old_file_alone(tmp_path):
     path.write_bytes(b"old")
     code = (
         "import os, sys\n"
-        "from vgg_unpool_jax.evaluation.files import replacing\n"
+        "from vgg_unpool_jax.files import replacing\n"
         "with replacing(sys.argv[1]) as file:\n"
         "    file.write(b'half')\n"
         "    file.flush()\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    checkout = pathlib.Path(files.__file__).parents[2]
+    checkout = pathlib.Path(files.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code, path], cwd=checkout, check=False)
     assert done.returncode == -9
     assert path.read_bytes() == b"old"

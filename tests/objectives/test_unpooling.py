@@ -18,7 +18,7 @@ from vgg_unpool_jax.objectives.unpooling import (
     LossWeights,
     UnpoolingObjective,
     WeightsMismatchError,
-    check_same_weights,
+    load_recorded_weights,
     weights_record,
 )
 from vgg_unpool_jax.weights import (
@@ -316,11 +316,12 @@ def test_a_file_named_for_a_run_that_began_with_random_weights_is_refused(tmp_pa
         make_objective(_config(weights=str(path)), began)
 
 
-def test_other_weights_than_the_recorded_are_refused_with_both_names():
+def test_other_weights_than_the_recorded_are_refused_with_both_names(tmp_path):
     recorded = weights_record(random_vgg19_weights(1, block=1))
-    other = random_vgg19_weights(2, block=1)
+    other, path = random_vgg19_weights(2, block=1), tmp_path / "other.safetensors"
+    save_safetensors(other, path)
     with pytest.raises(WeightsMismatchError) as caught:
-        check_same_weights(recorded, other)
+        load_recorded_weights(_config().encoder, recorded, path)
     sentence = str(caught.value)
     assert "trained with the VGG19 weights random:seed=1" in sentence
     assert "not with random:seed=2" in sentence
@@ -336,3 +337,21 @@ def test_the_recorded_weights_under_another_name_are_taken(tmp_path):
     config = _config(weights=str(tmp_path / "new.safetensors"))
     again = make_objective(config, first.record)
     _assert_same_params(again.frozen["encoder"], weights)
+
+
+def test_the_same_arrays_under_another_preprocessing_are_refused(tmp_path):
+    weights = random_vgg19_weights(1, block=1)
+    path = tmp_path / "caffe.safetensors"
+    save_safetensors(weights, path)
+    recorded = weights_record(weights) | {"preprocessing": "torchvision"}
+    with pytest.raises(WeightsMismatchError, match="caffe preprocessing"):
+        load_recorded_weights(_config().encoder, recorded, path)
+
+
+def test_random_weights_that_came_from_a_file_are_read_from_it(tmp_path):
+    path = tmp_path / "file.safetensors"
+    save_safetensors(random_vgg19_weights(9, block=1), path)
+    recorded = weights_record(random_vgg19_weights(9, block=1))
+    config = _config(weights=str(path), random_seed=0)
+    found = load_recorded_weights(config.encoder, recorded)
+    assert weights_record(found) == recorded

@@ -215,8 +215,15 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, make_weights, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_saving_into_a_missing_folder(tmp_path, make_weights, assert_refused):
+def test_saving_makes_missing_folders(tmp_path, make_weights):
     path = tmp_path / "missing" / "w.safetensors"
+    save_safetensors(make_weights(), path)
+    assert path.exists()
+
+
+def test_saving_below_a_file_is_refused(tmp_path, make_weights, assert_refused):
+    (tmp_path / "file").write_text("no folder")
+    path = tmp_path / "file" / "w.safetensors"
     assert_refused(
         lambda: save_safetensors(make_weights(), path), path, "cannot be written"
     )

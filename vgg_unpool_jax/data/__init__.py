@@ -3,6 +3,7 @@
 from vgg_unpool_jax.data.augmentation import make_augmentation
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.errors import BrokenPhotosError, PhotoError, SourceError
+from vgg_unpool_jax.data.examples import CROPS, TEST_CROPS
 from vgg_unpool_jax.data.loader import Loader, make_loader
 from vgg_unpool_jax.data.sources import Source, make_source
 from vgg_unpool_jax.data.split import Split, split_indices
@@ -13,6 +14,8 @@ from vgg_unpool_jax.data.transforms import (
 )
 
 __all__ = [
+    "CROPS",
+    "TEST_CROPS",
     "BrokenPhotosError",
     "Loader",
     "PhotoError",

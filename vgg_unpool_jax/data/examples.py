@@ -15,6 +15,8 @@ from vgg_unpool_jax.data.errors import PhotoError
 from vgg_unpool_jax.data.sources import Source
 
 CROPS = ("center_resize", "random", "center")
+# Those that always give the same pixels.
+TEST_CROPS = ("center_resize", "center")
 
 # How many photos in a row are tried before an example is given up. So many broken ones
 # in a row mean that the share of broken photos is near 1.

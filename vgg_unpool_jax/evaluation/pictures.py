@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vgg_unpool_jax.evaluation.files import replacing
+from vgg_unpool_jax.files import replacing
 
 _BACKGROUND = 255
 _INK = (0, 0, 0)

@@ -15,9 +15,9 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.evaluation.files import replacing
 from vgg_unpool_jax.evaluation.metrics import METRICS, MetricInfo
 from vgg_unpool_jax.evaluation.statistics import Summary
+from vgg_unpool_jax.files import replacing
 
 
 def _to_json(value: Any, place: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import ml_collections
 
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.objectives import unpooling
 from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Aux, Objective
 
@@ -21,10 +22,12 @@ def make_objective(
       record: the record of the run that is resumed or loaded, or None for a new one.
 
     Raises:
-      ValueError: for another name, or inputs that do not fit the record.
+      ConfigError: for another name, or settings that cannot be trained with.
+      WeightsError, WeightsMismatchError: for weights that are missing or not those of
+        the record.
     """
     if config.system not in _BUILDERS:
-        raise ValueError(
+        raise ConfigError(
             f"config.system must be one of {', '.join(_BUILDERS)}, got "
             f"{config.system!r}"
         )

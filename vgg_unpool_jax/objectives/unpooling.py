@@ -10,6 +10,8 @@ the step without gradient.
 
 import dataclasses
 import logging
+import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
 from vgg_unpool_jax.models.unpooling_decoder import STATISTICS, measure_feature_rms
@@ -46,7 +49,7 @@ class LossWeights:
     def __post_init__(self):
         values = dataclasses.astuple(self)
         if min(values) < 0 or not max(values) > 0:
-            raise ValueError(
+            raise ConfigError(
                 "loss weights must not be negative and at least one must be positive, "
                 f"got {self}"
             )
@@ -149,17 +152,10 @@ def from_config(
       WeightsError: when the VGG19 weights cannot be had.
       WeightsMismatchError: when they are not those of the record.
     """
-    section = config.encoder
-    recorded = record["vgg19"] if record else None
-    names_a_file = section.weights not in ("", RANDOM_ORIGIN)
-    began_random = recorded and recorded["origin"].startswith(RANDOM_ORIGIN)
-    if began_random and not names_a_file:
-        # The run began with random weights; going on with others would be another run.
-        weights = random_vgg19_weights(section.random_seed, block=section.block)
+    if record:
+        weights = load_recorded_weights(config.encoder, record["vgg19"])
     else:
-        weights = _find_weights(section)
-    if recorded:
-        check_same_weights(recorded, weights)
+        weights = _find_weights(config.encoder)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
     loss_weights = LossWeights(**config.loss.to_dict())
     return UnpoolingObjective(encoder, decoder, weights, loss_weights)
@@ -175,14 +171,44 @@ def make_pair_models(
     )
 
 
-def check_same_weights(recorded: Mapping[str, str], weights: VGG19Weights) -> None:
-    """Raise `WeightsMismatchError` unless the weights are those of the record."""
-    if weights.sha256 != recorded["sha256"]:
+def load_recorded_weights(
+    section: ml_collections.ConfigDict,
+    recorded: Mapping[str, str],
+    path: str | os.PathLike | None = None,
+) -> VGG19Weights:
+    """Find the weights that a run was trained with.
+
+    Args:
+      section: the section "encoder" of the run's config.
+      recorded: what `weights_record` gave when the run began.
+      path: a weight file; None is the file of the config if it is still there, else
+        the order of `load_vgg19_weights`. Random weights are drawn again.
+
+    Raises:
+      WeightsError: when there are none to be had.
+      WeightsMismatchError: when they are not those of the record.
+    """
+    named = section.weights
+    if path is None and named not in ("", RANDOM_ORIGIN):
+        path = named if pathlib.Path(named).expanduser().exists() else None
+    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        weights = random_vgg19_weights(section.random_seed, block=section.block)
+    else:
+        weights = load_vgg19_weights(path, block=section.block)
+    facts = weights_record(weights)
+    if any(facts[fact] != recorded[fact] for fact in ("sha256", "preprocessing")):
         raise WeightsMismatchError(
-            f"this pair was trained with the VGG19 weights {recorded['origin']} "
-            f"(SHA-256 {recorded['sha256'][:12]}…), not with {weights.origin} "
-            f"(SHA-256 {weights.sha256[:12]}…): name the right file"
+            f"this pair was trained with the VGG19 weights {_describe(recorded)}, not "
+            f"with {_describe(facts)}: name the right file"
         )
+    return weights
+
+
+def _describe(facts: Mapping[str, str]) -> str:
+    return (
+        f"{facts['origin']} (SHA-256 {facts['sha256'][:12]}…, "
+        f"{facts['preprocessing']} preprocessing)"
+    )
 
 
 def _find_weights(section: ml_collections.ConfigDict) -> VGG19Weights:

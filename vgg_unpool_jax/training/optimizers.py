@@ -3,7 +3,7 @@
 import ml_collections
 import optax
 
-from vgg_unpool_jax.training.run_config import ConfigError
+from vgg_unpool_jax.errors import ConfigError
 
 
 def make_schedule(config: ml_collections.ConfigDict, total_steps: int):

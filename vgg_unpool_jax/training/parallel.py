@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import utils as orbax_utils
 
-from vgg_unpool_jax.training.run_config import ConfigError
+from vgg_unpool_jax.errors import ConfigError
 
 DEVICE_AXIS = "devices"
 

@@ -3,10 +3,12 @@
 import json
 import os
 import pathlib
-import secrets
 from typing import Any
 
 import ml_collections
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.files import replacing
 
 FILE = "config.json"
 
@@ -21,9 +23,9 @@ FREE_FIELDS = (
     "checkpoints.max_to_keep",
 )
 
-
-class ConfigError(ValueError):
-    """A config that is missing, broken or another than the run's."""
+# Fields that say what the parameters mean: they must agree where one run starts from
+# the parameters of another.
+MODEL_FIELDS = ("system", "encoder.block", "decoder.")
 
 
 def save_or_compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
@@ -41,12 +43,9 @@ def save_or_compare(workdir: str | os.PathLike, config: ml_collections.ConfigDic
     if path.exists():
         compare(workdir, config)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Every process of a run may come here, with one process number on all machines.
-    aside = path.with_suffix(f".{secrets.token_hex(8)}.tmp")
     text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-    aside.write_text(text + "\n", encoding="utf-8")
-    aside.replace(path)
+    with replacing(path) as file:
+        file.write(f"{text}\n".encode())
 
 
 def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
@@ -59,12 +58,9 @@ def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
         return
     differences = _differences(read(workdir), config)
     if differences:
-        listed = "; ".join(
-            f"{field} was {old} and is {new}" for field, old, new in differences
-        )
         raise ConfigError(
-            f"{workdir} holds a run with another config ({listed}): take another "
-            "workdir or the same config"
+            f"{workdir} holds a run with another config ({_list(differences)}): take "
+            "another workdir or the same config"
         )
 
 
@@ -86,6 +82,29 @@ def read(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no config but a {type(content).__name__}")
     return ml_collections.ConfigDict(content)
+
+
+def compare_models(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
+    """Refuse a config whose model is not that of the run in `workdir`.
+
+    Raises:
+      ConfigError: naming the fields that differ.
+    """
+    differences = [
+        difference
+        for difference in _differences(read(workdir), config)
+        if difference[0].startswith(MODEL_FIELDS)
+    ]
+    if differences:
+        raise ConfigError(
+            f"the parameters of {workdir} belong to another model: {_list(differences)}"
+        )
+
+
+def _list(differences: list[tuple[str, Any, Any]]) -> str:
+    return "; ".join(
+        f"{field} was {old} and is {new}" for field, old, new in differences
+    )
 
 
 def _differences(old, new) -> list[tuple[str, Any, Any]]:

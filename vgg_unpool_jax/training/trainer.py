@@ -12,6 +12,8 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import (
+    CROPS,
+    TEST_CROPS,
     Loader,
     Source,
     Split,
@@ -20,6 +22,7 @@ from vgg_unpool_jax.data import (
     make_source,
     split_indices,
 )
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.objectives import Objective, make_objective
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
@@ -88,7 +91,7 @@ def train_and_evaluate(
         resumed = saved.latest_step() is not None
         objective = make_objective(config, _read_record(config, saved, resumed))
         optimizer = make_optimizer(config.optimizer, total_steps)
-        shapes = check_image_sizes(config, objective)
+        shapes = check_images(config, objective)
         if resumed:
             state = saved.restore(like=_state_shapes(config, optimizer, *shapes))
             _LOG.info("resuming %s at step %d", workdir, int(state.step))
@@ -134,7 +137,7 @@ def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
       ConfigError: unless exactly one of the two is positive.
     """
     if (config.num_steps > 0) == (config.num_epochs > 0):
-        raise run_config.ConfigError(
+        raise ConfigError(
             "exactly one of num_steps and num_epochs must be positive, got "
             f"{config.num_steps} and {config.num_epochs}"
         )
@@ -167,10 +170,10 @@ def make_train_loader(
     )
 
 
-def check_image_sizes(config: ml_collections.ConfigDict, objective: Objective):
-    """Trace the system at both image sizes, before anything is read or computed.
+def check_images(config: ml_collections.ConfigDict, objective: Objective):
+    """Check crops and trace the system at both image sizes, before anything is read.
 
-    A size that the evaluation cannot take would otherwise show hours later.
+    What the evaluation cannot take would otherwise show hours later.
 
     Returns:
       Shapes of (params, model_state).
@@ -184,16 +187,19 @@ def check_image_sizes(config: ml_collections.ConfigDict, objective: Objective):
         model_state = {**model_state, "frozen": frozen}
         return objective.loss(params, model_state, batch, key, False)
 
-    for section in ("evaluation", "data"):
+    for section, crops in (("evaluation", TEST_CROPS), ("data", CROPS)):
+        crop = config[section].crop
+        if crop not in crops:
+            raise ConfigError(
+                f"{section}.crop must be one of {', '.join(crops)}, got {crop!r}"
+            )
         size, count = config[section].image_size, config[section].batch_size
         images = jax.ShapeDtypeStruct((count, size, size, 3), np.float32)
         try:
             shapes = jax.eval_shape(objective.init, key, {"image": images})
             jax.eval_shape(loss, *shapes, objective.frozen, {"image": images})
         except ValueError as error:
-            raise run_config.ConfigError(
-                f"{section}.image_size is {size}: {error}"
-            ) from error
+            raise ConfigError(f"{section}.image_size is {size}: {error}") from error
     return shapes
 
 
@@ -202,6 +208,7 @@ def _read_record(config, saved, resumed):
     if resumed:
         return saved.read_record()
     if config.initialize_from:
+        run_config.compare_models(config.initialize_from, config)
         with Checkpoints(config.initialize_from, create=False) as other:
             return other.read_record()
     return None

@@ -1,10 +1,8 @@
 """Reader and writer of VGG19 in `.safetensors` files."""
 
-import contextlib
 import os
 import pathlib
 import re
-import secrets
 from collections.abc import Mapping
 
 # Comes with jax; once imported, NumPy and so safetensors know bfloat16.
@@ -13,6 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from vgg_unpool_jax.files import replacing
 from vgg_unpool_jax.models.vgg19_layers import VGG19_CONVOLUTIONS, convolutions_up_to
 from vgg_unpool_jax.weights.collect import StoredArray, collect_params
 from vgg_unpool_jax.weights.errors import WeightsError, first_line
@@ -87,7 +86,7 @@ def save_safetensors(weights: VGG19Weights, path: str | os.PathLike):
 
     Args:
         weights: any weights, of any cut.
-        path: the file to write; its folder must exist.
+        path: the file to write; missing parent folders are made.
 
     Raises:
         ValueError: `weights.params` is not the run of layers of an encoder, or an array
@@ -107,18 +106,13 @@ def save_safetensors(weights: VGG19Weights, path: str | os.PathLike):
         "sha256": weights.sha256,
         "arrays_sha256": arrays_sha256(weights.params),
     }
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        aside.write_bytes(safetensors.numpy.save(tensors, metadata))
-        os.replace(aside, path)
+        with replacing(path) as file:
+            file.write(safetensors.numpy.save(tensors, metadata))
     except OSError as error:
         raise WeightsError(
             f"the weights cannot be written to {path} ({first_line(error)})"
         ) from error
-    finally:
-        # Gone after a successful rename; never there if it could not be created.
-        with contextlib.suppress(OSError):
-            aside.unlink()
 
 
 def _check_params(params: Mapping[str, Mapping[str, np.ndarray]]):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import secrets
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -26,8 +27,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two processes that write the same file apart.
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Several processes may write the same file, on several machines.
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         with open(aside, "wb") as file:
             yield file
