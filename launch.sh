@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One door to everything: ./launch.sh help
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
   cat <<'TEXT'
@@ -14,10 +14,10 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   train          python -m experiments.train ...
   evaluate       python -m experiments.evaluate ...
   reconstruct    python -m experiments.reconstruct ...
-  help           this text; every command has its own --help
+  help           this text; train, evaluate and reconstruct have their own --help
 
 environment:
-  VENV           virtual environment to make or reuse (.venv)
+  VENV           virtual environment to make or reuse (.venv in the checkout)
   PYTHON         interpreter to make it with (python3; 3.11 or newer)
   ACCELERATOR    cpu, cuda or tpu: which build of jax to install (cpu)
   VGG19_WEIGHTS  file with the VGG19 weights; else the cache, else a download
@@ -30,7 +30,7 @@ fail() {
   exit 2
 }
 
-VENV=${VENV:-.venv}
+VENV=${VENV:-$ROOT/.venv}
 PYTHON=${PYTHON:-python3}
 ACCELERATOR=${ACCELERATOR:-cpu}
 
@@ -47,18 +47,25 @@ esac
 install() {
   local name=$1
   shift
-  if [ ! -x "$VENV/bin/python" ]; then
+  # Asked for pip: where venv breaks off half-way there is a Python without it.
+  if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
       fail "Python 3.11 or newer is needed, PYTHON=$PYTHON is $("$PYTHON" --version 2>&1)"
     echo "making the environment $VENV"
-    "$PYTHON" -m venv "$VENV"
+    local clear=()
+    if [ -e "$VENV/pyvenv.cfg" ]; then clear=(--clear); fi
+    "$PYTHON" -m venv ${clear[@]+"${clear[@]}"} "$VENV" ||
+      fail "no environment could be made in $VENV (on Debian: apt install python3-venv)"
   fi
   local stamp="$VENV/.installed-$name" wanted
-  wanted=$({ echo "$JAX_PACKAGE"; cat requirements.txt "$@"; } | cksum)
+  wanted=$({
+    echo "$JAX_PACKAGE"
+    cat "$ROOT/requirements.txt" "${@/#/$ROOT/}"
+  } | cksum)
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "installing $* into $VENV (jax for $ACCELERATOR)"
     local arguments=()
-    for file in "$@"; do arguments+=(-r "$file"); done
+    for file in "$@"; do arguments+=(-r "$ROOT/$file"); done
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
       "$JAX_PACKAGE" "${arguments[@]}"
     echo "$wanted" >"$stamp"
@@ -69,7 +76,9 @@ run_experiment() {
   local name=$1
   shift
   install run requirements.txt
-  "$VENV/bin/python" -m "experiments.$name" "$@"
+  # Relative paths mean what they mean where the command was typed.
+  PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" \
+    "$VENV/bin/python" -m "experiments.$name" "$@"
 }
 
 quickstart() {
@@ -81,7 +90,7 @@ quickstart() {
       *) fail "quickstart knows --weights=FILE and --workdir=FOLDER, got $argument" ;;
     esac
   done
-  run_experiment train --config=configs/vgg19_block1.py:quickstart \
+  run_experiment train --config="$ROOT/configs/vgg19_block1.py:quickstart" \
     --workdir="$workdir" ${weights[@]+"${weights[@]}"}
   run_experiment evaluate --workdir="$workdir"
 }
@@ -91,6 +100,7 @@ run_tests() {
   if [ "${WITH_TORCH:-0}" = 1 ]; then
     install torch requirements-torch.txt
   fi
+  cd "$ROOT"
   local status=0
   "$VENV/bin/python" -m ruff check . || status=$?
   "$VENV/bin/python" -m ruff format --check . || status=$?

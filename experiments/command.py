@@ -1,10 +1,11 @@
 """What all commands share: logging, and errors as one sentence."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 
-from absl import app
+from absl import app, flags
 from absl import logging as absl_logging
 
 from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
@@ -29,6 +30,13 @@ USER_ERRORS = (
 )
 
 
+_CACHE = flags.DEFINE_string(
+    "weights_cache",
+    None,
+    "Folder for downloaded weights; default is $VGG_UNPOOL_CACHE, else the user cache.",
+)
+
+
 def run(main: Callable[[], None]) -> None:
     """Parse flags, run `main`, and end with status 1 and a sentence on user errors."""
 
@@ -38,6 +46,8 @@ def run(main: Callable[[], None]) -> None:
         # Progress of this package; of the libraries below it only warnings.
         absl_logging.set_verbosity(absl_logging.WARNING)
         logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
+        if _CACHE.value:
+            os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
         try:
             main()
         except USER_ERRORS as error:

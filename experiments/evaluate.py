@@ -29,8 +29,10 @@ _SOURCE = flags.DEFINE_string(
     "Photos: folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples, all of them. Without "
     "it the test split of the training photos.",
 )
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Side of the crops in pixels.")
-_CROP = flags.DEFINE_enum("crop", "center", TEST_CROPS, "Native resolution or resized.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Side of crops.", lower_bound=1)
+_CROP = flags.DEFINE_enum(
+    "crop", "center", TEST_CROPS, "Largest square: center_resize."
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
 _OUTPUT = flags.DEFINE_string(

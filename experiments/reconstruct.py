@@ -53,8 +53,7 @@ def _reconstruct(pair, photo: PhotoFile) -> float:
     save_png(photo.output, result)
     if _GRID.value:
         parts = [image, result, error_image(result, image)]
-        grid = photo.output.with_name(f"{photo.output.stem}_grid.png")
-        save_png(grid, side_by_side(parts))
+        save_png(photo.grid, side_by_side(parts))
     return float(np.mean(np.abs(result - image)))
 
 

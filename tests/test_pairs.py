@@ -12,10 +12,10 @@ from PIL import Image
 import vgg_unpool_jax
 from configs.unpooling import make_config
 from vgg_unpool_jax import load_encoder, load_pair
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
 from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
 from vgg_unpool_jax.training.checkpoints import CheckpointError
-from vgg_unpool_jax.training.run_config import ConfigError
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 from vgg_unpool_jax.weights import (
     WeightsError,
@@ -248,3 +248,9 @@ def test_loading_writes_nothing_into_the_workdir(trained):
     load_pair(trained[0])
     assert content() == before
     assert json.loads((trained[0] / "config.json").read_text())["num_steps"] == 2
+
+
+def test_switches_that_point_nowhere_are_refused(pair):
+    features, switches = pair.encode(np.zeros((1, 16, 16, 3), np.float32))
+    with pytest.raises(ValueError, match="code 200"):
+        pair.decode(features, [np.full_like(codes, 200) for codes in switches])

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
+from vgg_unpool_jax.models import VGG19Encoder
+from vgg_unpool_jax.models.unpooling_decoder import check_decoder_inputs
 from vgg_unpool_jax.models.vgg19 import check_image_shape
 from vgg_unpool_jax.models.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.objectives.unpooling import (
@@ -21,6 +22,7 @@ from vgg_unpool_jax.objectives.unpooling import (
     weights_record,
 )
 from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.weights import VGG19Weights, load_vgg19_weights
@@ -72,6 +74,8 @@ class Pair(Encoder):
     Attributes:
       step: number of training steps of the decoder.
       config: of the training run.
+      decoder: the Flax module, an `UnpoolingDecoder`.
+      decoder_variables: its variables, for `decoder.apply`.
     """
 
     def __init__(
@@ -84,20 +88,10 @@ class Pair(Encoder):
         """Put modules and weights together."""
         super().__init__(config.encoder.block, weights)
         self.config, self.step = config, step
-        _, self._decoder = make_pair_models(config, weights.preprocessing)
-        self._decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
+        _, self.decoder = make_pair_models(config, weights.preprocessing)
+        self.decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
         self._jitted_decode = jax.jit(self._decode)
         self._jitted_reconstruct = jax.jit(self._reconstruct)
-
-    @property
-    def decoder(self) -> UnpoolingDecoder:
-        """The decoder's module."""
-        return self._decoder
-
-    @property
-    def decoder_variables(self) -> Mapping[str, Any]:
-        """The decoder's variables, for `decoder.apply`."""
-        return self._decoder_variables
 
     def decode(self, features, switches: Sequence[jax.Array]) -> jax.Array:
         """Decode features to images.
@@ -114,7 +108,10 @@ class Pair(Encoder):
         """
         features = jnp.asarray(features, jnp.float32)
         switches = tuple(jnp.asarray(codes) for codes in switches)
-        return self._jitted_decode(self._decoder_variables, features, switches)
+        check_decoder_inputs(features.shape, switches, self.block)
+        for codes in switches:
+            check_codes(codes)
+        return self._jitted_decode(self.decoder_variables, features, switches)
 
     def reconstruct(self, images) -> jax.Array:
         """Encode and decode images of any size.
@@ -134,11 +131,11 @@ class Pair(Encoder):
                 f"images must have shape (n, height, width, 3), got {images.shape}"
             )
         return self._jitted_reconstruct(
-            self._encoder_params, self._decoder_variables, images
+            self._encoder_params, self.decoder_variables, images
         )
 
     def _decode(self, variables, features, switches):
-        return self._decoder.apply(variables, features, switches)[0]
+        return self.decoder.apply(variables, features, switches)[0]
 
     def _reconstruct(self, encoder_params, variables, images):
         padded = pad_to_multiple(images, size_multiple(self.block))

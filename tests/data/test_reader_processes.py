@@ -77,7 +77,7 @@ def _running(tmp_path, script, *arguments):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         # Ends when Python's resource tracker has freed the shared memory and left.
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def _alive(pid: int) -> bool:
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_main_process_and_workers(folder, tmp_path):
     with _running(tmp_path, _ENDLESS, folder) as process:
         workers = [int(pid) for pid in process.stdout.readline().split()]
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
         assert process.returncode != 0
         assert errors.count("Traceback") == 1, errors
         assert errors.strip().endswith("KeyboardInterrupt"), errors

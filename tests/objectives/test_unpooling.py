@@ -71,16 +71,16 @@ def test_the_scalar_is_the_weighted_sum_of_the_terms(all_terms):
     _, _, images, loss, aux, _ = all_terms
     outputs = np.asarray(aux.outputs["reconstruction"])
     difference = outputs - np.asarray(images)
-    assert set(aux.terms) == {"l1", "l2", "ms_ssim", "perceptual"}
+    assert set(aux.terms) == {"l1", "l2", "ms_ssim_loss", "perceptual"}
     np.testing.assert_allclose(aux.terms["l1"], np.mean(np.abs(difference)), rtol=1e-5)
     np.testing.assert_allclose(aux.terms["l2"], np.mean(difference**2), rtol=1e-5)
     np.testing.assert_allclose(
-        aux.terms["ms_ssim"], ms_ssim_loss(outputs, images), rtol=1e-4
+        aux.terms["ms_ssim_loss"], ms_ssim_loss(outputs, images), rtol=1e-4
     )
     by_hand = (
         10.0 * aux.terms["l1"]
         + 1.0 * aux.terms["l2"]
-        + 1000.0 * aux.terms["ms_ssim"]
+        + 1000.0 * aux.terms["ms_ssim_loss"]
         + 0.1 * aux.terms["perceptual"]
     )
     np.testing.assert_allclose(loss, by_hand, rtol=1e-6)

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json, sys
 import jax, ml_collections
-from vgg_unpool_jax.training.run_config import ConfigError
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 
 config = ml_collections.ConfigDict(json.loads(sys.argv[1]))

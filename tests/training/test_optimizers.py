@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from configs.unpooling import make_config
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training.optimizers import make_optimizer, make_schedule
-from vgg_unpool_jax.training.run_config import ConfigError
 
 
 def _optimizer_config(**fields):

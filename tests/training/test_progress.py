@@ -79,3 +79,11 @@ def test_on_a_terminal_one_bar_is_drawn_over_and_no_line_is_logged(caplog):
 )
 def test_seconds_are_written_as_hours_minutes_seconds(seconds, text):
     assert format_seconds(seconds) == text
+
+
+def test_time_of_a_pause_counts_in_no_rate(clock):
+    bar = Progress(total_steps=100, first_step=0, batch_size=4, stream=io.StringIO())
+    with bar.paused():
+        clock.now += 1000.0
+    clock.now += 2.0
+    assert bar.report(10, 1.0) == pytest.approx(10 * 4 / 2.0)

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.training import trainer
-from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
-from vgg_unpool_jax.training.run_config import ConfigError
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.training import setup
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 
 
@@ -23,9 +23,11 @@ class Interruption(Exception):
 @contextlib.contextmanager
 def _stopped_after(batches):
     """Training inside stops when it asks for one batch more."""
-    make = trainer.make_train_loader
+    make = setup.make_train_loader
 
     class Loader:
+        broken = {}  # noqa: RUF012
+
         def __init__(self, *args, **kwargs):
             self._inner, self._left = make(*args, **kwargs), batches
 
@@ -42,7 +44,7 @@ def _stopped_after(batches):
             return next(self._inner)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "make_train_loader", Loader)
+        patch.setattr(setup, "make_train_loader", Loader)
         with pytest.raises(Interruption):
             yield
 
@@ -142,7 +144,7 @@ def test_a_resumed_run_reads_no_photo_to_initialise(
 ):
     workdir = tmp_path / "copy"
     shutil.copytree(uninterrupted.workdir, workdir)
-    monkeypatch.setattr(trainer, "_initial_state", None)
+    monkeypatch.setattr(setup, "initial_state", None)
     train_and_evaluate(make_config(), workdir)
 
 
@@ -226,23 +228,25 @@ def test_the_other_run_is_needed_at_the_first_start_only(
     assert int(second.state.step) == 2
 
 
-def test_parameters_of_another_model_are_refused_with_the_shapes(
+def test_parameters_of_another_model_are_refused_with_the_fields(
     make_config, tmp_path, uninterrupted
 ):
     config = make_config(
-        initialize_from=str(uninterrupted.workdir), decoder__normalize_features=False
+        initialize_from=str(uninterrupted.workdir),
+        decoder__normalize_features=False,
+        decoder__output_scale=1.0,
     )
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(ConfigError) as caught:
         train_and_evaluate(config, tmp_path)
     sentence = str(caught.value)
     assert str(uninterrupted.workdir) in sentence
-    assert "model_state/statistics/feature_rms is (64,) in the checkpoint" in sentence
-    assert "absent in the model" in sentence
+    assert "decoder.normalize_features was True and is False" in sentence
+    assert "decoder.output_scale was 64.0 and is 1.0" in sentence
 
 
 def test_a_run_that_is_not_there_cannot_be_started_from(make_config, tmp_path):
     config = make_config(initialize_from=str(tmp_path / "nowhere"))
-    with pytest.raises(CheckpointError, match=r"there is no checkpoint in .*nowhere"):
+    with pytest.raises(ConfigError, match=r"nowhere is no workdir of a run"):
         train_and_evaluate(config, tmp_path / "run")
 
 

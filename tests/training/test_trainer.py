@@ -8,14 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vgg_unpool_jax.data import split_indices
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import parallel, trainer
 from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
-from vgg_unpool_jax.training.run_config import ConfigError
-from vgg_unpool_jax.training.trainer import (
-    TrainingDivergedError,
-    count_steps,
-    train_and_evaluate,
-)
+from vgg_unpool_jax.training.setup import count_steps
+from vgg_unpool_jax.training.trainer import TrainingDivergedError, train_and_evaluate
 
 
 def _compiled(config, workdir, caplog):
@@ -268,3 +266,64 @@ def test_sharding_and_unsharding_keep_the_order():
 def test_one_process_agrees_with_itself():
     assert parallel.any_process(True) is True
     assert parallel.any_process(False) is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("encoder__block", 6, "block must be 1, 2, 3, 4 or 5, got 6"),
+        ("data__split_fractions", (0.5, 0.5, 0.5), "fractions"),
+        ("data__crop", "centre", "data.crop must be one of .*, got 'centre'"),
+        (
+            "evaluation__crop",
+            "random",
+            "evaluation.crop must be one of .*, got 'random'",
+        ),
+        ("seed", -1, "seed"),
+        ("log_every_steps", 0, "log_every_steps must be at least 1, got 0"),
+        ("system", "vea", "config.system must be one of unpooling, got 'vea'"),
+        ("loss__l1", -1.0, "loss weights must not be negative"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_refused_at_the_start(
+    field, value, words, make_config, tmp_path
+):
+    with pytest.raises(ConfigError, match=words):
+        train_and_evaluate(make_config(**{field: value}), tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_file_as_workdir_is_refused(make_config, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match="file is not a folder"):
+        train_and_evaluate(make_config(), tmp_path / "file")
+
+
+def test_zero_switches_evaluations_and_checkpoints_on_the_way_off(
+    make_config, tmp_path, read_scalars
+):
+    config = make_config(
+        num_steps=3, evaluation__every_steps=0, checkpoints__every_steps=0
+    )
+    train_and_evaluate(config, tmp_path)
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert {name for name in names if name.isdigit()} == {"3"}
+    assert [step for step, _ in read_scalars(tmp_path)["validation/loss"]] == [3]
+
+
+def test_one_broken_photo_among_the_pictures_ends_no_run(
+    make_config, photos, tmp_path, read_scalars
+):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    config = make_config(
+        data__source=f"folder:{folder}",
+        data__max_broken_share=0.2,
+        num_steps=6,
+        evaluation__num_pictures=2,
+    )
+    split = split_indices(12, config.data.split_fractions, seed=config.data.split_seed)
+    names = sorted(path.name for path in folder.iterdir())
+    (folder / names[split.train[0]]).write_bytes(b"no photo")
+    train_and_evaluate(config, tmp_path / "run")
+    assert read_scalars(tmp_path / "run")["train/broken_photos"][-1][1] == 1

@@ -19,10 +19,12 @@ class PhotoFile:
     Attributes:
       path: the photo.
       output: the PNG file to write.
+      grid: the PNG file for a side-by-side picture.
     """
 
     path: pathlib.Path
     output: pathlib.Path
+    grid: pathlib.Path
 
     def read(self) -> np.ndarray:
         """The photo as uint8 (h, w, 3) RGB; raises PhotoError when unreadable."""
@@ -43,7 +45,8 @@ def list_photo_files(
       output: folder for the results; it need not exist.
 
     Raises:
-      SourceError: when there is no photo, or an output would overwrite a photo.
+      SourceError: when there is no photo, or an output would overwrite a photo or
+        another output.
     """
     source, output = pathlib.Path(source), pathlib.Path(output)
     if source.is_dir():
@@ -56,15 +59,28 @@ def list_photo_files(
         raise SourceError(f"there is no photo or folder {source}")
     if output.exists() and not output.is_dir():
         raise SourceError(f"the output {output} is not a folder")
-    taken = Counter(name.with_suffix(".png") for name in names)
+    shared = Counter(name.with_suffix("") for name in names)
     photos = {path.resolve() for path in paths}
-    files = []
+    files, written = [], {}
     for name, path in zip(names, paths, strict=True):
-        short = name.with_suffix(".png")
-        target = output / (short if taken[short] == 1 else f"{name}.png")
-        if target.resolve() in photos:
-            raise SourceError(
-                f"the output {target} would overwrite a photo: take another folder"
-            )
-        files.append(PhotoFile(path, target))
+        stem = output / (
+            name if shared[name.with_suffix("")] > 1 else name.with_suffix("")
+        )
+        file = PhotoFile(
+            path,
+            output=stem.with_name(f"{stem.name}.png"),
+            grid=stem.with_name(f"{stem.name}_grid.png"),
+        )
+        for target in (file.output, file.grid):
+            if target.resolve() in photos:
+                raise SourceError(
+                    f"the output {target} would overwrite a photo: take another folder"
+                )
+            if target in written:
+                raise SourceError(
+                    f"the results of {path} and {written[target]} would both be "
+                    f"{target}: rename one of them"
+                )
+            written[target] = path
+        files.append(file)
     return files

@@ -9,7 +9,8 @@ from vgg_unpool_jax.data import decode
 from vgg_unpool_jax.data.errors import SourceError
 
 # The photographs among skimage/data that are in the wheel, colour before grey. Charts,
-# scans of text, drawings and depth maps are left out.
+# scans of text, drawings and depth maps are left out, and the second of two pictures of
+# one scene, which would put it into training and test.
 _FILES = (
     "astronaut.png",
     "chelsea.png",
@@ -17,7 +18,6 @@ _FILES = (
     "hubble_deep_field.jpg",
     "ihc.png",
     "motorcycle_left.png",
-    "motorcycle_right.png",
     "retina.jpg",
     "rocket.jpg",
     "brick.png",
@@ -29,7 +29,7 @@ _FILES = (
 
 
 class SamplesSource:
-    """Fourteen photos from scikit-image, in native size (300 to 1411 pixels a side).
+    """Thirteen photos from scikit-image, in native size (300 to 1411 pixels a side).
 
     Raises:
       SourceError: scikit-image is not installed, or came without its photos.

@@ -100,6 +100,8 @@ def evaluate_reconstruction(
       NothingEvaluatedError: when not a single photo could be evaluated.
       BrokenPhotosError, SourceError: for photos that cannot be read.
     """
+    if not len(indices):
+        raise NothingEvaluatedError(f"there is no photo to evaluate of {source!r}")
     measure = jax.jit(compute_photo_metrics)
     sums, examples = MetricSums(), {}
     with make_loader(

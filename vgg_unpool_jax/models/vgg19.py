@@ -10,11 +10,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from vgg_unpool_jax.models.vgg19_layers import convolutions_up_to, size_multiple
+from vgg_unpool_jax.models.vgg19_layers import (
+    PREPROCESSINGS,
+    convolutions_up_to,
+    size_multiple,
+)
 from vgg_unpool_jax.ops.pooling import max_pool_argmax
 
-# What an image goes through before block1_conv1, by the name that weights carry.
-PREPROCESSINGS = ("caffe", "torchvision")
 _CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 _TORCHVISION_MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
 _TORCHVISION_STD_RGB = np.array([0.229, 0.224, 0.225], np.float32)

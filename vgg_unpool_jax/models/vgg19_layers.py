@@ -9,6 +9,9 @@ NUM_BLOCKS = 5
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
+# What an image goes through before block1_conv1, by the name that weights carry.
+PREPROCESSINGS = ("caffe", "torchvision")
+
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:

@@ -118,6 +118,8 @@ class UnpoolingObjective:
         }
         terms = {name: compute[name]() for name, weight in weights.items() if weight}
         total = sum(weights[name] * term for name, term in terms.items())
+        if "ms_ssim" in terms:  # told apart from the similarity, which is 1 - loss
+            terms["ms_ssim_loss"] = terms.pop("ms_ssim")
         pictures = {TARGET: images, RECONSTRUCTION: outputs}
         return total, Aux(terms, model_state, pictures)
 

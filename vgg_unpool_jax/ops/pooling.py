@@ -30,13 +30,13 @@ import numpy as np
 
 from vgg_unpool_jax.ops.windows import (
     Padding,
-    Pair,
+    Size,
     WindowGrid,
     default_image_size,
     make_grid,
 )
 
-_TWO_BY_TWO: Pair = (2, 2)
+_TWO_BY_TWO: Size = (2, 2)
 
 
 def max_pool_argmax(
@@ -99,15 +99,24 @@ def max_unpool(
     _check_array("values", values)
     _check_switches(values, switches)
     grid = _unpooling_grid(values.shape, window, strides, padding, output_shape)
-    elements = grid.window[0] * grid.window[1]
-    if not isinstance(switches, jax.core.Tracer) and elements < 256 and switches.size:
-        largest = int(jnp.max(switches))
-        if largest >= elements:
-            raise ValueError(
-                f"switches hold the code {largest}, but a window of "
-                f"{grid.window[0]}×{grid.window[1]} has codes 0 to {elements - 1}"
-            )
+    check_codes(switches, grid.window)
     return _unpool(values, switches, grid)
+
+
+def check_codes(switches: jax.Array, window: Size = _TWO_BY_TWO) -> None:
+    """Raise `ValueError` if concrete switches hold a code outside the window.
+
+    Inside `jit`, where values are unknown, nothing is checked.
+    """
+    elements = window[0] * window[1]
+    if isinstance(switches, jax.core.Tracer) or not switches.size:
+        return
+    largest = int(switches.max())
+    if largest >= elements:
+        raise ValueError(
+            f"switches hold the code {largest}, but a window of "
+            f"{window[0]}×{window[1]} has codes 0 to {elements - 1}"
+        )
 
 
 def _check_array(name: str, array: jax.Array) -> None:
@@ -276,12 +285,7 @@ def _window_elements(grid: WindowGrid):
     rows (h',) and columns (w',) are image positions of that element in every window,
     clamped into the image; inside (h', w') says where clamping changed nothing.
     """
-    starts = [
-        np.arange(count) * stride - pads[0]
-        for count, stride, pads in zip(
-            grid.pooled_size, grid.strides, grid.padding, strict=True
-        )
-    ]
+    starts = grid.starts
     height, width = grid.image_size
     for code in range(grid.window[0] * grid.window[1]):
         rows = starts[0] + code // grid.window[1]
@@ -310,12 +314,7 @@ def _pool_general(images, grid):
 def _flat_positions(switches, grid):
     """Row-major positions (n, h', w', c) in one image plane, or -1 for none."""
     height, width = grid.image_size
-    tops, lefts = (
-        jnp.arange(count, dtype=jnp.int32) * stride - pads[0]
-        for count, stride, pads in zip(
-            grid.pooled_size, grid.strides, grid.padding, strict=True
-        )
-    )
+    tops, lefts = (starts.astype(np.int32) for starts in grid.starts)
     codes = switches.astype(jnp.int32)
     rows = tops[None, :, None, None] + codes // grid.window[1]
     columns = lefts[None, None, :, None] + codes % grid.window[1]

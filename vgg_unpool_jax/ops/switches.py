@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.ops.windows import Padding, WindowGrid, make_grid
 
 _TWO_BY_TWO = (2, 2)
@@ -257,8 +258,7 @@ def _check_axis(axis: str, came, wanted) -> None:
 
 
 def _window_starts(grid: WindowGrid):
-    tops = np.arange(grid.pooled_size[0]) * grid.strides[0] - grid.padding[0][0]
-    lefts = np.arange(grid.pooled_size[1]) * grid.strides[1] - grid.padding[1][0]
+    tops, lefts = grid.starts
     return tops.reshape(1, -1, 1, 1), lefts.reshape(1, 1, -1, 1)
 
 
@@ -284,12 +284,7 @@ def _positions(switches, image_shape, window, strides, padding):
     if switches.dtype != np.uint8:
         raise ValueError(f"switches must be uint8 window codes, got {switches.dtype}")
     grid = _grid_for("switches", switches.shape, image_shape, window, strides, padding)
-    elements = grid.window[0] * grid.window[1]
-    if switches.size and int(switches.max()) >= elements:
-        raise ValueError(
-            f"switches hold the code {int(switches.max())}, but a window of "
-            f"{grid.window[0]}×{grid.window[1]} has codes 0 to {elements - 1}"
-        )
+    check_codes(switches, grid.window)
     codes = switches.astype(np.int64)
     tops, lefts = _window_starts(grid)
     rows, columns = tops + codes // grid.window[1], lefts + codes % grid.window[1]

@@ -1,14 +1,16 @@
 """Geometry of pooling windows: sizes, padding and where each window starts.
 
-Pure Python on static shapes; nothing here touches an array. Axes are (height, width).
+Static shapes only; nothing here touches an image. Axes are (height, width).
 """
 
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+
 MAX_WINDOW_ELEMENTS = 256  # a switch is one byte
 
-Pair = tuple[int, int]
+Size = tuple[int, int]
 Padding = str | Sequence[Sequence[int]]
 
 
@@ -24,11 +26,22 @@ class WindowGrid:
       padding: ((top, bottom), (left, right)) rows and columns outside the image.
     """
 
-    image_size: Pair
-    pooled_size: Pair
-    window: Pair
-    strides: Pair
-    padding: tuple[Pair, Pair]
+    image_size: Size
+    pooled_size: Size
+    window: Size
+    strides: Size
+    padding: tuple[Size, Size]
+
+    @property
+    def starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """First row (h',) and first column (w',) of each window; in padding < 0."""
+        rows, columns = (
+            np.arange(count) * stride - pads[0]
+            for count, stride, pads in zip(
+                self.pooled_size, self.strides, self.padding, strict=True
+            )
+        )
+        return rows, columns
 
     @property
     def is_two_by_two(self) -> bool:
@@ -40,7 +53,7 @@ class WindowGrid:
         )
 
 
-def check_window(window, strides) -> tuple[Pair, Pair]:
+def check_window(window, strides) -> tuple[Size, Size]:
     """Return window and strides as pairs of positive ints or raise `ValueError`."""
     pairs = []
     for name, value in (("window", window), ("strides", strides)):
@@ -62,7 +75,7 @@ def check_window(window, strides) -> tuple[Pair, Pair]:
     return pairs[0], pairs[1]
 
 
-def make_grid(image_size: Pair, window, strides, padding: Padding) -> WindowGrid:
+def make_grid(image_size: Size, window, strides, padding: Padding) -> WindowGrid:
     """Lay windows over an image.
 
     Args:
@@ -102,7 +115,7 @@ def make_grid(image_size: Pair, window, strides, padding: Padding) -> WindowGrid
     )
 
 
-def _axis_padding(padding, axis, size, extent, stride) -> Pair:
+def _axis_padding(padding, axis, size, extent, stride) -> Size:
     if isinstance(padding, str):
         if padding == "VALID":
             return 0, 0
@@ -123,7 +136,7 @@ def _axis_padding(padding, axis, size, extent, stride) -> Pair:
     )
 
 
-def default_image_size(pooled_size: Pair, window, strides, padding: Padding) -> Pair:
+def default_image_size(pooled_size: Size, window, strides, padding: Padding) -> Size:
     """Smallest natural image size whose pooling gives `pooled_size`.
 
     With "SAME" it is `pooled × stride`, else

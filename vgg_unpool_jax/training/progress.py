@@ -1,5 +1,6 @@
 """A progress bar on a terminal, plain lines elsewhere."""
 
+import contextlib
 import logging
 import sys
 import time
@@ -54,6 +55,15 @@ class Progress:
     def __exit__(self, *_):
         if self._bar is not None:
             self._bar.close()
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Keep what happens inside, such as an evaluation, out of the rates."""
+        stopped = time.monotonic()
+        yield
+        away = time.monotonic() - stopped
+        self._began += away
+        self._last_time += away
 
     def report(self, step: int, loss: float) -> float:
         """Tell that `step` steps are done.

@@ -18,8 +18,11 @@ FREE_FIELDS = (
     "data.num_workers",
     "data.num_threads",
     "data.prefetch",
+    "data.max_broken_share",
     "encoder.weights",
+    "encoder.random_if_unavailable",
     "log_every_steps",
+    "checkpoints.every_steps",
     "checkpoints.max_to_keep",
 )
 
@@ -28,31 +31,22 @@ FREE_FIELDS = (
 MODEL_FIELDS = ("system", "encoder.block", "decoder.")
 
 
-def save_or_compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
-    """Keep the config at the first start, refuse another one at later starts.
+def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
+    """Keep the config of a run in its workdir, which is created when missing.
 
-    Args:
-      workdir: folder of the run, created when missing.
-      config: the config of this start.
-
-    Raises:
-      ConfigError: when the folder holds another config; the sentence names the
-        differing fields with both values.
+    A config of a run that has no checkpoint is replaced: it has done nothing yet.
     """
-    path = pathlib.Path(workdir) / FILE
-    if path.exists():
-        compare(workdir, config)
-        return
     text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-    with replacing(path) as file:
+    with replacing(pathlib.Path(workdir) / FILE) as file:
         file.write(f"{text}\n".encode())
 
 
 def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
-    """Refuse another config than the run's; an empty workdir takes any.
+    """Refuse another config than the run's; a workdir without one takes any.
 
     Raises:
-      ConfigError: as `save_or_compare`.
+      ConfigError: when the folder holds another config; the sentence names the
+        differing fields with both values.
     """
     if not (pathlib.Path(workdir) / FILE).exists():
         return

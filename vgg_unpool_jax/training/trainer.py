@@ -12,23 +12,17 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import (
-    CROPS,
-    TEST_CROPS,
-    Loader,
-    Source,
-    Split,
     make_augmentation,
-    make_loader,
     make_source,
     split_indices,
 )
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.objectives import Objective, make_objective
-from vgg_unpool_jax.training import parallel, run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
+from vgg_unpool_jax.training import parallel, run_config, setup
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.optimizers import make_optimizer, make_schedule
 from vgg_unpool_jax.training.progress import Progress
-from vgg_unpool_jax.training.state import TrainState, create_train_state
+from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_train_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
 from vgg_unpool_jax.training.validation import Validation
@@ -79,26 +73,32 @@ def train_and_evaluate(
       SourceError, WeightsError, CheckpointError: for inputs that cannot be used.
     """
     workdir = pathlib.Path(workdir)
-    for section in ("data", "evaluation"):
-        parallel.check_batch_size(f"{section}.batch_size", config[section].batch_size)
-    source = make_source(config.data.source)
-    split = split_indices(
-        len(source), config.data.split_fractions, seed=config.data.split_seed
-    )
-    total_steps = count_steps(config, len(split.train))
-    run_config.compare(workdir, config)
+    if workdir.exists() and not workdir.is_dir():
+        raise ConfigError(f"the workdir {workdir} is not a folder")
+    setup.check_numbers(config)
+    with setup.config_errors():
+        source = make_source(config.data.source)
+        split = split_indices(
+            len(source), config.data.split_fractions, seed=config.data.split_seed
+        )
+        total_steps = setup.count_steps(config, len(split.train))
+        optimizer = make_optimizer(config.optimizer, total_steps)
     with Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved:
         resumed = saved.latest_step() is not None
-        objective = make_objective(config, _read_record(config, saved, resumed))
-        optimizer = make_optimizer(config.optimizer, total_steps)
-        shapes = check_images(config, objective)
         if resumed:
-            state = saved.restore(like=_state_shapes(config, optimizer, *shapes))
-            _LOG.info("resuming %s at step %d", workdir, int(state.step))
-        else:
-            state = _initial_state(config, objective, optimizer, source, split)
+            run_config.compare(workdir, config)
+        with setup.config_errors():
+            record = setup.read_record(config, saved, resumed)
+            objective = make_objective(config, record)
+            shapes = setup.check_images(config, objective)
+            if resumed:
+                shapes = setup.state_shapes(config, optimizer, *shapes)
+                state = saved.restore(like=shapes)
+                _LOG.info("resuming %s at step %d", workdir, int(state.step))
+            else:
+                state = setup.initial_state(config, objective, optimizer, source, split)
         # Kept only now: a start that failed because of its config leaves none behind.
-        run_config.save_or_compare(workdir, config)
+        run_config.save(workdir, config)
         first_step = int(state.step)
         step_fn = parallel.parallelize_step(
             make_train_step(
@@ -112,7 +112,14 @@ def train_and_evaluate(
         validation = Validation(config, objective, source, split, workdir)
         log = workdir / "tensorboard"
         with (
-            make_train_loader(config, source, split, start=first_step) as loader,
+            setup.make_train_loader(
+                config,
+                source,
+                split,
+                start=first_step,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            ) as loader,
             SummaryWriter(
                 log,
                 first_step=first_step + 1,
@@ -130,129 +137,9 @@ def train_and_evaluate(
             return run.train(state, loader, total_steps, progress, deadline)
 
 
-def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
-    """Length of a run: `num_steps`, or `num_epochs` over the training photos.
-
-    Raises:
-      ConfigError: unless exactly one of the two is positive.
-    """
-    if (config.num_steps > 0) == (config.num_epochs > 0):
-        raise ConfigError(
-            "exactly one of num_steps and num_epochs must be positive, got "
-            f"{config.num_steps} and {config.num_epochs}"
-        )
-    if config.num_steps > 0:
-        return config.num_steps
-    return max(1, round(config.num_epochs * num_photos / config.data.batch_size))
-
-
-def make_train_loader(
-    config: ml_collections.ConfigDict, source: Source, split: Split, *, start: int
-) -> Loader:
-    """The endless stream of training batches from batch `start` on."""
-    data = config.data
-    return make_loader(
-        source,
-        split.train,
-        batch_size=data.batch_size,
-        image_size=data.image_size,
-        crop=data.crop,
-        seed=config.seed,
-        shuffle=True,
-        num_epochs=None,
-        start=start,
-        num_workers=data.num_workers,
-        num_threads=data.num_threads,
-        prefetch=data.prefetch,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        max_broken_share=data.max_broken_share,
-    )
-
-
-def check_images(config: ml_collections.ConfigDict, objective: Objective):
-    """Check crops and trace the system at both image sizes, before anything is read.
-
-    What the evaluation cannot take would otherwise show hours later.
-
-    Returns:
-      Shapes of (params, model_state).
-
-    Raises:
-      ConfigError: naming the section of the config.
-    """
-    key = jax.random.key(config.seed)
-
-    def loss(params, model_state, frozen, batch):
-        model_state = {**model_state, "frozen": frozen}
-        return objective.loss(params, model_state, batch, key, False)
-
-    for section, crops in (("evaluation", TEST_CROPS), ("data", CROPS)):
-        crop = config[section].crop
-        if crop not in crops:
-            raise ConfigError(
-                f"{section}.crop must be one of {', '.join(crops)}, got {crop!r}"
-            )
-        size, count = config[section].image_size, config[section].batch_size
-        images = jax.ShapeDtypeStruct((count, size, size, 3), np.float32)
-        try:
-            shapes = jax.eval_shape(objective.init, key, {"image": images})
-            jax.eval_shape(loss, *shapes, objective.frozen, {"image": images})
-        except ValueError as error:
-            raise ConfigError(f"{section}.image_size is {size}: {error}") from error
-    return shapes
-
-
-def _read_record(config, saved, resumed):
-    """What frozen inputs have to be: those of the run that is gone on with."""
-    if resumed:
-        return saved.read_record()
-    if config.initialize_from:
-        run_config.compare_models(config.initialize_from, config)
-        with Checkpoints(config.initialize_from, create=False) as other:
-            return other.read_record()
-    return None
-
-
-def _state_shapes(config, optimizer, params, model_state) -> TrainState:
-    averaged = config.optimizer.average_decay > 0
-
-    def create(params, model_state):
-        return create_train_state(params, model_state, optimizer, averaged=averaged)
-
-    return jax.eval_shape(create, params, model_state)
-
-
-def _initial_state(config, objective, optimizer, source, split) -> TrainState:
-    # Every process initialises from the same whole first batch, so that statistics
-    # measured on it are equal everywhere.
-    data = config.data
-    with make_loader(
-        source,
-        split.train,
-        batch_size=data.batch_size,
-        image_size=data.image_size,
-        crop=data.crop,
-        seed=config.seed,
-        shuffle=True,
-        num_epochs=None,
-        max_broken_share=data.max_broken_share,
-    ) as loader:
-        images = next(loader)["image"].astype(np.float32)
-    key = jax.random.key(config.seed)
-    params, model_state = objective.init(key, {"image": images})
-    if config.initialize_from:
-        # Statistics too: the parameters were trained with them.
-        with Checkpoints(config.initialize_from, create=False) as other:
-            saved_params, saved_state, _ = other.restore_for_inference()
-        check_fit(
-            config.initialize_from,
-            {"params": saved_params, "model_state": saved_state},
-            {"params": params, "model_state": model_state},
-        )
-        params, model_state = saved_params, saved_state
-    averaged = config.optimizer.average_decay > 0
-    return create_train_state(params, model_state, optimizer, averaged=averaged)
+def _is_due(step: int, every_steps: int) -> bool:
+    """Whether something that happens every so many steps does now; 0 is never."""
+    return every_steps > 0 and step % every_steps == 0
 
 
 @dataclasses.dataclass
@@ -283,26 +170,29 @@ class _Run:
                 time.monotonic() - began >= deadline
             )
             last = step == total_steps or out_of_time
-            evaluates = last or step % config.evaluation.every_steps == 0
-            saves = last or step % config.checkpoints.every_steps == 0
+            evaluates = last or _is_due(step, config.evaluation.every_steps)
+            saves = last or _is_due(step, config.checkpoints.every_steps)
             if evaluates or saves or step % config.log_every_steps == 0:
                 # Metrics are read before anything is saved, so a state that is not
                 # finite is never written and the newest checkpoint can be trusted.
-                self._log(pending, progress)
+                self._log(pending, progress, loader)
                 pending = []
-            if saves:
-                self.saved.save(state, self.objective.record)
-            if evaluates:
-                # Evaluated after saving: a run killed in between loses no step.
-                metrics = self.validation.run(state, frozen, self.summaries)
+            with progress.paused():
+                if saves:
+                    self.saved.save(state, self.objective.record)
+                if evaluates:
+                    # Evaluated after saving: a run killed in between loses no step.
+                    metrics = self.validation.run(state, frozen, self.summaries)
             if out_of_time:
                 break
+        if loader.broken:
+            _LOG.warning("%d broken photos were skipped", len(loader.broken))
         if step == first:  # nothing was left to do; tell how good it is all the same
             metrics = self.validation.run(state, frozen, self.summaries)
         self.summaries.flush()
         return TrainResult(state, total_steps, metrics)
 
-    def _log(self, pending, progress) -> None:
+    def _log(self, pending, progress, loader) -> None:
         """Check, average and write the metrics of the steps since the last log."""
         values = [(step, jax.device_get(metrics)) for step, metrics in pending]
         for step, metrics in values:
@@ -322,6 +212,7 @@ class _Run:
         }
         step = values[-1][0]
         means["images_per_second"] = progress.report(step, means["loss"])
+        means["broken_photos"] = len(loader.broken)
         self.summaries.scalars(step, means, "train")
         # Before the checkpoint of this step: a run killed after it leaves no gap.
         self.summaries.flush()

@@ -8,10 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from vgg_unpool_jax.models.vgg19_layers import VGG19_CONVOLUTIONS, convolutions_up_to
+from vgg_unpool_jax.models.vgg19_layers import (
+    PREPROCESSINGS,
+    VGG19_CONVOLUTIONS,
+    convolutions_up_to,
+)
 
 Preprocessing = Literal["caffe", "torchvision"]
-PREPROCESSINGS: tuple[Preprocessing, ...] = ("caffe", "torchvision")
 KINDS = ("kernel", "bias")
 
 

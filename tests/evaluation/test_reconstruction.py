@@ -1,0 +1,87 @@
+"""Evaluating a pair over the photos of a source."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.evaluation import NothingEvaluatedError, evaluate_reconstruction
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Five photos of 20×24 pixels and one that is too small."""
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        photo = rng.integers(20, 200, (20, 24, 3), np.uint8)
+        Image.fromarray(photo).save(tmp_path / f"{number}.png")
+    Image.fromarray(photo[:10]).save(tmp_path / "small.png")
+    return make_source(f"folder:{tmp_path}")
+
+
+def _brighter(images):
+    # The brightest photo gets the largest error: 1 to 5 grey levels.
+    return images + np.arange(1, len(images) + 1).reshape(-1, 1, 1, 1)
+
+
+def test_every_photo_counts_once_whatever_the_batch(source):
+    by_batch = [
+        evaluate_reconstruction(
+            lambda images: images + 3.0,
+            source,
+            np.arange(6),
+            image_size=16,
+            batch_size=size,
+        )
+        for size in (1, 4, 100)
+    ]
+    for score in by_batch:
+        assert score.metrics["l1"].photos == 5
+        assert score.metrics["l1"].mean == pytest.approx(3.0)
+        assert score.metrics["l2"].mean == pytest.approx(9.0)
+        assert score.too_small == {"small.png": (10, 24)}
+        assert "small.png (10×24)" in score.report()
+        assert "MS-SSIM is left out" in score.report()
+
+
+def test_the_mean_and_interval_are_over_photos(source):
+    score = evaluate_reconstruction(_brighter, source, np.arange(5), image_size=16)
+    summary = score.metrics["l1"]
+    assert summary.mean == pytest.approx(3.0)
+    # Student's t for four degrees of freedom is 2.776; the values are 1 to 5.
+    half = 2.7764 * np.std([1, 2, 3, 4, 5], ddof=1) / np.sqrt(5)
+    assert summary.interval == pytest.approx((3.0 - half, 3.0 + half), rel=1e-3)
+
+
+def test_reconstructions_are_clipped_before_they_are_compared(source):
+    score = evaluate_reconstruction(
+        lambda images: images * 0.0 + 1e6, source, np.arange(5), image_size=16
+    )
+    assert score.metrics["l1"].mean <= 255.0
+    assert max(pair[1].max() for pair in score.examples.values()) == 255.0
+
+
+def test_examples_are_the_first_photos_by_name(source):
+    score = evaluate_reconstruction(
+        lambda images: images + 1.0,
+        source,
+        np.array([5, 2, 0, 1]),
+        image_size=16,
+        num_examples=2,
+    )
+    assert list(score.examples) == ["2.png", "0.png"]
+    shown, rebuilt = score.examples["2.png"]
+    np.testing.assert_array_equal(rebuilt, shown + 1.0)
+    np.testing.assert_array_equal(shown, source[2][2:18, 4:20])
+    assert score.picture().dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("indices", "words"),
+    [([], "no photo to evaluate"), ([5], "1 are too small and 0 cannot be read")],
+)
+def test_nothing_to_evaluate_is_said(indices, words, source):
+    with pytest.raises(NothingEvaluatedError, match=words):
+        evaluate_reconstruction(
+            lambda images: images, source, np.array(indices, int), image_size=16
+        )

@@ -1,0 +1,58 @@
+"""The experiments as they are shipped."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.training.trainer import train_and_evaluate
+
+BLOCKS = [1, 2, 3, 4, 5]
+
+
+def _module(block):
+    return importlib.import_module(f"configs.vgg19_block{block}")
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_default_is_the_published_recipe(block):
+    config = _module(block).get_config()
+    assert config.encoder.block == block
+    assert config.loss.to_dict() == {
+        "l1": 10.0,
+        "l2": 1.0,
+        "ms_ssim": 1000.0,
+        "perceptual": 0.1,
+    }
+    assert config.optimizer.name == "adam"
+    assert config.optimizer.learning_rate == 1e-3
+    assert config.optimizer.final_learning_rate == 2e-4
+    assert (config.optimizer.b1, config.optimizer.b2) == (0.9, 0.999)
+    assert config.data.flip
+    assert config.data.split_fractions == (0.9, 0.09, 0.01)
+    # The record of the experiment names the published number and a command.
+    published = {1: "2.494", 2: "3.859", 3: "5.124", 4: "6.104", 5: "6.626"}
+    record = _module(block).__doc__
+    assert published[block] in record
+    assert f"--config=configs/vgg19_block{block}.py" in record
+
+
+@pytest.mark.parametrize("variant", ["best", "quickstart", "best,runlocal"])
+def test_variants_can_be_joined_and_differ_from_the_default(variant):
+    config = _module(1).get_config(variant)
+    assert config.decoder.normalize_features
+    assert (config.data.source == "samples") == (variant != "best")
+
+
+def test_an_unknown_variant_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match="best, quickstart, runlocal, got 'bset'"):
+        _module(1).get_config("bset")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS)
+def test_runlocal_trains_as_it_is_shipped(block, tmp_path):
+    result = train_and_evaluate(_module(block).get_config("runlocal"), tmp_path)
+    assert int(result.state.step) == result.total_steps > 0
+    assert np.isfinite(list(result.metrics.values())).all()
+    assert {"ms_ssim_loss", "perceptual", "photo_ms_ssim"} <= set(result.metrics)

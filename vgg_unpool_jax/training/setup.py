@@ -1,0 +1,175 @@
+"""What has to stand before the first step: checks, data, state."""
+
+import contextlib
+
+import jax
+import ml_collections
+import numpy as np
+
+from vgg_unpool_jax.data import (
+    CROPS,
+    TEST_CROPS,
+    Loader,
+    Source,
+    Split,
+    make_loader,
+)
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.objectives import Objective
+from vgg_unpool_jax.training import parallel, run_config
+from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
+from vgg_unpool_jax.training.state import TrainState, create_train_state
+
+
+def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
+    """Length of a run: `num_steps`, or `num_epochs` over the training photos.
+
+    Raises:
+      ConfigError: unless exactly one of the two is positive.
+    """
+    if (config.num_steps > 0) == (config.num_epochs > 0):
+        raise ConfigError(
+            "exactly one of num_steps and num_epochs must be positive, got "
+            f"{config.num_steps} and {config.num_epochs}"
+        )
+    if config.num_steps > 0:
+        return config.num_steps
+    return max(1, round(config.num_epochs * num_photos / config.data.batch_size))
+
+
+def make_train_loader(
+    config: ml_collections.ConfigDict,
+    source: Source,
+    split: Split,
+    *,
+    start: int,
+    process_index: int,
+    process_count: int,
+) -> Loader:
+    """The endless stream of training batches from batch `start` on.
+
+    Process `process_index` of `process_count` gets its share of every batch.
+    """
+    data = config.data
+    return make_loader(
+        source,
+        split.train,
+        batch_size=data.batch_size,
+        image_size=data.image_size,
+        crop=data.crop,
+        seed=config.seed,
+        shuffle=True,
+        num_epochs=None,
+        start=start,
+        num_workers=data.num_workers,
+        num_threads=data.num_threads,
+        prefetch=data.prefetch,
+        process_index=process_index,
+        process_count=process_count,
+        max_broken_share=data.max_broken_share,
+    )
+
+
+def check_images(config: ml_collections.ConfigDict, objective: Objective):
+    """Check crops and trace the system at both image sizes, before anything is read.
+
+    What the evaluation cannot take would otherwise show hours later.
+
+    Returns:
+      Shapes of (params, model_state).
+
+    Raises:
+      ConfigError: naming the section of the config.
+    """
+    key = jax.random.key(config.seed)
+
+    def loss(params, model_state, frozen, batch):
+        model_state = {**model_state, "frozen": frozen}
+        return objective.loss(params, model_state, batch, key, False)
+
+    for section, crops in (("evaluation", TEST_CROPS), ("data", CROPS)):
+        crop = config[section].crop
+        if crop not in crops:
+            raise ConfigError(
+                f"{section}.crop must be one of {', '.join(crops)}, got {crop!r}"
+            )
+        size, count = config[section].image_size, config[section].batch_size
+        images = jax.ShapeDtypeStruct((count, size, size, 3), np.float32)
+        try:
+            shapes = jax.eval_shape(objective.init, key, {"image": images})
+            jax.eval_shape(loss, *shapes, objective.frozen, {"image": images})
+        except ValueError as error:
+            raise ConfigError(f"{section}.image_size is {size}: {error}") from error
+    return shapes
+
+
+def read_record(config, saved, resumed):
+    """Record of the run that is gone on with or started from; None for a new one."""
+    if resumed:
+        return saved.read_record()
+    if config.initialize_from:
+        run_config.compare_models(config.initialize_from, config)
+        with Checkpoints(config.initialize_from, create=False) as other:
+            return other.read_record()
+    return None
+
+
+def state_shapes(config, optimizer, params, model_state) -> TrainState:
+    """Shapes and dtypes of a state, to restore a checkpoint into."""
+    averaged = config.optimizer.average_decay > 0
+
+    def create(params, model_state):
+        return create_train_state(params, model_state, optimizer, averaged=averaged)
+
+    return jax.eval_shape(create, params, model_state)
+
+
+def initial_state(config, objective, optimizer, source, split) -> TrainState:
+    """State before the first step, or from the run to start from."""
+    # Every process initialises from the same whole first batch, so that statistics
+    # measured on it are equal everywhere.
+    whole = {"process_index": 0, "process_count": 1}
+    with make_train_loader(config, source, split, start=0, **whole) as loader:
+        images = next(loader)["image"].astype(np.float32)
+    key = jax.random.key(config.seed)
+    params, model_state = objective.init(key, {"image": images})
+    if config.initialize_from:
+        # Statistics too: the parameters were trained with them.
+        with Checkpoints(config.initialize_from, create=False) as other:
+            saved_params, saved_state, _ = other.restore_for_inference()
+        check_fit(
+            config.initialize_from,
+            {"params": saved_params, "model_state": saved_state},
+            {"params": params, "model_state": model_state},
+        )
+        params, model_state = saved_params, saved_state
+    averaged = config.optimizer.average_decay > 0
+    return create_train_state(params, model_state, optimizer, averaged=averaged)
+
+
+@contextlib.contextmanager
+def config_errors():
+    """Turn a refused argument into a `ConfigError`: it came from the config."""
+    try:
+        yield
+    except ValueError as error:
+        # Its subclasses are errors of their own that a user understands.
+        if type(error) is not ValueError:
+            raise
+        raise ConfigError(f"the config cannot be used: {error}") from error
+
+
+def check_numbers(config: ml_collections.ConfigDict) -> None:
+    """Raise `ConfigError` for numbers that would fail in the middle of a run."""
+    for section in ("data", "evaluation"):
+        parallel.check_batch_size(f"{section}.batch_size", config[section].batch_size)
+    least = {
+        "log_every_steps": (config.log_every_steps, 1),
+        "evaluation.every_steps": (config.evaluation.every_steps, 0),
+        "checkpoints.every_steps": (config.checkpoints.every_steps, 0),
+        "evaluation.num_photos": (config.evaluation.num_photos, 0),
+        "evaluation.num_pictures": (config.evaluation.num_pictures, 0),
+    }
+    for field, (value, minimum) in least.items():
+        if value < minimum:
+            raise ConfigError(f"{field} must be at least {minimum}, got {value}")
