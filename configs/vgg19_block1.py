@@ -9,11 +9,11 @@ images with sides that are multiples of 1.
 | default | not run yet | |
 | best | 9,000 steps of 8 random 96² crops of 1,021 photos | 2.883, 125 COCO photos |
 
-`:best` took 77 minutes on two shared CPU cores. Data: 934 ImageNet samples and 200 photos
-of BSDS500, 90 % of them for training; weights of Keras. Evaluated on centre 256² crops of
-the first 128 photos of COCO train2017, less three that are smaller: L1 2.883 (95 %
-interval 2.596 to 3.170), PSNR 36.44 dB, SSIM 0.9730, MS-SSIM 0.9965. Validation L1 on 102
-photos fell from 3.00 at step 2,000 to 2.29 at step 9,000.
+`:best` took 77 minutes on two shared CPU cores. Data: 934 ImageNet samples and 200
+photos of BSDS500, 90 % of them for training; weights of Keras. Evaluated on centre 256²
+crops of COCO128 (the first 128 photos of COCO train2017), less three that are smaller:
+L1 2.883 (95 % interval 2.596 to 3.170), PSNR 36.44 dB, SSIM 0.9730, MS-SSIM 0.9965.
+Validation L1 on 102 photos fell from 3.00 at step 2,000 to 2.29 at step 9,000.
 
     ./launch.sh train --config=configs/vgg19_block1.py:best --workdir=runs/block1 \
         --config.data.source=folder:PHOTOS --config.encoder.weights=VGG19.h5
