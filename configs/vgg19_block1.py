@@ -1,7 +1,7 @@
 """VGG19 unpooling pair cut at block1_conv2.
 
 Source: the VGG19 unpooling encoder-decoder collection. Decoder: 38,659 parameters;
-images with sides that are multiples of 1.
+images of any size.
 
 | variant | training | L1 in [0, 255] |
 |---|---|---|
