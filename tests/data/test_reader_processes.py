@@ -25,14 +25,18 @@ _TRAINING = {
     "num_epochs": None,
 }
 
+# Where tests run in the background of a shell, SIGINT is ignored and children inherit
+# that; the script stands for a program in the foreground.
 _ENDLESS = """
     import multiprocessing
+    import signal
     import sys
 
     import numpy as np
     from vgg_unpool_jax.data import make_loader, make_source
 
     if __name__ == "__main__":
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         loader = make_loader(
             make_source("folder:" + sys.argv[1]), np.arange(9), batch_size=4,
             image_size=80, crop="random", seed=5, shuffle=True, num_epochs=None,

@@ -59,6 +59,8 @@ def make_config(photos):
         config.loss.ms_ssim = config.loss.perceptual = 0.0
         config.decoder.normalize_features = True
         config.decoder.output_scale = 64.0
+        config.optimizer.learning_rate = 1e-3
+        config.optimizer.final_learning_rate = 2e-4
         config.optimizer.average_decay = 0.9
         config.checkpoints.every_steps = 3
         config.checkpoints.max_to_keep = 10

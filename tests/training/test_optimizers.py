@@ -11,11 +11,12 @@ from vgg_unpool_jax.training.optimizers import make_optimizer, make_schedule
 
 def _optimizer_config(**fields):
     config = make_config(1).optimizer
-    config.update(fields)
+    config.update({"warmup_steps": 0, **fields})
     return config
 
 
 def test_the_published_schedule_falls_linearly_from_1e_3_to_2e_4():
+    assert make_config(1).optimizer.warmup_steps == 500  # in front of it, ours
     schedule = make_schedule(_optimizer_config(), total_steps=1000)
     values = [float(schedule(step)) for step in (0, 250, 500, 1000, 2000)]
     np.testing.assert_allclose(values, [1e-3, 8e-4, 6e-4, 2e-4, 2e-4], rtol=1e-5)
