@@ -115,6 +115,14 @@ def any_process(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
+def this_process() -> dict[str, int]:
+    """Arguments by which a loader gives this process its share."""
+    return {
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+
+
 def gather_photos(metrics: dict[str, np.ndarray], mask: np.ndarray):
     """Bring per-photo values of all processes together.
 

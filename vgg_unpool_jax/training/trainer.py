@@ -110,18 +110,12 @@ def train_and_evaluate(
             )
         )
         validation = Validation(config, objective, source, split, workdir)
-        log = workdir / "tensorboard"
         with (
             setup.make_train_loader(
-                config,
-                source,
-                split,
-                start=first_step,
-                process_index=jax.process_index(),
-                process_count=jax.process_count(),
+                config, source, split, start=first_step, **parallel.this_process()
             ) as loader,
             SummaryWriter(
-                log,
+                workdir / "tensorboard",
                 first_step=first_step + 1,
                 # A run that is done already would repeat its last validation.
                 enabled=jax.process_index() == 0 and first_step < total_steps,

@@ -137,8 +137,7 @@ class Validation:
             shuffle=False,
             num_epochs=1,
             num_threads=data.num_threads,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            **parallel.this_process(),
             # Broken photos are left out and named. Whether there are too many of them
             # is for training to say, which sees the whole set.
             max_broken_share=1.0,
