@@ -31,6 +31,8 @@ fail() {
 }
 
 VENV=${VENV:-$ROOT/.venv}
+# Tests run from the checkout, wherever the command was typed.
+case "$VENV" in /*) ;; *) VENV=$PWD/$VENV ;; esac
 PYTHON=${PYTHON:-python3}
 ACCELERATOR=${ACCELERATOR:-cpu}
 

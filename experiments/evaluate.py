@@ -31,7 +31,7 @@ _SOURCE = flags.DEFINE_string(
 )
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Side of crops.", lower_bound=1)
 _CROP = flags.DEFINE_enum(
-    "crop", "center", TEST_CROPS, "Largest square: center_resize."
+    "crop", "center", TEST_CROPS, "Native size, or the largest square resized."
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")

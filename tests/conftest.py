@@ -44,7 +44,7 @@ def photos_folder() -> pathlib.Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_network_and_no_user_cache(monkeypatch, tmp_path_factory):
+def _no_user_cache(monkeypatch, tmp_path_factory):
     """Keep tests away from the user's weight cache and environment."""
     monkeypatch.delenv("VGG19_WEIGHTS", raising=False)
     monkeypatch.setenv("VGG_UNPOOL_CACHE", str(tmp_path_factory.mktemp("cache")))

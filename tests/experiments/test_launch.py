@@ -23,7 +23,7 @@ def launch(tmp_path):
     venv, log = tmp_path / "venv", tmp_path / "log"
     (venv / "bin").mkdir(parents=True)
 
-    def run(*arguments, fails="nothing fails", **environment):
+    def run(*arguments, fails="nothing fails", cwd=None, **environment):
         python = venv / "bin" / "python"
         python.write_text(_STAND_IN.format(log=log, fails=fails))
         python.chmod(0o755)
@@ -32,6 +32,7 @@ def launch(tmp_path):
         done = subprocess.run(
             [CHECKOUT / "launch.sh", *arguments],
             env=inherited | {"VENV": str(venv)} | environment,
+            cwd=cwd,
             capture_output=True,
             text=True,
             check=False,
@@ -102,6 +103,13 @@ def test_quickstart_trains_then_evaluates(launch):
     done, _ = launch("quickstart", "--nonsense")
     assert done.returncode == 2
     assert "--nonsense" in done.stderr
+
+
+def test_a_relative_environment_is_that_of_the_callers_folder(launch, tmp_path):
+    launch("help")  # which makes the stand-in
+    done, calls = launch("test", VENV="venv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert calls[-1].startswith("-m pytest ")
 
 
 def test_an_unknown_command_is_named(launch):

@@ -43,6 +43,7 @@ def make_train_loader(
     split: Split,
     *,
     start: int,
+    num_workers: int,
     process_index: int,
     process_count: int,
 ) -> Loader:
@@ -61,7 +62,7 @@ def make_train_loader(
         shuffle=True,
         num_epochs=None,
         start=start,
-        num_workers=data.num_workers,
+        num_workers=num_workers,
         num_threads=data.num_threads,
         prefetch=data.prefetch,
         process_index=process_index,
@@ -128,7 +129,8 @@ def initial_state(config, objective, optimizer, source, split) -> TrainState:
     """State before the first step, or from the run to start from."""
     # Every process initialises from the same whole first batch, so that statistics
     # measured on it are equal everywhere.
-    whole = {"process_index": 0, "process_count": 1}
+    # It is read in threads: reader processes are not worth starting for one batch.
+    whole = {"num_workers": 0, "process_index": 0, "process_count": 1}
     with make_train_loader(config, source, split, start=0, **whole) as loader:
         images = next(loader)["image"].astype(np.float32)
     key = jax.random.key(config.seed)

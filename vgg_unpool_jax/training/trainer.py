@@ -112,7 +112,12 @@ def train_and_evaluate(
         validation = Validation(config, objective, source, split, workdir)
         with (
             setup.make_train_loader(
-                config, source, split, start=first_step, **parallel.this_process()
+                config,
+                source,
+                split,
+                start=first_step,
+                num_workers=config.data.num_workers,
+                **parallel.this_process(),
             ) as loader,
             SummaryWriter(
                 workdir / "tensorboard",
