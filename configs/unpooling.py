@@ -47,6 +47,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     # folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples. COCO's unlabeled photos are
     # read out of the zip file as it is downloaded.
     data.source = "zip:unlabeled2017.zip"
+    data.validation_source = ""  # photos of their own, instead of the split's
     data.split_fractions = (0.9, 0.09, 0.01)  # train, validation, test
     data.split_seed = 0
     data.crop = "center_resize"  # or random
@@ -79,6 +80,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
 
     config.optimizer = optimizer = ml_collections.ConfigDict()
     optimizer.name = "adam"
+    optimizer.schedule = "linear"
     optimizer.learning_rate = 1e-3
     optimizer.final_learning_rate = 2e-4
     # Ours, not published: at 1e-3 from the first step the decoder of block 5 blew up at

@@ -37,11 +37,17 @@ _CACHE = flags.DEFINE_string(
 )
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parse flags, run `main`, and end with status 1 and a sentence on user errors."""
+def run(main: Callable[..., None], *, positional: bool = False) -> None:
+    """Parse flags, run `main`, and end with status 1 and a sentence on user errors.
+
+    Args:
+      main: the command.
+      positional: whether it takes the list of the arguments that are no flags; else
+        any such argument is an error.
+    """
 
     def guarded(arguments) -> None:
-        if len(arguments) > 1:
+        if len(arguments) > 1 and not positional:
             raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
         # Progress of this package; of the libraries below it only warnings.
         absl_logging.set_verbosity(absl_logging.WARNING)
@@ -49,7 +55,7 @@ def run(main: Callable[[], None]) -> None:
         if _CACHE.value:
             os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
         try:
-            main()
+            main(*[arguments[1:]] if positional else [])
         except USER_ERRORS as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)

@@ -1,10 +1,12 @@
-"""Evaluate a trained pair: L1, L2, PSNR, SSIM and MS-SSIM, averaged over photos.
+"""Evaluate a trained system over photos, each of which counts once.
 
     python -m experiments.evaluate --workdir=W --source=folder:PHOTOS --image_size=256
 
-Every photo counts once, with its centre crop in native resolution; reconstructions are
-clipped to [0, 255]. Prints a table and writes results.json and pictures/evaluation.png
-(one photo a column: input, reconstruction, eightfold error) into the workdir.
+Prints tables, writes results.json and pictures/*.png into the workdir. A pair: L1, L2,
+PSNR, SSIM and MS-SSIM of reconstructions clipped to [0, 255]; evaluation.png has input,
+reconstruction and eightfold error, one photo a column. A VAE: also PCC, ELBO, active
+units, pictures of its latent space and, with --weights, Fréchet distances of VGG19
+features.
 """
 
 import pathlib
@@ -13,25 +15,23 @@ import numpy as np
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.data import TEST_CROPS, make_source, split_indices
-from vgg_unpool_jax.evaluation import (
-    evaluate_reconstruction,
-    provenance,
-    save_png,
-    write_results,
-)
+from vgg_unpool_jax.data import PARTS, Part, make_source, open_parts
+from vgg_unpool_jax.evaluation import provenance, save_png, write_results
+from vgg_unpool_jax.trained import load_trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _SOURCE = flags.DEFINE_string(
     "source",
     None,
     "Photos: folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples, all of them. Without "
-    "it the test split of the training photos.",
+    "it a part of the photos that the config names.",
 )
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Side of crops.", lower_bound=1)
-_CROP = flags.DEFINE_enum(
-    "crop", "center", TEST_CROPS, "Native size, or the largest square resized."
+_PART = flags.DEFINE_enum("part", "test", PARTS, "Which part, without --source.")
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side of crops; default: 256, of a VAE its own.", lower_bound=1
+)
+_CROP = flags.DEFINE_string(
+    "crop", None, "center (native size), center_resize or center_resize:PIXELS."
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
@@ -43,35 +43,36 @@ _OUTPUT = flags.DEFINE_string(
 def main() -> None:
     """Run the command."""
     workdir = pathlib.Path(_WORKDIR.value)
-    pair = load_pair(workdir, _WEIGHTS.value)
-    data = pair.config.data
-    source = make_source(_SOURCE.value or data.source)
-    split = split_indices(len(source), data.split_fractions, seed=data.split_seed)
-    indices = split.test if _SOURCE.value is None else np.arange(len(source))
-    score = evaluate_reconstruction(
-        pair.reconstruct,
-        source,
-        indices,
-        image_size=_IMAGE_SIZE.value,
-        crop=_CROP.value,
+    trained = load_trained(workdir, _WEIGHTS.value)
+    data = trained.config.data
+    part = open_parts(data)[_PART.value] if _SOURCE.value is None else _whole()
+    options = {"image_size": _IMAGE_SIZE.value, "crop": _CROP.value}
+    score = trained.evaluate(
+        part,
         batch_size=_BATCH_SIZE.value,
         max_broken_share=data.max_broken_share,
+        **{name: value for name, value in options.items() if value is not None},
     )
     results = {
         **score.to_dict(),
-        "source": _SOURCE.value or f"test split of {data.source}",
-        "crop": _CROP.value,
-        "vgg19_weights": pair.record,
-        "training_steps": pair.step,
-        "provenance": provenance(pair.config, workdir=workdir),
+        "source": _SOURCE.value or f"{_PART.value} part of {part.source!r}",
+        "crop": _CROP.value or trained.crop,
+        "vgg19_weights": trained.record,
+        "training_steps": trained.step,
+        "provenance": provenance(trained.config, workdir=workdir),
     }
     output = pathlib.Path(_OUTPUT.value or workdir / "results.json")
     write_results(output, results)
-    picture = workdir / "pictures" / "evaluation.png"
-    save_png(picture, score.picture())
-    print(f"block {pair.block} after {pair.step} steps, VGG19 {pair.record['origin']}")
-    print(score.report())
-    print(f"results: {output}\npicture: {picture}")
+    print(f"{trained.describe()}\n{score.report()}\nresults: {output}")
+    for name, picture in score.pictures().items():
+        path = workdir / "pictures" / f"{name}.png"
+        save_png(path, picture)
+        print(f"picture: {path}")
+
+
+def _whole() -> Part:
+    source = make_source(_SOURCE.value)
+    return Part(source, np.arange(len(source)))
 
 
 if __name__ == "__main__":

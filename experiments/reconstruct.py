@@ -1,9 +1,10 @@
-"""Rebuild photos of any size through a trained pair.
+"""Rebuild photos through a trained system.
 
     python -m experiments.reconstruct --workdir=W --input=FILE_OR_FOLDER --output=FOLDER
 
 Writes a PNG with the input's name for each photo; with --grid also NAME_grid.png with
-input, reconstruction and eightfold error side by side.
+input, reconstruction and eightfold error side by side. A pair takes photos of any size,
+a VAE cuts and scales them as its evaluation does.
 """
 
 import pathlib
@@ -12,10 +13,10 @@ import numpy as np
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.data import PhotoError
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.evaluation import error_image, save_png, side_by_side
+from vgg_unpool_jax.trained import load_trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")
@@ -30,11 +31,11 @@ def main() -> None:
     """Run the command."""
     output = pathlib.Path(_OUTPUT.value)
     photos = list_photo_files(_INPUT.value, output)
-    pair = load_pair(_WORKDIR.value, _WEIGHTS.value)
+    trained = load_trained(_WORKDIR.value, _WEIGHTS.value)
     broken = []
     for number, photo in enumerate(photos, start=1):
         try:
-            error = _reconstruct(pair, photo)
+            error = _reconstruct(trained, photo)
         except PhotoError as problem:
             # One bad file must not cost the others; the command fails at the end.
             broken.append(str(problem))
@@ -47,9 +48,12 @@ def main() -> None:
         )
 
 
-def _reconstruct(pair, photo: PhotoFile) -> float:
-    image = photo.read().astype(np.float32)
-    result = np.asarray(pair.reconstruct(image[None])[0])
+def _reconstruct(trained, photo: PhotoFile) -> float:
+    try:
+        image = trained.prepare(photo.read()).astype(np.float32)
+    except ValueError as error:  # the crop does not fit into it
+        raise PhotoError(f"{photo.path}: {error}") from error
+    result = np.asarray(trained.reconstruct(image[None])[0])
     save_png(photo.output, result)
     if _GRID.value:
         parts = [image, result, error_image(result, image)]

@@ -23,6 +23,8 @@ FLOORS = (
     ("objectives", "data", "weights"),
     ("training", "evaluation", "stylization", "export"),
     ("pairs",),
+    ("vaes",),
+    ("trained",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NOT_THE_LIBRARY = {"experiments", "configs", "tests"}

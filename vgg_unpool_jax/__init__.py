@@ -10,8 +10,11 @@ from vgg_unpool_jax.version import __version__
 _HOMES = {
     "Encoder": "pairs",
     "Pair": "pairs",
+    "TrainedVAE": "vaes",
     "load_encoder": "pairs",
     "load_pair": "pairs",
+    "load_trained": "trained",
+    "load_vae": "vaes",
     "max_pool_argmax": "ops",
     "max_unpool": "ops",
 }

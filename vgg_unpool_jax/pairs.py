@@ -11,7 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
+from vgg_unpool_jax.data import Part
+from vgg_unpool_jax.evaluation import ReconstructionScore, evaluate_reconstruction
 from vgg_unpool_jax.models import VGG19Encoder
 from vgg_unpool_jax.models.unpooling_decoder import check_decoder_inputs
 from vgg_unpool_jax.models.vgg19 import check_image_shape
@@ -74,9 +77,14 @@ class Pair(Encoder):
     Attributes:
       step: number of training steps of the decoder.
       config: of the training run.
+      crop: how `evaluate` cuts photos when nothing else is said.
+      image_size: side of its crops in pixels.
       decoder: the Flax module, an `UnpoolingDecoder`.
       decoder_variables: its variables, for `decoder.apply`.
     """
+
+    crop = "center"
+    image_size = 256
 
     def __init__(
         self,
@@ -134,6 +142,22 @@ class Pair(Encoder):
             self._encoder_params, self.decoder_variables, images
         )
 
+    def describe(self) -> str:
+        """One line for a report."""
+        origin = self.record["origin"]
+        return f"block {self.block} after {self.step} steps, VGG19 {origin}"
+
+    def prepare(self, photo: np.ndarray) -> np.ndarray:
+        """The photo itself: a pair takes any size."""
+        return photo
+
+    def evaluate(self, part: Part, **options) -> ReconstructionScore:
+        """Evaluate over photos; see `evaluation.evaluate_reconstruction`."""
+        options = {"image_size": self.image_size, "crop": self.crop, **options}
+        return evaluate_reconstruction(
+            self.reconstruct, part.source, part.indices, **options
+        )
+
     def _decode(self, variables, features, switches):
         return self.decoder.apply(variables, features, switches)[0]
 
@@ -170,12 +194,12 @@ def load_pair(workdir: PathLike, weights: PathLike | None = None) -> Pair:
         trained with random weights needs none.
 
     Raises:
-      ConfigError: when the folder is no workdir.
+      ConfigError: when the folder is no workdir, or of another system.
       CheckpointError: when there is no checkpoint in it.
       WeightsError: when the weights cannot be had.
       WeightsMismatchError: when they are not those that the pair was trained with.
     """
-    config = run_config.read(workdir)
+    config = run_config.read(workdir, system="unpooling")
     with Checkpoints(workdir, create=False) as saved:
         recorded = saved.read_record()["vgg19"]
         params, model_state, step = saved.restore_for_inference()

@@ -33,8 +33,10 @@ class Base(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     IMAGE = tfds.features.Image(encoding_format="png")
 
+    LABEL = tfds.features.Scalar(np.int64)
+
     def _info(self):
-        features = {"image": self.IMAGE, "label": tfds.features.Scalar(np.int64)}
+        features = {"image": self.IMAGE, "label": self.LABEL}
         return tfds.core.DatasetInfo(
             builder=self, features=tfds.features.FeaturesDict(features)
         )
@@ -44,7 +46,10 @@ class Base(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, count):
         for number in range(count):
-            yield number, {"image": self.example(number), "label": number}
+            yield number, {"image": self.example(number), "label": self.label(number)}
+
+    def label(self, number):
+        return number
 
     def example(self, number):
         return encoded(number, "L" if number == 5 else "RGB")
@@ -68,14 +73,26 @@ class TinyBytes(Base):
         return "no photo"
 
 
-for builder in (TinyPhotos, TinyVectors, TinyBytes):
+class TinyClasses(Base):
+    LABEL = tfds.features.ClassLabel(names=["ant", "bee", "cat"])
+
+    def label(self, number):
+        # The last photo has no class.
+        return -1 if number == 5 else number % 3
+
+
+class TinyNumbers(Base):
+    LABEL = tfds.features.ClassLabel(num_classes=6)
+
+
+for builder in (TinyPhotos, TinyVectors, TinyBytes, TinyClasses, TinyNumbers):
     builder(data_dir=sys.argv[1], file_format="array_record").download_and_prepare()
 """
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Folder with the prepared data sets tiny_photos, tiny_vectors, tiny_bytes."""
+    """Folder with the prepared data sets tiny_photos, tiny_vectors and others."""
     pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("array_record")
     folder = tmp_path_factory.mktemp("tfds")
@@ -138,12 +155,13 @@ def test_tensorflow_is_not_needed(data_dir):
         "            return PathFinder.find_spec(name, path, target)\n"
         "sys.meta_path[sys.meta_path.index(PathFinder)] = Without\n"
         "from vgg_unpool_jax.data import make_source\n"
-        "print(make_source('tfds:tiny_photos')[0].shape[2])\n"
+        "source = make_source('tfds:tiny_classes:test')\n"
+        "print(source[0].shape[2], sorted(source.label(i) for i in range(3)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    assert done.stdout == "3\n", done.stderr
+    assert done.stdout == "3 ['ant', 'bee', 'cat']\n", done.stderr
 
 
 def test_pickled_source_reads_the_same():
@@ -190,8 +208,8 @@ def test_unusable_data_sets_are_refused_with_one_sentence(spec, words):
 def test_damaged_records_are_broken_photos(data_dir, tmp_path, damage):
     copy = tmp_path / "copy"
     shutil.copytree(data_dir, copy)
-    file = next((copy / "tiny_photos" / "1.0.0").glob("*-train.array_record-*"))
-    source = TfdsSource("tiny_photos", data_dir=str(copy))
+    file = next((copy / "tiny_classes" / "1.0.0").glob("*-train.array_record-*"))
+    source = TfdsSource("tiny_classes", data_dir=str(copy))
     data = np.fromfile(file, np.uint8)
     if damage == "flipped bits":
         used = np.flatnonzero(data)
@@ -202,5 +220,59 @@ def test_damaged_records_are_broken_photos(data_dir, tmp_path, damage):
     else:
         file.unlink()
     for index in range(6):
-        with pytest.raises(PhotoError, match=f"tiny_photos/train/{index} "):
-            source[index]
+        for read in (source.__getitem__, source.label):
+            with pytest.raises(PhotoError, match=f"tiny_classes/train/{index} "):
+                read(index)
+
+
+def _number(source, index):
+    """Number of the photo, by which its label was made, as its size tells it."""
+    return source[index].shape[0] - 20
+
+
+def test_the_label_is_the_name_of_the_class():
+    source = make_source("tfds:tiny_classes")
+    names = ["ant", "bee", "cat", "ant", "bee", None]
+    labels = [source.label(index) for index in range(6)]
+    assert labels == [names[_number(source, index)] for index in range(6)]
+    assert sorted(map(str, labels)) == ["None", "ant", "ant", "bee", "bee", "cat"]
+    copy = pickle.loads(pickle.dumps(source))
+    assert [copy.label(index) for index in range(6)] == labels
+
+
+def test_classes_without_names_are_called_by_their_numbers():
+    source = make_source("tfds:tiny_numbers")
+    labels = [source.label(index) for index in range(6)]
+    assert labels == [str(_number(source, index)) for index in range(6)]
+
+
+def test_a_label_that_is_no_class_is_none():
+    source = make_source("tfds:tiny_photos")
+    assert {source.label(index) for index in range(6)} == {None}
+
+
+def test_labels_do_not_decode_the_image(monkeypatch):
+    source = make_source("tfds:tiny_classes:test")
+
+    def refuse(*_):
+        raise AssertionError("a label must not decode the image")
+
+    monkeypatch.setattr("vgg_unpool_jax.data.decode.decode_photo", refuse)
+    assert sorted(source.label(index) for index in range(3)) == ["ant", "bee", "cat"]
+
+
+@pytest.mark.parametrize("number", [3, -2])
+def test_a_class_that_does_not_exist_is_a_broken_photo(monkeypatch, number):
+    source = make_source("tfds:tiny_classes:test")
+    monkeypatch.setattr(source, "_records", [{"image": b"", "label": number}])
+    with pytest.raises(PhotoError, match=f"test/0 has the class number {number}; .* 3"):
+        source.label(0)
+
+
+def test_joined_splits_keep_their_labels():
+    source = make_source("tfds:tiny_classes,tfds:tiny_photos:test")
+    assert len(source) == 9
+    assert {source.label(index) for index in range(6)} == {"ant", "bee", "cat", None}
+    assert {source.label(index) for index in range(6, 9)} == {None}
+    assert source.name(6) == "2/tiny_photos/test/0"
+    assert source[8].shape[1] == 30

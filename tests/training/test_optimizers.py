@@ -1,12 +1,19 @@
 """Learning-rate schedule and optimizer against hand values."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import vae
 from configs.unpooling import make_config
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.training.optimizers import make_optimizer, make_schedule
+from vgg_unpool_jax.objectives import make_objective
+from vgg_unpool_jax.training.optimizers import (
+    label_parameters,
+    make_optimizer,
+    make_schedule,
+)
 
 
 def _optimizer_config(**fields):
@@ -17,7 +24,7 @@ def _optimizer_config(**fields):
 
 def test_the_published_schedule_falls_linearly_from_1e_3_to_2e_4():
     assert make_config(1).optimizer.warmup_steps == 500  # in front of it, ours
-    schedule = make_schedule(_optimizer_config(), total_steps=1000)
+    schedule = make_schedule(_optimizer_config(), 1000, 10.0)
     values = [float(schedule(step)) for step in (0, 250, 500, 1000, 2000)]
     np.testing.assert_allclose(values, [1e-3, 8e-4, 6e-4, 2e-4, 2e-4], rtol=1e-5)
 
@@ -26,7 +33,7 @@ def test_a_warm_up_rises_from_zero_and_the_decay_ends_with_the_run():
     config = _optimizer_config(
         learning_rate=4e-3, final_learning_rate=1e-3, warmup_steps=100
     )
-    schedule = make_schedule(config, total_steps=400)
+    schedule = make_schedule(config, 400, 10.0)
     steps = (0, 50, 100, 250, 400)
     values = [float(schedule(step)) for step in steps]
     np.testing.assert_allclose(values, [0, 2e-3, 4e-3, 2.5e-3, 1e-3], rtol=1e-5)
@@ -36,14 +43,14 @@ def test_a_warm_up_rises_from_zero_and_the_decay_ends_with_the_run():
 def test_a_warm_up_as_long_as_the_run_is_refused_with_both_lengths(warmup):
     config = _optimizer_config(warmup_steps=warmup)
     with pytest.raises(ConfigError, match=rf"less than the 10 steps .* got {warmup}"):
-        make_schedule(config, total_steps=10)
+        make_schedule(config, 10, 10.0)
 
 
 def test_adam_makes_the_steps_of_its_paper():
     config = _optimizer_config(
         learning_rate=0.1, final_learning_rate=0.1, b1=0.8, b2=0.95, eps=1e-3
     )
-    optimizer = make_optimizer(config, total_steps=5)
+    optimizer = make_optimizer(config, 5, 10.0).transformation
     params, gradients = jnp.asarray([1.0]), [3.0, -1.0, 0.5]
     state = optimizer.init(params)
     # Algorithm 1 of arXiv 1412.6980.
@@ -60,5 +67,138 @@ def test_adam_makes_the_steps_of_its_paper():
 
 def test_an_optimizer_that_is_not_there_is_refused_by_name():
     config = _optimizer_config(name="sgd")
-    with pytest.raises(ConfigError, match="must be 'adam', got 'sgd'"):
-        make_optimizer(config, total_steps=10)
+    with pytest.raises(ConfigError, match="one of adam, rmsprop, got 'sgd'"):
+        make_optimizer(config, 10, 10.0)
+
+
+def _vae_optimizer_config(variant="", **fields):
+    config = vae.make_config("samples", "", variant).optimizer
+    config.update(fields)
+    return config
+
+
+def test_the_published_vae_takes_three_quarters_of_the_rate_after_every_epoch():
+    # 160 photos in batches of 64: an epoch is 2.5 steps.
+    schedule = make_schedule(_vae_optimizer_config(), 100, 160 / 64)
+    values = [float(schedule(step)) for step in range(9)]
+    wanted = [1e-3 * 0.75**epoch for epoch in (0, 0, 0, 1, 1, 2, 2, 2, 3)]
+    np.testing.assert_allclose(values, wanted, rtol=1e-5)
+
+
+def test_a_longer_period_decays_later():
+    schedule = make_schedule(_vae_optimizer_config(decay_epochs=4.0), 100, 2.5)
+    values = [float(schedule(step)) for step in (9, 10, 19, 20)]
+    np.testing.assert_allclose(values, [1e-3, 7.5e-4, 7.5e-4, 5.625e-4], rtol=1e-5)
+
+
+@pytest.mark.parametrize("field", ["decay_rate", "decay_epochs"])
+def test_a_decay_that_is_none_is_refused_by_its_field(field):
+    config = _vae_optimizer_config(**{field: 0.0})
+    with pytest.raises(ConfigError, match=f"optimizer.{field} must be positive"):
+        make_schedule(config, 10, 1.0)
+
+
+def test_a_constant_schedule_stays():
+    config = _vae_optimizer_config(schedule="constant", learning_rate=0.5)
+    schedule = make_schedule(config, 10, 1.0)
+    assert [float(schedule(step)) for step in (0, 5, 50)] == [0.5, 0.5, 0.5]
+
+
+def test_an_unknown_schedule_is_refused_with_the_known_ones():
+    config = _vae_optimizer_config(schedule="cosine")
+    with pytest.raises(
+        ConfigError, match="constant, exponential, linear, got 'cosine'"
+    ):
+        make_schedule(config, 10, 1.0)
+
+
+def _one_matrix(value):
+    return {"dense": {"kernel": jnp.full((2, 3), value, jnp.float32)}}
+
+
+def test_rmsprop_makes_the_steps_of_torch():
+    config = _vae_optimizer_config(
+        schedule="constant", learning_rate=0.01, decay=0.8, eps=1e-2
+    )
+    del config.parts
+    optimizer = make_optimizer(config, 5, 1.0).transformation
+    params, gradients = jnp.asarray([1.0]), [3.0, -1.0, 0.5]
+    state = optimizer.init(params)
+    theta, average = 1.0, 0.0
+    for gradient in gradients:
+        updates, state = optimizer.update(jnp.asarray([gradient]), state, params)
+        params = params + updates
+        # torch.optim.RMSprop: eps stands outside the root.
+        average = 0.8 * average + 0.2 * gradient**2
+        theta -= 0.01 * gradient / (np.sqrt(average) + 1e-2)
+        np.testing.assert_allclose(params, [theta], rtol=1e-5)
+
+
+def test_rmsprop_agrees_with_torch():
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    reference = torch.optim.RMSprop([theirs], lr=1e-3, alpha=0.9, eps=1e-8)
+    config = _vae_optimizer_config(schedule="constant")
+    del config.parts
+    optimizer = make_optimizer(config, 5, 1.0).transformation
+    ours = jnp.asarray([1.0, -2.0])
+    state = optimizer.init(ours)
+    for gradient in ([0.1, -2.0], [3.0, 0.5], [-1e-6, 0.0]):
+        theirs.grad = torch.tensor(gradient)
+        reference.step()
+        updates, state = optimizer.update(jnp.asarray(gradient), state, ours)
+        ours = ours + updates
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-6)
+
+
+def test_each_part_has_its_own_optimizer():
+    config = _vae_optimizer_config(schedule="constant", name="adam", b1=0.9, b2=0.999)
+    config.parts.encoder.learning_rate = 0.5
+    config.parts.decoder.learning_rate = 0.0
+    optimizer = make_optimizer(config, 5, 1.0)
+    assert {k: float(v(0)) for k, v in optimizer.learning_rates.items()} == {
+        "learning_rate/encoder": 0.5,
+        "learning_rate/decoder": 0.0,
+    }
+    params = {"encoder": _one_matrix(1.0), "decoder": _one_matrix(1.0)}
+    state = optimizer.transformation.init(params)
+    updates, _ = optimizer.transformation.update(params, state, params)
+    np.testing.assert_allclose(updates["encoder"]["dense"]["kernel"], -0.5, rtol=1e-5)
+    assert not np.any(updates["decoder"]["dense"]["kernel"])
+
+
+def test_each_parameter_of_the_vae_has_exactly_one_owner():
+    config = vae.make_config("samples", "", "runlocal")
+    objective = make_objective(config)
+    images = jnp.zeros((2, 64, 64, 3))
+    params, _ = objective.init(jax.random.key(0), {"image": images})
+    parts = tuple(config.optimizer.parts)
+    labels = label_parameters(params, parts)
+    assert jax.tree.structure(labels) == jax.tree.structure(params)
+    for part in parts:
+        owned = [label == part for label in jax.tree.leaves(labels[part])]
+        assert owned and all(owned)
+    state = make_optimizer(config.optimizer, 5, 1.0).transformation.init(params)
+    # What the optimizers keep are the squares of each parameter, once, and two counts.
+    kept = [x for x in jax.tree.leaves(state) if x.ndim]
+    assert sum(x.size for x in kept) == sum(x.size for x in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("encoder",), ("encoder", "decoder", "head"), ("encoder", "head")],
+    ids=["one is missing", "one owns nothing", "both"],
+)
+def test_a_parameter_without_an_owner_or_an_owner_without_one_is_refused(parts):
+    params = {"encoder": _one_matrix(1.0), "decoder": _one_matrix(1.0)}
+    with pytest.raises(ConfigError, match="the model has decoder, encoder, the config"):
+        label_parameters(params, parts)
+
+
+@pytest.mark.parametrize("field", ["average_decay", "parts"])
+def test_what_belongs_to_the_whole_cannot_be_set_for_a_part(field):
+    config = _vae_optimizer_config()
+    with config.unlocked():
+        config.parts.encoder[field] = 0.5
+    with pytest.raises(ConfigError, match=f"parts.encoder cannot have .* {field}"):
+        make_optimizer(config, 5, 1.0)

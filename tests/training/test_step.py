@@ -9,6 +9,7 @@ import pytest
 from vgg_unpool_jax.data import make_augmentation
 from vgg_unpool_jax.objectives import Aux
 from vgg_unpool_jax.training import parallel
+from vgg_unpool_jax.training.optimizers import Optimizer
 from vgg_unpool_jax.training.state import create_train_state
 from vgg_unpool_jax.training.step import make_evaluation_step, make_train_step
 
@@ -43,8 +44,9 @@ def _train_step(objective, *, decay=0.0, augment=_keep, rate=0.1):
     return parallel.parallelize_step(
         make_train_step(
             objective,
-            optax.sgd(rate),
-            optax.constant_schedule(rate),
+            Optimizer(
+                optax.sgd(rate), {"learning_rate": optax.constant_schedule(rate)}
+            ),
             augment,
             average_decay=decay,
         )
@@ -160,6 +162,22 @@ def test_the_flip_mirrors_some_photos_and_not_others():
     assert 20 < float(metrics["left"]) < 80  # about half of them
 
 
+def test_a_loss_knows_the_step_of_training():
+    class Counting(Scaling):
+        def loss(self, params, model_state, batch, key, train):
+            loss, aux = super().loss(params, model_state, batch, key, train)
+            return loss, aux.replace(terms={"step": batch["step"]})
+
+    objective = Counting()
+    step = _train_step(objective)
+    state, frozen = _start(objective)
+    steps = []
+    for _ in range(3):
+        state, metrics = step(state, frozen, _batch([1, 2]), jax.random.key(0))
+        steps.append(float(metrics["step"]))
+    assert steps == [0.0, 1.0, 2.0]
+
+
 # --- evaluation -----------------------------------------------------------------------
 
 
@@ -167,7 +185,12 @@ def _evaluate(objective, values, indices, seed=0):
     def quality(predictions, targets):
         return {"error": jnp.mean(jnp.abs(predictions - targets), axis=(1, 2, 3))}
 
-    evaluate = parallel.parallelize_evaluation(make_evaluation_step(objective, quality))
+    def collect(outputs):
+        return {"corner": outputs["reconstruction"][:, 0, 0]}
+
+    evaluate = parallel.parallelize_evaluation(
+        make_evaluation_step(objective, quality, collect)
+    )
     params, model_state = objective.init(None, None)
     images = np.asarray(values, np.uint8).reshape(-1, 1, 1, 1)
     batch = {"image": images, "index": np.asarray(indices, np.int32)}
@@ -182,18 +205,19 @@ def _evaluate(objective, values, indices, seed=0):
 
 
 def test_evaluation_gives_every_photo_its_own_numbers():
-    metrics, outputs = _evaluate(Scaling(), [1, 2, 5], [0, 1, 2])
+    metrics, collected, outputs = _evaluate(Scaling(), [1, 2, 5], [0, 1, 2])
     np.testing.assert_allclose(metrics["loss"], [(2 - 3) ** 2, 1, (10 - 3) ** 2])
     np.testing.assert_allclose(metrics["mean_output"], [2, 4, 10])
     np.testing.assert_allclose(metrics["photo_error"], [1, 2, 5])
     np.testing.assert_allclose(outputs["reconstruction"].ravel(), [2, 4, 10])
     np.testing.assert_allclose(outputs["target"].ravel(), [1, 2, 5])
+    np.testing.assert_allclose(collected["corner"], [[2], [4], [10]])
 
 
 def test_a_photo_draws_the_same_in_whatever_batch_it_comes():
     objective = Scaling(noise=1.0)
-    together, _ = _evaluate(objective, [1, 1, 1], [4, 9, -1])
-    swapped, _ = _evaluate(objective, [1, 1, 1], [9, 4, 7])
+    together, _, _ = _evaluate(objective, [1, 1, 1], [4, 9, -1])
+    swapped, _, _ = _evaluate(objective, [1, 1, 1], [9, 4, 7])
     assert together["loss"][0] == swapped["loss"][1]
     assert together["loss"][1] == swapped["loss"][0]
     assert len(set(together["loss"])) == 3

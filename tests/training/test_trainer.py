@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import split_indices
+from vgg_unpool_jax.data import open_parts, split_indices
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import parallel, trainer
 from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
@@ -244,8 +244,7 @@ def test_unreadable_validation_photos_end_no_run(make_config, photos, tmp_path):
         data__split_fractions=(0.5, 0.5, 0.0),
         data__max_broken_share=1.0,
     )
-    split = trainer.split_indices(12, (0.5, 0.5, 0.0), seed=config.data.split_seed)
-    for index in split.validation:
+    for index in open_parts(config.data)["validation"].indices:
         path = sorted(folder.iterdir())[index]
         path.write_bytes(path.read_bytes()[:60])
     assert train_and_evaluate(config, tmp_path / "run").metrics == {}
@@ -281,7 +280,7 @@ def test_one_process_agrees_with_itself():
         ),
         ("seed", -1, "seed"),
         ("log_every_steps", 0, "log_every_steps must be at least 1, got 0"),
-        ("system", "vea", "config.system must be one of unpooling, got 'vea'"),
+        ("system", "vea", "config.system must be one of unpooling, vae, got 'vea'"),
         ("loss__l1", -1.0, "loss weights must not be negative"),
     ],
 )

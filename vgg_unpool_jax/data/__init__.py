@@ -1,33 +1,52 @@
 """Photos -> batches: sources, split, crops, augmentation and a resumable loader."""
 
 from vgg_unpool_jax.data.augmentation import make_augmentation
+from vgg_unpool_jax.data.crops import (
+    CROPS,
+    TEST_CROPS,
+    Crop,
+    check_crop,
+    make_crop,
+)
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.errors import BrokenPhotosError, PhotoError, SourceError
-from vgg_unpool_jax.data.examples import CROPS, TEST_CROPS
+from vgg_unpool_jax.data.joined import JoinedSource
 from vgg_unpool_jax.data.loader import Loader, make_loader
+from vgg_unpool_jax.data.parts import PARTS, Part, open_parts
 from vgg_unpool_jax.data.sources import Source, make_source
 from vgg_unpool_jax.data.split import Split, split_indices
 from vgg_unpool_jax.data.transforms import (
     center_crop,
     center_square_resize,
+    padded_center_resize,
     random_crop,
+    random_square_resize,
 )
 
 __all__ = [
     "CROPS",
+    "PARTS",
     "TEST_CROPS",
     "BrokenPhotosError",
+    "Crop",
+    "JoinedSource",
     "Loader",
+    "Part",
     "PhotoError",
     "Source",
     "SourceError",
     "Split",
     "center_crop",
     "center_square_resize",
+    "check_crop",
     "decode_photo",
     "make_augmentation",
+    "make_crop",
     "make_loader",
     "make_source",
+    "open_parts",
+    "padded_center_resize",
     "random_crop",
+    "random_square_resize",
     "split_indices",
 ]

@@ -10,13 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vgg_unpool_jax.data import transforms
+from vgg_unpool_jax.data.crops import Crop
 from vgg_unpool_jax.data.errors import PhotoError
 from vgg_unpool_jax.data.sources import Source
-
-CROPS = ("center_resize", "random", "center")
-# Those that always give the same pixels.
-TEST_CROPS = ("center_resize", "center")
 
 # How many photos in a row are tried before an example is given up. So many broken ones
 # in a row mean that the share of broken photos is near 1.
@@ -50,8 +46,7 @@ class ExampleStream:
     Args:
       source: the photos.
       indices: int64 (count,), the photos of the source to use.
-      image_size: side S of the crops in pixels.
-      crop: one of CROPS.
+      crop: what is cut out of each photo.
       seed: seed of epoch orders and random crops.
       shuffle: True: every epoch in a new order, and a broken photo is replaced by the
         next readable one. False: in the order of `indices`, a broken photo leaves a
@@ -65,8 +60,7 @@ class ExampleStream:
         source: Source,
         indices: np.ndarray,
         *,
-        image_size: int,
-        crop: str,
+        crop: Crop,
         seed: int,
         shuffle: bool,
         num_epochs: int | None,
@@ -74,7 +68,6 @@ class ExampleStream:
     ):
         self._source = source
         self._indices = indices
-        self._image_size = image_size
         self._crop = crop
         self._seed = seed
         self._shuffle = shuffle
@@ -100,7 +93,7 @@ class ExampleStream:
             except PhotoError as error:
                 broken.append((index, str(error)))
                 continue
-            if self._crop == "center" and min(photo.shape[:2]) < self._image_size:
+            if not self._crop.fits(photo.shape):
                 return Example(
                     self._blank(),
                     index=index,
@@ -126,15 +119,12 @@ class ExampleStream:
         return int(self._indices[place])
 
     def _cut(self, photo: np.ndarray, k: int) -> np.ndarray:
-        if self._crop == "random":
-            rng = _generator(self._seed, _CROP, k)
-            return transforms.random_crop(photo, self._image_size, rng)
-        if self._crop == "center":
-            return transforms.center_crop(photo, self._image_size)
-        return transforms.center_square_resize(photo, self._image_size)
+        rng = _generator(self._seed, _CROP, k) if self._crop.is_random else None
+        return self._crop.cut(photo, rng)
 
     def _blank(self) -> np.ndarray:
-        return np.zeros((self._image_size, self._image_size, 3), np.uint8)
+        size = self._crop.image_size
+        return np.zeros((size, size, 3), np.uint8)
 
 
 # At an epoch's border two orders are in use at once, a few more with many threads.

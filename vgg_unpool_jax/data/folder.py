@@ -35,6 +35,17 @@ def is_photo_name(relative_path: str) -> bool:
     return parts[-1].lower().endswith(PHOTO_EXTENSIONS)
 
 
+def folder_label(relative_path: str) -> str | None:
+    """Name of the folder directly above a photo; None where there is none.
+
+    Args:
+      relative_path: of the photo, with forward slashes: `images/apple_pie/1.jpg`.
+    """
+    # Paths in zip files may begin with a slash or hold two in a row.
+    folders = [part for part in relative_path.split("/")[:-1] if part]
+    return folders[-1] if folders else None
+
+
 class FolderSource:
     """The photos of a folder, sorted by their path relative to it.
 
@@ -70,6 +81,10 @@ class FolderSource:
     def name(self, index: int) -> str:
         """Path of photo `index` relative to the folder, with forward slashes."""
         return self._names[index]
+
+    def label(self, index: int) -> str | None:
+        """Name of the folder directly above photo `index`, None at the top."""
+        return folder_label(self._names[index])
 
     def __repr__(self) -> str:
         return f"folder {self._path}"

@@ -17,8 +17,9 @@ import numpy as np
 from absl import logging
 
 from vgg_unpool_jax.data import reader_processes
+from vgg_unpool_jax.data.crops import check_crop, make_crop
 from vgg_unpool_jax.data.errors import BrokenPhotosError, SourceError
-from vgg_unpool_jax.data.examples import CROPS, Example, ExampleStream
+from vgg_unpool_jax.data.examples import Example, ExampleStream
 from vgg_unpool_jax.data.sources import Source
 
 __all__ = ["BrokenPhotosError", "Loader", "make_loader"]
@@ -56,10 +57,12 @@ def make_loader(
       indices: which of them to use, integers of shape (count,).
       batch_size: images of one batch over all processes together.
       image_size: side S of the crops in pixels.
-      crop: `center_resize` (largest centred square, resized), `random` (random crop in
-        native resolution; photos that are too small are enlarged) or `center` (centred
-        crop in native resolution; photos that are too small come as mask False and are
-        named in `Loader.too_small`).
+      crop: `center_resize` (largest centred square, resized), `center_resize:375`
+        (centred square of 375 pixels, padded with black, resized), `random` (random
+        crop in native resolution; photos that are too small are enlarged),
+        `random_resize:0.5` (random square, side 0.5 to 1 times the short side, resized)
+        or `center` (centred crop in native resolution; photos that are too small come
+        as mask False and are named in `Loader.too_small`).
       seed: seed of epoch orders and random crops, not negative.
       shuffle: True (training): every epoch in a new order; a broken photo is replaced
         by the next readable one. False (evaluation): in the order of `indices`; a
@@ -101,8 +104,7 @@ def make_loader(
     stream = ExampleStream(
         source,
         indices,
-        image_size=image_size,
-        crop=crop,
+        crop=make_crop(crop, image_size),
         seed=seed,
         shuffle=shuffle,
         num_epochs=num_epochs,
@@ -299,8 +301,7 @@ def _check_arguments(**arguments) -> None:
             raise ValueError(
                 f"{name} must be a whole number, at least {least}, got {value!r}"
             )
-    if arguments["crop"] not in CROPS:
-        raise ValueError(f"crop must be one of {CROPS}, got {arguments['crop']!r}")
+    check_crop(arguments["crop"], allow_random=True)
     index, count = arguments["process_index"], arguments["process_count"]
     if index >= count:
         raise ValueError(

@@ -61,5 +61,8 @@ class SamplesSource:
         """File name of photo `index`."""
         return _FILES[index]
 
+    def label(self, index: int) -> None:
+        """None: the sample photos have no classes."""
+
     def __repr__(self) -> str:
         return f"sample photos in {self._folder}"

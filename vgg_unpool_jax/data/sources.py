@@ -6,8 +6,10 @@
 | `zip:PATH` | the photos inside a zip file, read without unpacking it |
 | `tfds:NAME`, `tfds:NAME:SPLIT` | the `image` feature of a prepared TFDS data set |
 | `samples` | photos that come with scikit-image, no network needed |
+| `zip:PATH,zip:PATH` | several of these as one, the photos of the first come first |
 """
 
+import re
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +19,14 @@ from vgg_unpool_jax.data.folder import FolderSource
 
 __all__ = ["PhotoError", "Source", "SourceError", "make_source"]
 
-_KINDS = "folder:PATH, zip:PATH, tfds:NAME, tfds:NAME:SPLIT or samples"
+_KINDS = (
+    "folder:PATH, zip:PATH, tfds:NAME, tfds:NAME:SPLIT or samples, or several of "
+    "them with commas between"
+)
+
+# A comma between two specs. Any other belongs to a path, hence the look at what
+# follows; `samples` counts as a whole word only, since it could begin a file's name.
+_COMMA = re.compile(r",(?=(samples,)*(folder:|zip:|tfds:|samples\Z))")
 
 
 @runtime_checkable
@@ -37,6 +46,12 @@ class Source(Protocol):
     def name(self, index: int) -> str:
         """Name of photo `index`, unique in the source."""
 
+    def label(self, index: int) -> str | None:
+        """Class of photo `index`, None where there is none.
+
+        Raises PhotoError where it must be read from the photo's record and cannot be.
+        """
+
 
 def make_source(spec: str) -> Source:
     """Open the source that `spec` names.
@@ -44,15 +59,36 @@ def make_source(spec: str) -> Source:
     Args:
       spec: `folder:PATH`, `zip:PATH`, `tfds:NAME`, `tfds:NAME:SPLIT` or `samples`. The
         split is `train` where none is given; TFDS' slices (`train[:10%]`) work, too.
+        Several of them with commas between give one source with the photos of all; a
+        comma that no such kind follows belongs to the path before it.
 
     Returns:
       The source; it holds at least one photo.
 
     Raises:
-      SourceError: the spec is misspelt, or what it names is missing, empty or damaged.
+      SourceError: the spec is misspelt or names something twice, or what it names is
+        missing, empty or damaged.
     """
     if not isinstance(spec, str):
         raise SourceError(f"a photo source is named by {_KINDS}, got {spec!r}")
+    starts = [0, *(comma.end() for comma in _COMMA.finditer(spec))]
+    ends = [*(start - 1 for start in starts[1:]), len(spec)]
+    specs = [spec[start:end] for start, end in zip(starts, ends, strict=True)]
+    if len(specs) == 1:
+        return _make_single_source(spec)
+    from vgg_unpool_jax.data.joined import JoinedSource
+
+    parts = [_make_single_source(part) for part in specs]
+    for number, part in enumerate(parts):
+        if repr(part) in map(repr, parts[:number]):
+            raise SourceError(
+                f"the photo source {spec!r} names {part!r} twice, which would put its "
+                f"photos into training and test at once"
+            )
+    return JoinedSource(parts)
+
+
+def _make_single_source(spec: str) -> Source:
     kind, colon, rest = spec.partition(":")
     if spec == "samples":
         from vgg_unpool_jax.data.samples import SamplesSource

@@ -39,7 +39,10 @@ class TfdsSource:
         self._name = name
         self._split = split
         builder = _open_builder(tfds, name, data_dir)
-        _check_image_feature(tfds, name, builder.info.features)
+        features = builder.info.features
+        _check_image_feature(tfds, name, features)
+        label = features["label"] if "label" in features else None
+        self._classes = label if isinstance(label, tfds.features.ClassLabel) else None
         try:
             # The encoded bytes are wanted: decode_photo knows EXIF and ICC profiles.
             self._records = builder.as_data_source(
@@ -73,17 +76,32 @@ class TfdsSource:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Photo `index` as uint8 (H, W, 3) RGB; raises PhotoError when unreadable."""
-        name = self.name(index)
-        try:
-            encoded = self._records[index]["image"]
-        except (ValueError, RuntimeError, OSError) as error:
+        record = self._record(index)
+        return decode.decode_photo(record["image"], self.name(index))
+
+    def label(self, index: int) -> str | None:
+        """Name of the class of photo `index`, from the feature `label`.
+
+        Returns:
+          The name; None where the data set has no ClassLabel of that name, or the
+          photo has no class (-1).
+
+        Raises:
+          PhotoError: the record is unreadable, or its class is unknown.
+        """
+        if self._classes is None:
+            return None
+        number = int(self._record(index)["label"])
+        # TFDS marks photos without a class so; as a place in the list of names, -1
+        # would be the last class.
+        if number == -1:
+            return None
+        if not 0 <= number < self._classes.num_classes:
             raise PhotoError(
-                f"photo {name} cannot be read: {_first_line(error)}"
-            ) from error
-        if not isinstance(encoded, bytes):
-            # A cut-off file yields empty records.
-            raise PhotoError(f"photo {name} is missing from its record")
-        return decode.decode_photo(encoded, name)
+                f"photo {self.name(index)} has the class number {number}; the data set "
+                f"has {self._classes.num_classes} classes"
+            )
+        return self._classes.int2str(number)
 
     def name(self, index: int) -> str:
         """Data set, split and number of photo `index`."""
@@ -91,6 +109,19 @@ class TfdsSource:
 
     def __repr__(self) -> str:
         return f"TFDS data set {self._name}, split {self._split}"
+
+    def _record(self, index: int) -> dict:
+        """The features of photo `index`; the image is still encoded."""
+        try:
+            record = self._records[index]
+        except (ValueError, RuntimeError, OSError) as error:
+            raise PhotoError(
+                f"photo {self.name(index)} cannot be read: {_first_line(error)}"
+            ) from error
+        if not isinstance(record["image"], bytes):
+            # A cut-off file yields empty records.
+            raise PhotoError(f"photo {self.name(index)} is missing from its record")
+        return record
 
 
 def _open_builder(tfds, name: str, data_dir: str | None):

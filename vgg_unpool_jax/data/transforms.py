@@ -79,18 +79,97 @@ def center_crop(photo: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(_cut_center(photo, size))
 
 
+def padded_center_resize(photo: np.ndarray, size: int, *, side: int) -> np.ndarray:
+    """Cut the centred square of `side` pixels and resize it with antialiasing.
+
+    A photo that is smaller than `side` is padded with black on both sides. Where the
+    padding is odd, the extra row or column comes at the bottom or right; where the
+    margin that is cut off is odd, half of it is rounded to the even number.
+
+    Args:
+      photo: uint8 array of shape (H, W, 3).
+      size: side of the result in pixels.
+      side: side of the square in pixels of the photo.
+
+    Returns:
+      A uint8 array of shape (size, size, 3), resized bilinearly.
+
+    Raises:
+      ValueError: `photo` is no uint8 array of shape (H, W, 3), or `size` or `side` is
+        below 1.
+
+    Source:
+      torchvision's CenterCrop(side) and Resize(size) with their defaults, for PIL
+      images; the same pixels.
+    """
+    _check(photo, size)
+    if side < 1:
+        raise ValueError(f"side must be at least 1 pixel, got {side}")
+    (top, above, below), (left, before, after) = (
+        _center_or_padding(length, side) for length in photo.shape[:2]
+    )
+    square = photo[top : top + side, left : left + side]
+    square = np.pad(square, ((above, below), (before, after), (0, 0)))
+    return _resize(square, size, size, Image.Resampling.BILINEAR)
+
+
+def random_square_resize(
+    photo: np.ndarray, size: int, rng: np.random.Generator, *, least_share: float
+) -> np.ndarray:
+    """Cut a square of random side at a random position and resize it (bicubic).
+
+    The side is uniform in [least_share, 1] times the short side of the photo, then
+    rounded to whole pixels; the position is uniform among those inside the photo.
+
+    Args:
+      photo: uint8 array of shape (H, W, 3).
+      size: side of the result in pixels.
+      rng: where side and position come from; three numbers are drawn.
+      least_share: smallest side as a share of the short side, in (0, 1].
+
+    Returns:
+      A uint8 array of shape (size, size, 3).
+
+    Raises:
+      ValueError: `photo` is no uint8 array of shape (H, W, 3), `size` is below 1 or
+        `least_share` lies outside (0, 1].
+    """
+    _check(photo, size)
+    if not 0 < least_share <= 1:
+        raise ValueError(f"least_share must lie in (0, 1], got {least_share}")
+    height, width = photo.shape[:2]
+    short = min(height, width)
+    side = max(1, round(rng.uniform(least_share, 1) * short))
+    top = int(rng.integers(height - side + 1))
+    left = int(rng.integers(width - side + 1))
+    return _resize(photo[top : top + side, left : left + side], size, size)
+
+
+def _center_or_padding(length: int, side: int) -> tuple[int, int, int]:
+    """Where the centred part of one axis begins, and the padding on both its ends."""
+    missing = max(side - length, 0)
+    # Python rounds halves to the even number, and so does torchvision.
+    start = round(max(length - side, 0) / 2)
+    return start, missing // 2, (missing + 1) // 2
+
+
 def _cut_center(photo: np.ndarray, side: int) -> np.ndarray:
     top = (photo.shape[0] - side) // 2
     left = (photo.shape[1] - side) // 2
     return photo[top : top + side, left : left + side]
 
 
-def _resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bicubic; when shrinking, Pillow widens the kernel, which is the antialiasing."""
+def _resize(
+    photo: np.ndarray,
+    height: int,
+    width: int,
+    kernel: Image.Resampling = Image.Resampling.BICUBIC,
+) -> np.ndarray:
+    """When shrinking, Pillow widens the kernel, which is the antialiasing."""
     if photo.shape[:2] == (height, width):
         return np.ascontiguousarray(photo)
     image = Image.fromarray(np.ascontiguousarray(photo))
-    return np.array(image.resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(image.resize((width, height), kernel))
 
 
 def _check(photo: np.ndarray, size: int) -> None:

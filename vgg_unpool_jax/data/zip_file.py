@@ -70,6 +70,10 @@ class ZipSource:
         """Path of photo `index` inside the zip file."""
         return self._names[index]
 
+    def label(self, index: int) -> str | None:
+        """Name of the folder directly above photo `index`, None at the top."""
+        return folder.folder_label(self._names[index])
+
     def __repr__(self) -> str:
         return f"zip file {self._path}"
 

@@ -39,6 +39,16 @@ METRICS = {
     "ms_ssim": MetricInfo("MS-SSIM", "", 4),
 }
 
+# Of a variational autoencoder; see `evaluation/vae_score.py`.
+VAE_METRICS = {
+    "pcc": MetricInfo("PCC of a photo", "", 4),
+    "ssim_zero_padded": MetricInfo("SSIM, zero padding", "", 4),
+    "mse": MetricInfo("MSE on [0, 1]", "", 4),
+    "elbo": MetricInfo("ELBO", "nats", 1),
+    "log_likelihood": MetricInfo("log p(x|z)", "nats", 1),
+    "kl": MetricInfo("KL", "nats", 1),
+}
+
 
 def photo_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     """Mean absolute difference of each photo.

@@ -4,6 +4,7 @@ Images are RGB in [0, 255], float of any size or uint8; values out of range are 
 and fractions rounded. What comes back is uint8 unless it says otherwise.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -152,6 +153,80 @@ def picture_grid(
     stacked = [part for row in rows for part in (row, gap)][:-1]
     margin = ((padding, padding), (padding, padding), (0, 0))
     return np.pad(np.concatenate(stacked), margin, constant_values=_BACKGROUND)
+
+
+def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
+    """Images with every pixel repeated, so that small ones can be seen on a screen.
+
+    Args:
+      images: `(..., height, width, 3)`.
+      scale: how often along each side, a whole number of at least 1.
+
+    Returns:
+      `(..., height * scale, width * scale, 3)` of the same dtype.
+
+    Raises:
+      ValueError: if `scale` is no such number.
+    """
+    if scale != int(scale) or scale < 1:
+        raise ValueError(f"scale is {scale!r}; wanted a whole number of at least 1.")
+    images = np.asarray(images)
+    return images.repeat(int(scale), axis=-3).repeat(int(scale), axis=-2)
+
+
+def _require_images(images: np.ndarray, name: str) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
+        raise ValueError(
+            f"{name} has shape {images.shape}; wanted (n, height, width, 3), not empty."
+        )
+    return images
+
+
+def strip(images: np.ndarray, *, scale: int = 1, padding: int = 2) -> np.ndarray:
+    """Images of one shape in one row, for instance the steps of an interpolation.
+
+    Args:
+      images: `(n, height, width, 3)` in [0, 255], at least one.
+      scale: how often each pixel is repeated along each side.
+      padding: white pixels between two images.
+
+    Returns:
+      uint8 `(height * scale, n * (width * scale + padding) - padding, 3)`.
+
+    Raises:
+      ValueError: if the shape is another, an image has NaN or `scale` is below 1.
+    """
+    images = enlarge(_to_uint8(_require_images(images, "images"), "images"), scale)
+    return side_by_side(list(images), padding=padding)
+
+
+def square_grid(images: np.ndarray, *, scale: int = 1, padding: int = 2) -> np.ndarray:
+    """Images row by row, in as many columns as rows or one more.
+
+    Args:
+      images: `(n, height, width, 3)` in [0, 255], at least one.
+      scale: how often each pixel is repeated along each side.
+      padding: white pixels around and between the images.
+
+    Returns:
+      uint8 `(grid height, grid width, 3)`; places for which there is no image are
+      white.
+
+    Raises:
+      ValueError: if the shape is another, an image has NaN or `scale` is below 1.
+    """
+    images = enlarge(_to_uint8(_require_images(images, "images"), "images"), scale)
+    count, height, width, _ = images.shape
+    columns = math.isqrt(count - 1) + 1
+    rows = math.ceil(count / columns)
+    shape = (rows * (height + padding) + padding, columns * (width + padding) + padding)
+    grid = np.full((*shape, 3), _BACKGROUND, np.uint8)
+    for i, image in enumerate(images):
+        top = padding + i // columns * (height + padding)
+        left = padding + i % columns * (width + padding)
+        grid[top : top + height, left : left + width] = image
+    return grid
 
 
 def save_png(path: str | os.PathLike, image: np.ndarray) -> None:

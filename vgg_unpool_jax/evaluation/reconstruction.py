@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from vgg_unpool_jax.data import Source, make_loader
+from vgg_unpool_jax.data import Source, check_crop, make_loader
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import compute_photo_metrics, missing_metrics
 from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid
 from vgg_unpool_jax.evaluation.results import format_table
@@ -29,6 +30,7 @@ class ReconstructionScore:
       broken: photos that could not be read, name to reason.
       examples: the first photos by name: input and reconstruction, (2, s, s, 3) in
         [0, 255].
+      error_gain: how often pictures amplify errors.
     """
 
     metrics: dict[str, Summary]
@@ -36,6 +38,7 @@ class ReconstructionScore:
     too_small: dict[str, tuple[int, int]]
     broken: dict[str, str]
     examples: dict[str, np.ndarray]
+    error_gain: float = 8.0
 
     def to_dict(self) -> dict[str, Any]:
         """Metrics and what was left out, ready for `write_results`."""
@@ -61,11 +64,17 @@ class ReconstructionScore:
         ]
         return "\n".join(lines)
 
+    def pictures(self) -> dict[str, np.ndarray]:
+        """The one picture, by its name."""
+        return {"evaluation": self.picture()}
+
     def picture(self) -> np.ndarray:
-        """One example a column: input, reconstruction, eightfold error, uint8."""
+        """One example a column: input, reconstruction, amplified error, uint8."""
         return picture_grid(
             {
-                name: np.concatenate([pair, error_image(pair[1:], pair[:1])])
+                name: np.concatenate(
+                    [pair, error_image(pair[1:], pair[:1], gain=self.error_gain)]
+                )
                 for name, pair in self.examples.items()
             }
         )
@@ -81,6 +90,7 @@ def evaluate_reconstruction(
     batch_size: int = 8,
     num_examples: int = 6,
     max_broken_share: float = 0.01,
+    observe: Callable | None = None,
 ) -> ReconstructionScore:
     """Rebuild every photo once and average the metrics over photos.
 
@@ -91,15 +101,23 @@ def evaluate_reconstruction(
       indices: which of them.
       image_size: side s of the square crops in pixels.
       crop: "center" (native resolution; photos that are too small are named and left
-        out) or "center_resize" (the largest square, resized).
+        out), "center_resize" (the largest square, resized) or another of `data/crops`
+        that is not random.
       batch_size: photos at a time.
       num_examples: how many photos to keep for a picture.
       max_broken_share: share of unreadable photos above which the evaluation stops.
+      observe: called with every batch of the loader and its reconstructions, for
+        whatever else is to be measured.
 
     Raises:
       NothingEvaluatedError: when not a single photo could be evaluated.
       BrokenPhotosError, SourceError: for photos that cannot be read.
+      ConfigError: for a crop that is not there, or random.
     """
+    try:
+        check_crop(crop, allow_random=False)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     if not len(indices):
         raise NothingEvaluatedError(f"there is no photo to evaluate of {source!r}")
     measure = jax.jit(compute_photo_metrics)
@@ -119,6 +137,8 @@ def evaluate_reconstruction(
             images, mask = batch["image"].astype(np.float32), batch["mask"]
             reconstructions = reconstruct(images)
             sums.update(measure(reconstructions, images), mask)
+            if observe is not None:
+                observe(batch, reconstructions)
             for place in np.flatnonzero(mask)[: num_examples - len(examples)]:
                 pair = np.stack([images[place], reconstructions[place]])
                 name = source.name(int(batch["index"][place]))

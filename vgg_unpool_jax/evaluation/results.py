@@ -15,7 +15,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.evaluation.metrics import METRICS, MetricInfo
+from vgg_unpool_jax.evaluation.metrics import METRICS, VAE_METRICS, MetricInfo
 from vgg_unpool_jax.evaluation.statistics import Summary
 from vgg_unpool_jax.files import replacing
 
@@ -107,7 +107,7 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _row(name: str, summary: Summary) -> tuple[str, ...]:
-    info = METRICS.get(name, MetricInfo(name, "", 4))
+    info = (METRICS | VAE_METRICS).get(name, MetricInfo(name, "", 4))
     interval = "-"
     if summary.interval is not None:
         low, high = summary.interval
@@ -121,14 +121,16 @@ def format_table(metrics: Mapping[str, Summary]) -> str:
 
     Args:
       metrics: a summary per metric, as from `MetricSums.summary`. Those of `METRICS`
-        come first and in its order; others follow under their own names.
+        and `VAE_METRICS` come first and in their order; others follow under their own
+        names.
 
     Returns:
       Aligned lines without a newline at the end: metric, unit, mean, 95 % interval of
       the mean ("-" where there is none), number of photos.
     """
-    names = [name for name in METRICS if name in metrics]
-    names += [name for name in metrics if name not in METRICS]
+    known = METRICS | VAE_METRICS
+    names = [name for name in known if name in metrics]
+    names += [name for name in metrics if name not in known]
     header = ("metric", "unit", "mean", "95 % interval", "photos")
     rows = [header, *(_row(name, metrics[name]) for name in names)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

@@ -1,6 +1,13 @@
-"""Losses: pure functions of arrays, each a float32 scalar mean over the batch."""
+"""Losses: pure functions of arrays."""
 
 from vgg_unpool_jax.losses.checks import require_matching
+from vgg_unpool_jax.losses.latent import (
+    gaussian_log_likelihood,
+    half_squared_error,
+    kl_to_standard_normal,
+    scale_gradient,
+    with_free_bits,
+)
 from vgg_unpool_jax.losses.ms_ssim import (
     MIN_SIDE,
     WINDOW_SIZE,
@@ -14,6 +21,9 @@ from vgg_unpool_jax.losses.pixel import l1, l2
 __all__ = [
     "MIN_SIDE",
     "WINDOW_SIZE",
+    "gaussian_log_likelihood",
+    "half_squared_error",
+    "kl_to_standard_normal",
     "l1",
     "l2",
     "local_mean",
@@ -21,4 +31,6 @@ __all__ = [
     "ms_ssim_loss",
     "perceptual",
     "require_matching",
+    "scale_gradient",
+    "with_free_bits",
 ]

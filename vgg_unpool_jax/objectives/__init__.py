@@ -6,10 +6,10 @@ from typing import Any
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.objectives import unpooling
+from vgg_unpool_jax.objectives import unpooling, vae
 from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Aux, Objective
 
-_BUILDERS = {"unpooling": unpooling.from_config}
+_BUILDERS = {"unpooling": unpooling.from_config, "vae": vae.from_config}
 
 
 def make_objective(

@@ -60,4 +60,14 @@ class Objective(Protocol):
         key: jax.Array,
         train: bool,
     ) -> tuple[jax.Array, Aux]:
-        """Scalar mean loss over the photos of the batch, and what goes with it."""
+        """Scalar mean loss over the photos of the batch, and what goes with it.
+
+        Args:
+          params: as from `init`.
+          model_state: as from `init`, and "frozen".
+          batch: "image" (n, h, w, 3) float32 in [0, 255]; in training also "step", the
+            number of finished steps, for weights that change with it.
+          key: for whatever is random.
+          train: whether this is a step of training. In evaluation the batch is a single
+            photo.
+        """

@@ -1,53 +1,167 @@
-"""Optimizers and learning-rate schedules from a config."""
+"""Optimizers and learning-rate schedules from a config.
 
+The section `optimizer` describes one optimizer for all parameters, or, with entries in
+`optimizer.parts`, one for each named part of them: an entry's name is that of a
+top-level collection of parameters ("encoder"), and its fields replace those of the
+section. Each parameter then has exactly one owner.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
 import ml_collections
 import optax
 
 from vgg_unpool_jax.errors import ConfigError
 
+SCHEDULES = ("constant", "exponential", "linear")
+OPTIMIZERS = ("adam", "rmsprop")
 
-def make_schedule(config: ml_collections.ConfigDict, total_steps: int):
-    """Linear decay from `learning_rate` to `final_learning_rate`.
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """An optimizer and what it does to the learning rate.
+
+    Attributes:
+      transformation: the optax optimizer of all parameters.
+      learning_rates: step -> learning rate, by the name under which it is logged.
+    """
+
+    transformation: optax.GradientTransformation
+    learning_rates: Mapping[str, Callable]
+
+
+def make_optimizer(
+    config: ml_collections.ConfigDict, total_steps: int, steps_per_epoch: float
+) -> Optimizer:
+    """The optimizer of a run.
 
     Args:
-      config: with learning_rate, final_learning_rate and warmup_steps (a linear rise
-        from 0 in front of the decay; 0 for none).
+      config: the section `optimizer` of the run's config.
+      total_steps: length of the run in steps.
+      steps_per_epoch: number of steps in which every training photo comes once.
+
+    Raises:
+      ConfigError: for a name or number that cannot be used. A part that owns no
+        parameter, and a parameter without a part, raise it when the optimizer first
+        sees the parameters.
+    """
+    parts = config.get("parts", None)
+    if not parts:
+        schedule = make_schedule(config, total_steps, steps_per_epoch)
+        return Optimizer(_make_one(config, schedule), {"learning_rate": schedule})
+    transformations, rates = {}, {}
+    for name in parts:
+        section = _with_overrides(config, name)
+        schedule = make_schedule(section, total_steps, steps_per_epoch)
+        transformations[name] = _make_one(section, schedule)
+        rates[f"learning_rate/{name}"] = schedule
+    names = tuple(parts)
+    partitioned = optax.partition(
+        transformations, lambda params: label_parameters(params, names)
+    )
+    return Optimizer(partitioned, rates)
+
+
+def label_parameters(params: Mapping, parts: tuple[str, ...]):
+    """Name the owner of every parameter.
+
+    Args:
+      params: parameters by the name of their part, then nested at will.
+      parts: names of the parts that have an optimizer.
+
+    Returns:
+      A tree like `params` with the name of a part in the place of each array.
+
+    Raises:
+      ConfigError: unless parts and top-level names are the same.
+    """
+    if set(params) != set(parts):
+        raise ConfigError(
+            "optimizer.parts must name each part of the model once: the model has "
+            f"{', '.join(sorted(params))}, the config {', '.join(sorted(parts))}"
+        )
+    return {name: jax.tree.map(lambda _, n=name: n, params[name]) for name in params}
+
+
+def make_schedule(
+    config: ml_collections.ConfigDict, total_steps: int, steps_per_epoch: float
+) -> Callable:
+    """The learning rate over the steps, behind an optional linear warm-up from 0.
+
+    Args:
+      config: with `schedule`, `learning_rate`, `warmup_steps` (0 for none) and
+        for "linear": `final_learning_rate`, reached at the last step;
+        for "exponential": `decay_rate`, the factor after every `decay_epochs` epochs.
       total_steps: length of the run in steps, the warm-up included.
+      steps_per_epoch: number of steps in which every training photo comes once.
 
     Returns:
       An optax schedule, step -> learning rate.
 
     Raises:
-      ConfigError: when the warm-up is as long as the run.
+      ConfigError: for another schedule or numbers that make none.
     """
-    warmup = config.warmup_steps
+    warmup, rate = config.warmup_steps, config.learning_rate
     if not 0 <= warmup < total_steps:
         raise ConfigError(
             f"optimizer.warmup_steps must be at least 0 and less than the {total_steps}"
             f" steps of the run, got {warmup}"
         )
-    decay = optax.linear_schedule(
-        config.learning_rate, config.final_learning_rate, total_steps - warmup
-    )
+    if config.schedule == "linear":
+        schedule = optax.linear_schedule(
+            rate, config.final_learning_rate, total_steps - warmup
+        )
+    elif config.schedule == "exponential":
+        schedule = _staircase(config, steps_per_epoch)
+    elif config.schedule == "constant":
+        schedule = optax.constant_schedule(rate)
+    else:
+        raise ConfigError(
+            f"optimizer.schedule must be one of {', '.join(SCHEDULES)}, got "
+            f"{config.schedule!r}"
+        )
     if not warmup:
-        return decay
-    rise = optax.linear_schedule(0.0, config.learning_rate, warmup)
-    return optax.join_schedules([rise, decay], [warmup])
+        return schedule
+    rise = optax.linear_schedule(0.0, rate, warmup)
+    return optax.join_schedules([rise, schedule], [warmup])
 
 
-def make_optimizer(
-    config: ml_collections.ConfigDict, total_steps: int
-) -> optax.GradientTransformation:
-    """Adam on the schedule of `make_schedule`.
+def _staircase(config, steps_per_epoch):
+    for field in ("decay_rate", "decay_epochs"):
+        if not config[field] > 0:
+            raise ConfigError(
+                f"optimizer.{field} must be positive, got {config[field]}"
+            )
+    steps = config.decay_epochs * steps_per_epoch
 
-    Args:
-      config: with name ("adam"), b1, b2, eps and the fields of the schedule.
-      total_steps: length of the run in steps.
+    # Not optax.exponential_decay, whose periods are whole numbers of steps.
+    def schedule(step):
+        return config.learning_rate * config.decay_rate ** jnp.floor(step / steps)
 
-    Raises:
-      ConfigError: for another name.
-    """
-    if config.name != "adam":
-        raise ConfigError(f"optimizer.name must be 'adam', got {config.name!r}")
-    schedule = make_schedule(config, total_steps)
-    return optax.adam(schedule, b1=config.b1, b2=config.b2, eps=config.eps)
+    return schedule
+
+
+def _make_one(config, schedule) -> optax.GradientTransformation:
+    if config.name == "adam":
+        return optax.adam(schedule, b1=config.b1, b2=config.b2, eps=config.eps)
+    if config.name == "rmsprop":
+        # As torch has it: eps is added to the root, the first average is 0.
+        return optax.rmsprop(
+            schedule, decay=config.decay, eps=config.eps, eps_in_sqrt=False
+        )
+    raise ConfigError(
+        f"optimizer.name must be one of {', '.join(OPTIMIZERS)}, got {config.name!r}"
+    )
+
+
+def _with_overrides(config, part) -> ml_collections.ConfigDict:
+    section = ml_collections.ConfigDict(config.to_dict())
+    section.unlock()
+    for field, value in config.parts[part].items():
+        if field == "parts" or field == "average_decay":
+            raise ConfigError(f"optimizer.parts.{part} cannot have its own {field}")
+        section[field] = value
+    return section

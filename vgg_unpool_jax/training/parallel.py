@@ -123,19 +123,17 @@ def this_process() -> dict[str, int]:
     }
 
 
-def gather_photos(metrics: dict[str, np.ndarray], mask: np.ndarray):
+def gather_photos(values: PyTree, mask: np.ndarray):
     """Bring per-photo values of all processes together.
 
     Args:
-      metrics: arrays (n,) of this process.
+      values: tree of arrays (n, ...) of this process.
       mask: bool (n,), which photos count.
 
     Returns:
       The same with the photos of all processes one after the other, on every process.
     """
-    metrics = {name: np.asarray(values) for name, values in metrics.items()}
+    values, mask = jax.tree.map(np.asarray, (values, mask))
     if jax.process_count() == 1:
-        return metrics, np.asarray(mask)
-    gathered, mask = multihost_utils.process_allgather((metrics, np.asarray(mask)))
-    flat = {name: values.reshape(-1) for name, values in gathered.items()}
-    return flat, mask.reshape(-1)
+        return values, mask
+    return unshard(multihost_utils.process_allgather((values, mask)))

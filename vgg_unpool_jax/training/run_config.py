@@ -28,7 +28,7 @@ FREE_FIELDS = (
 
 # Fields that say what the parameters mean: they must agree where one run starts from
 # the parameters of another.
-MODEL_FIELDS = ("system", "encoder.block", "decoder.")
+MODEL_FIELDS = ("system", "encoder.block", "decoder.", "model.")
 
 
 def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
@@ -58,11 +58,17 @@ def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
         )
 
 
-def read(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
+def read(
+    workdir: str | os.PathLike, *, system: str | None = None
+) -> ml_collections.ConfigDict:
     """The config of a run.
 
+    Args:
+      workdir: folder of the run.
+      system: the system that the run must be of, or None for any.
+
     Raises:
-      ConfigError: when there is none or it is not JSON.
+      ConfigError: when there is none, it is not JSON, or of another system.
     """
     path = pathlib.Path(workdir) / FILE
     try:
@@ -75,7 +81,13 @@ def read(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         raise ConfigError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no config but a {type(content).__name__}")
-    return ml_collections.ConfigDict(content)
+    config = ml_collections.ConfigDict(content)
+    if system is not None and config.get("system") != system:
+        raise ConfigError(
+            f"{workdir} holds a run of the system {config.get('system')!r}, not of "
+            f"{system!r}"
+        )
+    return config
 
 
 def compare_models(workdir: str | os.PathLike, config: ml_collections.ConfigDict):

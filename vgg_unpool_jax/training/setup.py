@@ -7,11 +7,9 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import (
-    CROPS,
-    TEST_CROPS,
     Loader,
-    Source,
-    Split,
+    Part,
+    check_crop,
     make_loader,
 )
 from vgg_unpool_jax.errors import ConfigError
@@ -39,8 +37,7 @@ def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
 
 def make_train_loader(
     config: ml_collections.ConfigDict,
-    source: Source,
-    split: Split,
+    part: Part,
     *,
     start: int,
     num_workers: int,
@@ -53,8 +50,8 @@ def make_train_loader(
     """
     data = config.data
     return make_loader(
-        source,
-        split.train,
+        part.source,
+        part.indices,
         batch_size=data.batch_size,
         image_size=data.image_size,
         crop=data.crop,
@@ -88,12 +85,13 @@ def check_images(config: ml_collections.ConfigDict, objective: Objective):
         model_state = {**model_state, "frozen": frozen}
         return objective.loss(params, model_state, batch, key, False)
 
-    for section, crops in (("evaluation", TEST_CROPS), ("data", CROPS)):
-        crop = config[section].crop
-        if crop not in crops:
-            raise ConfigError(
-                f"{section}.crop must be one of {', '.join(crops)}, got {crop!r}"
-            )
+    for section in ("evaluation", "data"):
+        # A `ValueError`, which the caller turns into a `ConfigError`.
+        check_crop(
+            config[section].crop,
+            allow_random=section == "data",
+            name=f"{section}.crop",
+        )
         size, count = config[section].image_size, config[section].batch_size
         images = jax.ShapeDtypeStruct((count, size, size, 3), np.float32)
         try:
@@ -125,13 +123,13 @@ def state_shapes(config, optimizer, params, model_state) -> TrainState:
     return jax.eval_shape(create, params, model_state)
 
 
-def initial_state(config, objective, optimizer, source, split) -> TrainState:
+def initial_state(config, objective, optimizer, part) -> TrainState:
     """State before the first step, or from the run to start from."""
     # Every process initialises from the same whole first batch, so that statistics
     # measured on it are equal everywhere.
     # It is read in threads: reader processes are not worth starting for one batch.
     whole = {"num_workers": 0, "process_index": 0, "process_count": 1}
-    with make_train_loader(config, source, split, start=0, **whole) as loader:
+    with make_train_loader(config, part, start=0, **whole) as loader:
         images = next(loader)["image"].astype(np.float32)
     key = jax.random.key(config.seed)
     params, model_state = objective.init(key, {"image": images})

@@ -8,13 +8,13 @@ import optax
 
 from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Objective
 from vgg_unpool_jax.training import parallel
+from vgg_unpool_jax.training.optimizers import Optimizer
 from vgg_unpool_jax.training.state import TrainState
 
 
 def make_train_step(
     objective: Objective,
-    optimizer: optax.GradientTransformation,
-    schedule: Callable,
+    optimizer: Optimizer,
     augment: Callable,
     *,
     average_decay: float,
@@ -24,20 +24,20 @@ def make_train_step(
     Args:
       objective: the system.
       optimizer: its optimizer.
-      schedule: step -> learning rate, for the log only.
       augment: (key, images) -> images on the device.
       average_decay: decay of the parameter average; 0 for none.
 
     Returns:
       step(state, frozen, batch, key) -> (state, metrics): batch holds uint8 "image"
       (n, h, w, 3); metrics are scalars averaged over all devices: the objective's
-      terms, "loss", "gradient_norm", "parameter_norm" and "learning_rate".
+      terms, "loss", "gradient_norm", "parameter_norm" and the learning rates.
     """
 
     def step(state: TrainState, frozen, batch, key):
         key = parallel.device_key(jax.random.fold_in(key, state.step))
         augment_key, loss_key = jax.random.split(key)
-        batch = dict(batch, image=augment(augment_key, as_float(batch["image"])))
+        images = augment(augment_key, as_float(batch["image"]))
+        batch = dict(batch, image=images, step=state.step)
 
         def compute_loss(params):
             model_state = {**state.model_state, "frozen": frozen}
@@ -46,14 +46,17 @@ def make_train_step(
         gradient_fn = jax.value_and_grad(compute_loss, has_aux=True)
         (loss, aux), gradients = gradient_fn(state.params)
         gradients = parallel.average_over_devices(gradients)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.transformation.update(
+            gradients, state.opt_state, state.params
+        )
         params = optax.apply_updates(state.params, updates)
         metrics = parallel.average_over_devices({"loss": loss, **aux.terms})
         metrics |= {
             "gradient_norm": optax.tree.norm(gradients),
             "parameter_norm": optax.tree.norm(params),
-            "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
         }
+        for name, schedule in optimizer.learning_rates.items():
+            metrics[name] = jnp.asarray(schedule(state.step), jnp.float32)
         new_state = TrainState(
             step=state.step + 1,
             params=params,
@@ -75,7 +78,9 @@ def _update_average(state: TrainState, params, decay: float):
     return optax.incremental_update(params, state.average, rate)
 
 
-def make_evaluation_step(objective: Objective, photo_metrics: Callable) -> Callable:
+def make_evaluation_step(
+    objective: Objective, photo_metrics: Callable, collect: Callable
+) -> Callable:
     """Build the function that evaluates photos one by one.
 
     Every photo's loss and terms are its own, so that they average over any number of
@@ -84,10 +89,12 @@ def make_evaluation_step(objective: Objective, photo_metrics: Callable) -> Calla
     Args:
       objective: the system.
       photo_metrics: (reconstructions, targets) -> dict of (n,) arrays.
+      collect: outputs -> dict of (n, ...) arrays that are wanted of every photo; see
+        `evaluation/reports.Report`.
 
     Returns:
-      evaluate(params, model_state, frozen, batch, key) -> (metrics, outputs): metrics
-      is a dict of (n,) arrays, outputs the objective's outputs.
+      evaluate(params, model_state, frozen, batch, key) -> (metrics, collected,
+      outputs): metrics is a dict of (n,) arrays, outputs the objective's outputs.
     """
 
     def evaluate(params, model_state, frozen, batch: Mapping[str, jax.Array], key):
@@ -105,7 +112,8 @@ def make_evaluation_step(objective: Objective, photo_metrics: Callable) -> Calla
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["index"])
         metrics, outputs = jax.vmap(one_photo)(images, keys)
         quality = photo_metrics(outputs[RECONSTRUCTION], outputs[TARGET])
-        return {**metrics, **{f"photo_{k}": v for k, v in quality.items()}}, outputs
+        metrics |= {f"photo_{name}": values for name, values in quality.items()}
+        return metrics, collect(outputs), outputs
 
     return evaluate
 

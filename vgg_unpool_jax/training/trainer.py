@@ -11,16 +11,12 @@ import jax
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import (
-    make_augmentation,
-    make_source,
-    split_indices,
-)
+from vgg_unpool_jax.data import make_augmentation, open_parts
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.objectives import Objective, make_objective
 from vgg_unpool_jax.training import parallel, run_config, setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
-from vgg_unpool_jax.training.optimizers import make_optimizer, make_schedule
+from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.progress import Progress
 from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_train_step
@@ -77,12 +73,12 @@ def train_and_evaluate(
         raise ConfigError(f"the workdir {workdir} is not a folder")
     setup.check_numbers(config)
     with setup.config_errors():
-        source = make_source(config.data.source)
-        split = split_indices(
-            len(source), config.data.split_fractions, seed=config.data.split_seed
+        parts = open_parts(config.data)
+        num_photos = len(parts["train"].indices)
+        total_steps = setup.count_steps(config, num_photos)
+        optimizer = make_optimizer(
+            config.optimizer, total_steps, num_photos / config.data.batch_size
         )
-        total_steps = setup.count_steps(config, len(split.train))
-        optimizer = make_optimizer(config.optimizer, total_steps)
     with Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved:
         resumed = saved.latest_step() is not None
         if resumed:
@@ -92,11 +88,13 @@ def train_and_evaluate(
             objective = make_objective(config, record)
             shapes = setup.check_images(config, objective)
             if resumed:
-                shapes = setup.state_shapes(config, optimizer, *shapes)
+                shapes = setup.state_shapes(config, optimizer.transformation, *shapes)
                 state = saved.restore(like=shapes)
                 _LOG.info("resuming %s at step %d", workdir, int(state.step))
             else:
-                state = setup.initial_state(config, objective, optimizer, source, split)
+                state = setup.initial_state(
+                    config, objective, optimizer.transformation, parts["train"]
+                )
         # Kept only now: a start that failed because of its config leaves none behind.
         run_config.save(workdir, config)
         first_step = int(state.step)
@@ -104,17 +102,15 @@ def train_and_evaluate(
             make_train_step(
                 objective,
                 optimizer,
-                make_schedule(config.optimizer, total_steps),
                 make_augmentation(flip=config.data.flip),
                 average_decay=config.optimizer.average_decay,
             )
         )
-        validation = Validation(config, objective, source, split, workdir)
+        validation = Validation(config, objective, parts, workdir)
         with (
             setup.make_train_loader(
                 config,
-                source,
-                split,
+                parts["train"],
                 start=first_step,
                 num_workers=config.data.num_workers,
                 **parallel.this_process(),

@@ -2,16 +2,18 @@
 
 import logging
 import pathlib
+from collections.abc import Mapping
 
 import jax
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import Source, Split, make_loader
+from vgg_unpool_jax.data import Part, make_loader
 from vgg_unpool_jax.evaluation import (
     MetricSums,
     compute_photo_metrics,
     error_image,
+    make_report,
     picture_grid,
     save_png,
 )
@@ -31,8 +33,7 @@ class Validation:
         self,
         config: ml_collections.ConfigDict,
         objective: Objective,
-        source: Source,
-        split: Split,
+        parts: Mapping[str, Part],
         workdir: pathlib.Path,
     ):
         """Choose photos; nothing is read yet.
@@ -40,14 +41,22 @@ class Validation:
         Args:
           config: of the run; its section "evaluation" counts here.
           objective: the system.
-          source: of all photos.
-          split: which of them are for training and validation.
+          parts: photos to train and to validate on.
           workdir: pictures go to its folder "pictures".
         """
-        self._config, self._source, self._split = config, source, split
+        self._config = config
+        limit = config.evaluation.num_photos
+        validation = parts["validation"]
+        self._parts = {
+            "train": parts["train"],
+            "validation": validation._replace(
+                indices=validation.indices[: limit or None]
+            ),
+        }
         self._folder = workdir / "pictures"
+        self._report = make_report(objective)
         self._evaluate = parallel.parallelize_evaluation(
-            make_evaluation_step(objective, compute_photo_metrics)
+            make_evaluation_step(objective, compute_photo_metrics, self._report.collect)
         )
 
     def run(
@@ -61,20 +70,24 @@ class Validation:
           summaries: where scalars and pictures go.
 
         Returns:
-          Mean of every metric over the validation photos; empty without any.
+          Mean of every metric over the validation photos, and what the system's report
+          says of all of them together; empty without any.
         """
         step = int(state.step)
-        limit = self._config.evaluation.num_photos
-        photos = self._split.validation[: limit or None]
-        means, sums, counted = {}, MetricSums(), 0
-        if len(photos):
-            for batch in self._batches(photos):
-                metrics, _ = self._apply(state, frozen, batch)
-                metrics, mask = parallel.gather_photos(metrics, batch["mask"])
-                sums.update(metrics, mask)
-                counted += int(mask.sum())
+        means, sums, parts, counted = {}, MetricSums(), [], 0
+        for batch in self._batches(self._parts["validation"]):
+            metrics, collected, _ = self._apply(state, frozen, batch)
+            collected["index"] = batch["index"]
+            values, mask = parallel.gather_photos(
+                {"metrics": metrics, "collected": collected}, batch["mask"]
+            )
+            sums.update(values["metrics"], mask)
+            parts.append(jax.tree.map(lambda x, m=mask: x[m], values["collected"]))
+            counted += int(mask.sum())
         if counted:
             means = {name: entry.mean for name, entry in sums.summary().items()}
+            collected = jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+            means |= self._report.scalars(collected)
             summaries.scalars(step, means, "validation")
             _LOG.info(
                 "step %d, validation on %d photos: %s",
@@ -82,30 +95,43 @@ class Validation:
                 counted,
                 ", ".join(f"{name} {value:.4g}" for name, value in means.items()),
             )
-        for name, indices in (("train", self._split.train), ("validation", photos)):
-            count = self._config.evaluation.num_pictures
-            self._draw(state, frozen, summaries, step, name, indices[:count])
+            labels = _labels(self._parts["validation"].source, collected["index"])
+            pictures = self._report.pictures(
+                state.evaluation_params, state.model_state, collected, labels
+            )
+            for name, picture in pictures.items():
+                self._show(summaries, step, name, picture)
+        for name, part in self._parts.items():
+            self._draw(state, frozen, summaries, step, name, part)
         return means
 
-    def _draw(self, state, frozen, summaries, step, name, indices) -> None:
-        if not len(indices):
-            return
+    def _show(self, summaries, step, name, picture) -> None:
+        summaries.picture(step, name, picture)
+        if jax.process_index() == 0:
+            file = name.replace("/", "_")
+            save_png(self._folder / f"{file}_{step:08d}.png", picture)
+
+    def _draw(self, state, frozen, summaries, step, name, part) -> None:
+        first = part._replace(
+            indices=part.indices[: self._config.evaluation.num_pictures]
+        )
         rows = []
-        for batch in self._batches(indices):
-            _, outputs = self._apply(state, frozen, batch)
+        for batch in self._batches(first):
+            _, _, outputs = self._apply(state, frozen, batch)
             images = np.asarray(outputs[RECONSTRUCTION]).clip(0.0, 255.0)
             targets = np.asarray(outputs[TARGET])
             keep = batch["mask"]
             rows.append((batch["image"][keep], images[keep], targets[keep]))
+        if not any(len(inputs) for inputs, _, _ in rows):  # none, or none readable
+            return
         columns = zip(*rows, strict=True)
         inputs, images, targets = (np.concatenate(column) for column in columns)
-        if not len(inputs):  # none of these photos could be read
-            return
+        gain = self._report.error_gain
         grid = picture_grid(
             {
                 "input": inputs,
                 "reconstruction": images,
-                "8x error": error_image(images, targets, gain=8.0),
+                f"{gain:g}x error": error_image(images, targets, gain=gain),
             }
         )
         summaries.picture(step, f"{name}/reconstructions", grid)
@@ -125,11 +151,13 @@ class Validation:
         )
         return jax.device_get(parallel.unshard(outputs))
 
-    def _batches(self, indices):
+    def _batches(self, part):
+        if not len(part.indices):
+            return
         evaluation, data = self._config.evaluation, self._config.data
         with make_loader(
-            self._source,
-            indices,
+            part.source,
+            part.indices,
             batch_size=evaluation.batch_size,
             image_size=evaluation.image_size,
             crop=evaluation.crop,
@@ -143,3 +171,8 @@ class Validation:
             max_broken_share=1.0,
         ) as loader:
             yield from loader
+
+
+def _labels(source, indices) -> list[str | None]:
+    """Classes of photos for pictures; a class that cannot be read is none."""
+    return [source.label(int(index)) for index in indices]

@@ -1,0 +1,66 @@
+"""Draw images from a trained VAE, or walk between photos through its codes.
+
+    python -m experiments.sample --workdir=W --num=64 --output=grid.png
+    python -m experiments.sample --workdir=W --output=w.png --interpolate A.jpg B.jpg
+
+The first writes a grid of samples of the prior; the second a strip from photo to photo
+(two or more), each stretch --steps images long with both ends included.
+"""
+
+import math
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax.data import PhotoError, decode_photo
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation import save_png, square_grid, strip, walk
+from vgg_unpool_jax.vaes import load_vae
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
+_OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.")
+_NUM = flags.DEFINE_integer("num", 64, "Number of samples.", lower_bound=1)
+_TEMPERATURE = flags.DEFINE_float(
+    "temperature", 1.0, "Factor on the codes' standard deviation.", lower_bound=0.0
+)
+flags.register_validator("temperature", math.isfinite, message="must be finite")
+_SEED = flags.DEFINE_integer("seed", 0, "Another seed, other samples.", lower_bound=0)
+_SCALE = flags.DEFINE_integer("scale", 1, "Enlarge the pixels.", lower_bound=1)
+_STEPS = flags.DEFINE_integer(
+    "steps", 8, "Images from one photo to the next.", lower_bound=2
+)
+_INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Walk between the given photos.")
+
+
+def main(photos: list[str]) -> None:
+    """Run the command; `photos` are what stands behind the flags."""
+    if _INTERPOLATE.value and len(photos) < 2:
+        raise ConfigError(f"--interpolate wants two photos or more, got {len(photos)}")
+    if photos and not _INTERPOLATE.value:
+        raise ConfigError(f"unknown arguments without --interpolate: {photos}")
+    vae = load_vae(_WORKDIR.value)
+    if _INTERPOLATE.value:
+        images = np.stack([_prepare(vae, path) for path in photos])
+        means, _ = vae.encode(images)
+        frames = vae.decode(walk(np.asarray(means), _STEPS.value))
+        picture = strip(np.asarray(frames), scale=_SCALE.value)
+    else:
+        key = jax.random.key(_SEED.value)
+        images = vae.sample(key, _NUM.value, _TEMPERATURE.value)
+        picture = square_grid(np.asarray(images), scale=_SCALE.value)
+    save_png(_OUTPUT.value, picture)
+    print(f"{vae.describe()}\npicture: {_OUTPUT.value}")
+
+
+def _prepare(vae, path: str) -> np.ndarray:
+    try:
+        return vae.prepare(decode_photo(path, path))
+    except ValueError as error:  # the crop does not fit into it
+        raise PhotoError(f"{path}: {error}") from error
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir", "output"])
+    command.run(main, positional=True)

@@ -1,0 +1,92 @@
+"""Classes of photos in folders, zip files and the samples."""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vgg_unpool_jax.data import make_loader, make_source
+
+_PATHS = {
+    "images/apple_pie/1.jpg": "apple_pie",
+    "images/apple_pie/2.jpg": "apple_pie",
+    "images/apple.pie, cold/1.jpg": "apple.pie, cold",
+    "images/loose.jpg": "images",
+    "top.jpg": None,
+    "a/b/c/deep.png": "c",
+}
+
+
+@pytest.fixture
+def folder(tmp_path, make_photo):
+    """A folder whose own name is no class."""
+    folder = tmp_path / "food"
+    for number, path in enumerate(_PATHS):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(make_photo(number)).save(folder / path)
+    return folder
+
+
+@pytest.fixture(params=["folder", "zip"])
+def source(request, folder, tmp_path):
+    if request.param == "folder":
+        return make_source(f"folder:{folder}")
+    path = tmp_path / "food.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in _PATHS:
+            archive.write(folder / name, name)
+    return make_source(f"zip:{path}")
+
+
+def _labels(source):
+    return {source.name(i): source.label(i) for i in range(len(source))}
+
+
+def test_the_folder_above_a_photo_is_its_class(source):
+    assert _labels(source) == _PATHS
+    assert _labels(pickle.loads(pickle.dumps(source))) == _PATHS
+
+
+def test_labels_do_not_read_the_photos(folder):
+    source = make_source(f"folder:{folder}")
+    for path in _PATHS:
+        (folder / path).unlink()
+    assert _labels(source) == _PATHS
+
+
+def test_slashes_at_the_front_or_in_a_row_are_no_classes(tmp_path):
+    path = tmp_path / "odd.zip"
+    expected = {"/top.png": None, "/cat/x.png": "cat", "dog//y.png": "dog"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in expected:
+            archive.writestr(name, b"")
+    assert _labels(make_source(f"zip:{path}")) == expected
+
+
+def test_labels_are_found_by_the_index_of_a_batch(source):
+    with make_loader(
+        source,
+        np.arange(len(source)),
+        batch_size=3,
+        image_size=8,
+        crop="center",
+        seed=1,
+        shuffle=True,
+        num_epochs=1,
+    ) as loader:
+        batches = list(loader)
+    assert [sorted(batch) for batch in batches] == [["image", "index", "mask"]] * 2
+    order = list(_PATHS)
+    for batch in batches:
+        for image, index in zip(batch["image"], batch["index"], strict=True):
+            # The blue channel tells the photo's place in _PATHS; JPEG blurs it a bit.
+            path = source.name(index)
+            assert abs(int(np.median(image[..., 2])) - order.index(path)) <= 3
+            assert source.label(index) == _PATHS[path]
+
+
+def test_sample_photos_have_no_classes():
+    source = make_source("samples")
+    assert {source.label(index) for index in range(len(source))} == {None}

@@ -1,0 +1,178 @@
+"""Padded centres against torchvision's recipe, random squares against all there are."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from vgg_unpool_jax.data import padded_center_resize, random_square_resize
+
+
+def _torchvision(photo, side, size):
+    """CenterCrop(side), then Resize(size): torchvision's formulas on a PIL image."""
+    image = Image.fromarray(photo)
+    if side > image.width or side > image.height:
+        wide, high = side - image.width, side - image.height
+        border = (
+            wide // 2 if wide > 0 else 0,
+            high // 2 if high > 0 else 0,
+            (wide + 1) // 2 if wide > 0 else 0,
+            (high + 1) // 2 if high > 0 else 0,
+        )
+        image = ImageOps.expand(image, border=border, fill=0)
+    top = round((image.height - side) / 2.0)
+    left = round((image.width - side) / 2.0)
+    image = image.crop((left, top, left + side, top + side))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+_LENGTHS = (1, 14, 15, 16, 17, 18, 19, 25, 30)
+
+
+@pytest.mark.parametrize("side", [1, 15, 16])
+@pytest.mark.parametrize("size", [5, 16, 33])
+def test_padded_centres_are_torchvisions(make_photo, side, size):
+    """All pairs of odd, even, too short and long sides."""
+    for height in _LENGTHS:
+        for width in _LENGTHS:
+            photo = make_photo(9, height, width)
+            result = padded_center_resize(photo, size, side=side)
+            assert result.dtype == np.uint8
+            np.testing.assert_array_equal(
+                result, _torchvision(photo, side, size), err_msg=f"{height}, {width}"
+            )
+
+
+@pytest.mark.parametrize("length, start", [(4, 0), (5, 0), (6, 1), (7, 2), (9, 2)])
+def test_half_of_an_odd_margin_is_rounded_to_the_even_number(make_photo, length, start):
+    photo = make_photo(0, length, 4)
+    square = padded_center_resize(photo, 4, side=4)
+    np.testing.assert_array_equal(square, photo[start : start + 4])
+    square = padded_center_resize(photo.transpose(1, 0, 2), 4, side=4)
+    np.testing.assert_array_equal(square, photo[start : start + 4].transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize(
+    "height, width, rows, columns",
+    [
+        (2, 5, slice(1, 3), slice(0, 5)),
+        (5, 3, slice(0, 5), slice(1, 4)),
+        (1, 2, slice(2, 3), slice(1, 3)),
+        (2, 9, slice(1, 3), slice(0, 5)),
+    ],
+)
+def test_short_sides_are_padded_with_black_on_both_ends(height, width, rows, columns):
+    """Odd padding leaves the extra row or column at the bottom or right."""
+    expected = np.zeros((5, 5, 3), np.uint8)
+    expected[rows, columns] = 200
+    photo = np.full((height, width, 3), 200, np.uint8)
+    np.testing.assert_array_equal(padded_center_resize(photo, 5, side=5), expected)
+
+
+def test_a_photo_of_one_colour_keeps_it():
+    photo = np.full((90, 77, 3), (10, 130, 255), np.uint8)
+    small = padded_center_resize(photo, 9, side=70)
+    np.testing.assert_array_equal(small, np.full((9, 9, 3), (10, 130, 255)))
+
+
+def test_shrinking_is_the_antialiased_triangle_filter():
+    """Against jax' own resize; Pillow rounds to bytes between rows and columns."""
+    photo = np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)
+    expected = jax.image.resize(
+        photo.astype(np.float32), (9, 9, 3), "linear", antialias=True
+    )
+    result = padded_center_resize(photo, 9, side=40).astype(np.float32)
+    assert np.abs(result - np.asarray(expected)).max() <= 1.01
+    without = jax.image.resize(
+        photo.astype(np.float32), (9, 9, 3), "linear", antialias=False
+    )
+    assert np.abs(result - np.asarray(without)).max() > 20
+
+
+def _all_squares(photo, least, size):
+    """Bytes of a resized square -> (its side, top, left)."""
+    height, width = photo.shape[:2]
+    image = Image.fromarray(photo)
+    squares = {}
+    for side in range(least, min(height, width) + 1):
+        for top in range(height - side + 1):
+            for left in range(width - side + 1):
+                box = (left, top, left + side, top + side)
+                square = image.crop(box)
+                square = square.resize((size, size), Image.Resampling.BICUBIC)
+                squares[square.tobytes()] = (side, top, left)
+    return squares
+
+
+@pytest.mark.parametrize("height, width", [(10, 13), (14, 10)])
+def test_random_squares_are_uniform_in_side_and_place(make_photo, height, width):
+    """Sides uniform in [5, 10] round to 5 and 10 half as often as to those between."""
+    photo = make_photo(3, height, width)
+    squares = _all_squares(photo, 1, 8)
+    rng = np.random.default_rng(1)
+    draws = 6000
+    found = []
+    for _ in range(draws):
+        cut = random_square_resize(photo, 8, rng, least_share=0.5)
+        found.append(squares[cut.tobytes()])
+    sides, counts = np.unique([side for side, _, _ in found], return_counts=True)
+    assert sides.tolist() == [5, 6, 7, 8, 9, 10]
+    expected = np.array([0.1, 0.2, 0.2, 0.2, 0.2, 0.1])
+    # Five standard deviations of a share, which is 0.005 at most.
+    np.testing.assert_allclose(counts / draws, expected, atol=0.026)
+    for side in (8, 10):
+        places = [place for other, *place in found if other == side]
+        ways, counts = np.unique(places, axis=0, return_counts=True)
+        assert len(ways) == (height - side + 1) * (width - side + 1)
+        even = len(places) / len(ways)
+        assert np.abs(counts - even).max() < 5 * math.sqrt(even)
+
+
+def test_a_share_of_one_takes_the_whole_short_side(make_photo):
+    photo = make_photo(3, 9, 12)
+    squares = _all_squares(photo, 9, 5)
+    lefts = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        cut = random_square_resize(photo, 5, rng, least_share=1)
+        side, top, left = squares[cut.tobytes()]
+        assert (side, top) == (9, 0)
+        lefts.add(left)
+    assert lefts == {0, 1, 2, 3}
+
+
+def test_a_square_has_at_least_one_pixel(make_photo):
+    photo = make_photo(3, 1, 4)
+    colours = {tuple(pixel) for pixel in photo[0]}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        cut = random_square_resize(photo, 3, rng, least_share=1e-6)
+        assert len(np.unique(cut.reshape(-1, 3), axis=0)) == 1
+        assert tuple(cut[0, 0]) in colours
+
+
+@pytest.mark.parametrize(
+    "photo, size, words",
+    [
+        (np.zeros((4, 4, 3), np.float32), 2, "uint8 .* float32"),
+        (np.zeros((4, 4), np.uint8), 2, r"\(H, W, 3\), got shape \(4, 4\)"),
+        (np.zeros((4, 0, 3), np.uint8), 2, r"got shape \(4, 0, 3\)"),
+        (np.zeros((4, 4, 3), np.uint8), 0, "size must be at least 1 pixel, got 0"),
+    ],
+)
+def test_bad_photos_and_sizes_are_named(photo, size, words):
+    with pytest.raises(ValueError, match=words):
+        padded_center_resize(photo, size, side=3)
+    with pytest.raises(ValueError, match=words):
+        random_square_resize(photo, size, np.random.default_rng(0), least_share=0.5)
+
+
+def test_bad_sides_and_shares_are_named(make_photo):
+    photo, rng = make_photo(0), np.random.default_rng(0)
+    with pytest.raises(ValueError, match="side must be at least 1 pixel, got 0"):
+        padded_center_resize(photo, 8, side=0)
+    for share in (0, -0.5, 1.5, math.nan):
+        with pytest.raises(ValueError, match=rf"least_share .* \(0, 1\], got {share}"):
+            random_square_resize(photo, 8, rng, least_share=share)

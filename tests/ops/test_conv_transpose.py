@@ -1,0 +1,113 @@
+"""Transposed convolution against lax, torch and by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.ops import conv_transpose
+
+
+def _arrays(size=(5, 4), kernel=(5, 5), inputs=3, outputs=2, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal((2, *size, inputs)).astype(np.float32)
+    weights = rng.standard_normal((*kernel, inputs, outputs)).astype(np.float32)
+    return jnp.asarray(images), jnp.asarray(weights)
+
+
+def _by_lax(images, kernel, stride, padding):
+    return jax.lax.conv_transpose(
+        images,
+        kernel,
+        (stride, stride),
+        (padding, padding),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (4, 4), (5, 5), (3, 6)])
+@pytest.mark.parametrize("padding", [(0, 0), (2, 3), (4, 1), (5, 7)])
+def test_it_is_lax_conv_transpose(stride, kernel, padding):
+    images, weights = _arrays(kernel=kernel)
+    wanted = _by_lax(images, weights, stride, padding)
+    if 0 in wanted.shape:
+        with pytest.raises(ValueError, match="leaves no output"):
+            conv_transpose(images, weights, stride=stride, padding=padding)
+        return
+    ours = conv_transpose(images, weights, stride=stride, padding=padding)
+    np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_its_gradients_are_those_of_lax():
+    images, weights = _arrays()
+
+    def energy(function):
+        return lambda x, k: jnp.sum(jnp.sin(function(x, k)))
+
+    ours = jax.grad(
+        energy(lambda x, k: conv_transpose(x, k, stride=2, padding=(2, 3))), (0, 1)
+    )(images, weights)
+    theirs = jax.grad(energy(lambda x, k: _by_lax(x, k, 2, (2, 3))), (0, 1))(
+        images, weights
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "output_padding"), [(5, 2, 1), (3, 1, 1), (4, 1, 0)]
+)
+def test_torch_layers_that_double_the_size(kernel, padding, output_padding):
+    torch = pytest.importorskip("torch")
+    images, weights = _arrays(kernel=(kernel, kernel))
+    layer = torch.nn.ConvTranspose2d(
+        3, 2, kernel, 2, padding, output_padding, bias=False
+    )
+    # torch has (in, out, k, k) and the kernel flipped in both directions.
+    flipped = np.asarray(weights)[::-1, ::-1].transpose(2, 3, 0, 1).copy()
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(flipped))
+        inputs = torch.from_numpy(np.asarray(images).transpose(0, 3, 1, 2).copy())
+        theirs = layer(inputs).numpy().transpose(0, 2, 3, 1)
+    low = kernel - 1 - padding
+    ours = conv_transpose(
+        images, weights, stride=2, padding=(low, low + output_padding)
+    )
+    assert ours.shape == (2, 10, 8, 2)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_single_pixel_paints_the_kernel_backwards():
+    image = jnp.zeros((1, 3, 3, 1)).at[0, 1, 1, 0].set(2.0)
+    kernel = jnp.arange(1.0, 26.0).reshape(5, 5, 1, 1)
+    output = conv_transpose(image, kernel, stride=2, padding=(2, 3))[0, :, :, 0]
+    # The pixel stands at (2, 2) of the 6×6 output, and the kernel is centred on it.
+    wanted = np.zeros((6, 6), np.float32)
+    wanted[0:5, 0:5] = 2.0 * np.arange(1.0, 26.0).reshape(5, 5)[::-1, ::-1]
+    np.testing.assert_array_equal(output, wanted)
+
+
+def test_a_kernel_shorter_than_the_stride_leaves_zeros_between():
+    images, weights = _arrays(kernel=(1, 1))
+    output = conv_transpose(images, weights, stride=3, padding=(0, 0))
+    assert output.shape == (2, 13, 10, 2)
+    np.testing.assert_allclose(
+        output[:, ::3, ::3], images @ weights[0, 0], rtol=1e-5, atol=1e-6
+    )
+    assert not np.any(output[:, 1::3]) and not np.any(output[:, :, 2::3])
+
+
+@pytest.mark.parametrize(
+    ("images", "kernel", "stride", "match"),
+    [
+        ((2, 4, 4, 3), (5, 5, 2, 8), 2, r"got \(2, 4, 4, 3\) and \(5, 5, 2, 8\)"),
+        ((4, 4, 3), (5, 5, 3, 8), 2, r"got \(4, 4, 3\)"),
+        ((2, 4, 4, 3), (5, 5, 3, 8), 0, "stride must be at least 1, got 0"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(images, kernel, stride, match):
+    with pytest.raises(ValueError, match=match):
+        conv_transpose(
+            jnp.zeros(images), jnp.zeros(kernel), stride=stride, padding=(2, 3)
+        )

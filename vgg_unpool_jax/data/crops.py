@@ -1,0 +1,157 @@
+"""Which square of a photo is used, named by a short text.
+
+| spec | square | resized to S |
+|---|---|---|
+| `center_resize` | the largest centred one | bicubic |
+| `center_resize:375` | centred, 375 pixels, black where the photo ends | bilinear |
+| `center` | centred, S pixels; photos that are too small do not fit | no |
+| `random` | anywhere, S pixels; photos that are too small are enlarged | no |
+| `random_resize:0.5` | anywhere, side 0.5 to 1 times the short side | bicubic |
+"""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from vgg_unpool_jax.data import transforms
+
+# The forms of a spec, as messages and help texts list them.
+CROPS = (
+    "center_resize",
+    "center_resize:PIXELS",
+    "random",
+    "random_resize:SHARE",
+    "center",
+)
+# Those that always give the same pixels.
+TEST_CROPS = ("center_resize", "center_resize:PIXELS", "center")
+
+_NUMBERS = {
+    "PIXELS": "PIXELS a whole number, at least 1",
+    "SHARE": "SHARE a number in (0, 1]",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """One way to cut a photo; built by `make_crop`. It can be pickled.
+
+    Attributes:
+      form: which one of CROPS.
+      number: what stands for PIXELS (int) or SHARE (float) there, else None.
+      image_size: side S of what is cut, in pixels.
+    """
+
+    form: str
+    number: int | float | None
+    image_size: int
+
+    @property
+    def is_random(self) -> bool:
+        """Whether `cut` draws random numbers."""
+        return self.form not in TEST_CROPS
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a photo of this shape, (H, W, ...), can be cut."""
+        return self.form != "center" or min(shape[:2]) >= self.image_size
+
+    def cut(
+        self, photo: np.ndarray, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """Cut the square out of a photo.
+
+        Args:
+          photo: uint8 array of shape (H, W, 3).
+          rng: where random numbers come from; only random crops need one.
+
+        Returns:
+          A uint8 array of shape (S, S, 3).
+
+        Raises:
+          ValueError: `photo` is no uint8 array of shape (H, W, 3) or does not fit, or
+            `rng` is missing.
+        """
+        if self.is_random and rng is None:
+            raise ValueError(f"rng must be a generator for crop {self.form}, got None")
+        size = self.image_size
+        match self.form:
+            case "center_resize":
+                return transforms.center_square_resize(photo, size)
+            case "center_resize:PIXELS":
+                return transforms.padded_center_resize(photo, size, side=self.number)
+            case "random":
+                return transforms.random_crop(photo, size, rng)
+            case "random_resize:SHARE":
+                return transforms.random_square_resize(
+                    photo, size, rng, least_share=self.number
+                )
+            case _:
+                return transforms.center_crop(photo, size)
+
+
+def make_crop(spec: str, image_size: int) -> Crop:
+    """Read a spec.
+
+    Args:
+      spec: see the module's docstring.
+      image_size: side S of what is cut, in pixels.
+
+    Returns:
+      The crop.
+
+    Raises:
+      ValueError: the spec is unknown or malformed, or `image_size` is below 1.
+    """
+    if image_size < 1:
+        raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
+    parsed = _parse(spec)
+    if parsed is None:
+        raise ValueError(_refusal(spec, "crop", CROPS))
+    return Crop(*parsed, image_size=image_size)
+
+
+def check_crop(spec: str, *, allow_random: bool, name: str = "crop") -> None:
+    """Refuse a spec that cannot be used.
+
+    Args:
+      spec: see the module's docstring.
+      allow_random: True for training; False for evaluation, where every reading of a
+        photo must give the same pixels.
+      name: what the message calls the spec, such as `data.crop`.
+
+    Raises:
+      ValueError: the spec is unknown, malformed or, where that is not allowed, random.
+    """
+    parsed = _parse(spec)
+    forms = CROPS if allow_random else TEST_CROPS
+    if parsed is None or parsed[0] not in forms:
+        reason = "" if parsed is None else ", which is random"
+        raise ValueError(_refusal(spec, name, forms) + reason)
+
+
+def _parse(spec: str) -> tuple[str, int | float | None] | None:
+    """Form and number; None where the spec has no known form."""
+    if not isinstance(spec, str):
+        return None
+    kind, colon, text = spec.partition(":")
+    if not colon:
+        # The forms that hold a colon are no specs themselves.
+        return (spec, None) if spec in CROPS else None
+    if kind == "center_resize":
+        # Photos have fewer than a billion pixels on a side.
+        pixels = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+        return ("center_resize:PIXELS", pixels) if pixels >= 1 else None
+    if kind == "random_resize":
+        # `float` alone would take "nan", " 0.5" and "0_5", too.
+        number = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", text)
+        share = float(text) if number else 0.0
+        return ("random_resize:SHARE", share) if 0 < share <= 1 else None
+    return None
+
+
+def _refusal(spec: str, name: str, forms: tuple[str, ...]) -> str:
+    numbers = [
+        words for key, words in _NUMBERS.items() if any(key in form for form in forms)
+    ]
+    return f"{name} must be one of {forms} ({'; '.join(numbers)}), got {spec!r}"

@@ -1,0 +1,47 @@
+"""Photos to train on, to validate on and to test on, as a config names them."""
+
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+
+from vgg_unpool_jax.data.sources import Source, make_source
+from vgg_unpool_jax.data.split import split_indices
+
+PARTS = ("train", "validation", "test")
+
+
+class Part(NamedTuple):
+    """Some photos of a source.
+
+    Attributes:
+      source: where they come from.
+      indices: their numbers there, int64 (count,).
+    """
+
+    source: Source
+    indices: np.ndarray
+
+
+def open_parts(config: ml_collections.ConfigDict) -> dict[str, Part]:
+    """Open the photos of an experiment.
+
+    Args:
+      config: the section `data` of its config. Where `validation_source` names a source
+        (or several), all of its photos are the validation part.
+
+    Returns:
+      A part for each name in PARTS; any of them may be empty.
+
+    Raises:
+      SourceError: for a source that cannot be opened.
+      ValueError: for fractions that make no split.
+    """
+    source = make_source(config.source)
+    split = split_indices(len(source), config.split_fractions, seed=config.split_seed)
+    parts = {name: Part(source, getattr(split, name)) for name in PARTS}
+    # Absent in runs that are older than the field.
+    if config.get("validation_source", ""):
+        other = make_source(config.validation_source)
+        parts["validation"] = Part(other, np.arange(len(other), dtype=np.int64))
+    return parts

@@ -1,0 +1,83 @@
+"""What validation tells of a variational autoencoder.
+
+Numbers over the whole validation set: one correlation over all values (`pcc`), the
+structural similarity with zero padding, the mean squared error on the scale of [0, 1],
+the divergence of the posterior and its active units. Pictures: samples of the prior, an
+interpolation, the divergence of each dimension, a map of the latent means.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vgg_unpool_jax.evaluation.correlation import CorrelationSums, photo_pair_moments
+from vgg_unpool_jax.evaluation.latents import latent_statistics
+from vgg_unpool_jax.evaluation.padded_ssim import photo_ssim_zero_padded
+from vgg_unpool_jax.evaluation.vae_pictures import VAE_ERROR_GAIN, draw_latents
+from vgg_unpool_jax.models import VAE
+from vgg_unpool_jax.objectives import RECONSTRUCTION, TARGET
+from vgg_unpool_jax.objectives.vae import LOG_VARIANCE, MEAN
+
+# As in the published program's pictures.
+_SAMPLES = 25
+_INTERPOLATIONS = 3
+
+
+class VAEReport:
+    """The report of a VAE; see `evaluation/reports.Report`."""
+
+    error_gain = VAE_ERROR_GAIN
+
+    def __init__(self, model: VAE):
+        """Compile nothing yet."""
+        self._values = 3 * model.image_size**2
+        self._decode = jax.jit(
+            lambda variables, codes: model.apply(variables, codes, method="decode")
+        )
+
+    def collect(self, outputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Posterior, moments for the correlation, and the two metrics of the seed."""
+        targets = outputs[TARGET]
+        images = jnp.clip(outputs[RECONSTRUCTION], 0.0, 255.0)
+        collected = {
+            MEAN: outputs[MEAN],
+            LOG_VARIANCE: outputs[LOG_VARIANCE],
+            "moments": photo_pair_moments(images, targets),
+        }
+        collected["ssim"] = photo_ssim_zero_padded(images, targets)
+        squares = jnp.square((images - targets) / 255.0)
+        collected["mse"] = jnp.mean(squares, axis=(1, 2, 3))
+        return collected
+
+    def scalars(self, collected: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """`pcc`, `ssim`, `mse` and what `LatentStatistics.scalars` gives."""
+        correlation = CorrelationSums()
+        correlation.update_moments(collected["moments"], self._values)
+        latents = latent_statistics(collected[MEAN], collected[LOG_VARIANCE])
+        return {
+            "pcc": correlation.value(),
+            "ssim": float(np.mean(collected["ssim"], dtype=np.float64)),
+            "mse": float(np.mean(collected["mse"], dtype=np.float64)),
+            **latents.scalars(),
+        }
+
+    def pictures(
+        self,
+        params,
+        model_state,
+        collected: Mapping[str, np.ndarray],
+        labels: Sequence[str | None],
+    ) -> dict[str, np.ndarray]:
+        """As `vae_pictures.draw_latents` says."""
+        variables = {"params": params, **model_state}
+        means, log_variances = collected[MEAN], collected[LOG_VARIANCE]
+        return draw_latents(
+            lambda codes: self._decode(variables, codes),
+            means,
+            latent_statistics(means, log_variances),
+            labels,
+            samples=_SAMPLES,
+            interpolations=_INTERPOLATIONS,
+        )
