@@ -14,7 +14,8 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   train          python -m experiments.train ...
   evaluate       python -m experiments.evaluate ...
   reconstruct    python -m experiments.reconstruct ...
-  help           this text; train, evaluate and reconstruct have their own --help
+  sample         python -m experiments.sample ...
+  help           this text; the four above have their own --help
 
 environment:
   VENV           virtual environment to make or reuse (.venv in the checkout)
@@ -117,7 +118,7 @@ command=${1:-help}
 case "$command" in
   quickstart) quickstart "$@" ;;
   test) run_tests "$@" ;;
-  train | evaluate | reconstruct) run_experiment "$command" "$@" ;;
+  train | evaluate | reconstruct | sample) run_experiment "$command" "$@" ;;
   help | -h | --help) usage ;;
   *)
     usage >&2

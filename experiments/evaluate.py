@@ -2,22 +2,19 @@
 
     python -m experiments.evaluate --workdir=W --source=folder:PHOTOS --image_size=256
 
-Prints tables, writes results.json and pictures/*.png into the workdir. A pair: L1, L2,
-PSNR, SSIM and MS-SSIM of reconstructions clipped to [0, 255]; evaluation.png has input,
-reconstruction and eightfold error, one photo a column. A VAE: also PCC, ELBO, active
-units, pictures of its latent space and, with --weights, Fréchet distances of VGG19
-features.
+Prints tables; writes results.json, pictures/*.png and both for TensorBoard into the
+workdir. A pair: L1, L2, PSNR, SSIM and MS-SSIM of reconstructions clipped to [0, 255];
+evaluation.png has input, reconstruction and amplified error, one photo a column. A VAE:
+also PCC, ELBO, active units, pictures of its latent space and, with --weights, Fréchet
+distances of VGG19 features.
 """
-
-import pathlib
 
 import numpy as np
 from absl import flags
 
 from experiments import command
 from vgg_unpool_jax.data import PARTS, Part, make_source, open_parts
-from vgg_unpool_jax.evaluation import provenance, save_png, write_results
-from vgg_unpool_jax.trained import load_trained
+from vgg_unpool_jax.trained import load_trained, write_evaluation
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _SOURCE = flags.DEFINE_string(
@@ -42,7 +39,7 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
     """Run the command."""
-    workdir = pathlib.Path(_WORKDIR.value)
+    workdir = _WORKDIR.value
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.data
     part = open_parts(data)[_PART.value] if _SOURCE.value is None else _whole()
@@ -53,21 +50,15 @@ def main() -> None:
         max_broken_share=data.max_broken_share,
         **{name: value for name, value in options.items() if value is not None},
     )
-    results = {
-        **score.to_dict(),
+    facts = {
         "source": _SOURCE.value or f"{_PART.value} part of {part.source!r}",
         "crop": _CROP.value or trained.crop,
-        "vgg19_weights": trained.record,
-        "training_steps": trained.step,
-        "provenance": provenance(trained.config, workdir=workdir),
     }
-    output = pathlib.Path(_OUTPUT.value or workdir / "results.json")
-    write_results(output, results)
-    print(f"{trained.describe()}\n{score.report()}\nresults: {output}")
-    for name, picture in score.pictures().items():
-        path = workdir / "pictures" / f"{name}.png"
-        save_png(path, picture)
-        print(f"picture: {path}")
+    output = _OUTPUT.value
+    results, *pictures = write_evaluation(workdir, trained, score, facts, output)
+    print(f"{trained.describe()}\n{score.report()}\nresults: {results}")
+    for picture in pictures:
+        print(f"picture: {picture}")
 
 
 def _whole() -> Part:

@@ -3,7 +3,7 @@
     python -m experiments.reconstruct --workdir=W --input=FILE_OR_FOLDER --output=FOLDER
 
 Writes a PNG with the input's name for each photo; with --grid also NAME_grid.png with
-input, reconstruction and eightfold error side by side. A pair takes photos of any size,
+input, reconstruction and amplified error side by side. A pair takes photos of any size,
 a VAE cuts and scales them as its evaluation does.
 """
 
@@ -49,14 +49,15 @@ def main() -> None:
 
 
 def _reconstruct(trained, photo: PhotoFile) -> float:
+    pixels = photo.read()
     try:
-        image = trained.prepare(photo.read()).astype(np.float32)
-    except ValueError as error:  # the crop does not fit into it
+        image = trained.prepare(pixels).astype(np.float32)
+    except PhotoError as error:  # which does not know the name
         raise PhotoError(f"{photo.path}: {error}") from error
     result = np.asarray(trained.reconstruct(image[None])[0])
     save_png(photo.output, result)
     if _GRID.value:
-        parts = [image, result, error_image(result, image)]
+        parts = [image, result, error_image(result, image, trained.error_gain)]
         save_png(photo.grid, side_by_side(parts))
     return float(np.mean(np.abs(result - image)))
 

@@ -55,9 +55,10 @@ def main(photos: list[str]) -> None:
 
 
 def _prepare(vae, path: str) -> np.ndarray:
+    pixels = decode_photo(path, path)
     try:
-        return vae.prepare(decode_photo(path, path))
-    except ValueError as error:  # the crop does not fit into it
+        return vae.prepare(pixels)
+    except PhotoError as error:  # which does not know the name
         raise PhotoError(f"{path}: {error}") from error
 
 

@@ -10,12 +10,18 @@ from PIL import Image
 
 import vgg_unpool_jax
 from configs import unpooling, vae
-from vgg_unpool_jax.data import Part, make_source, open_parts, padded_center_resize
+from vgg_unpool_jax.data import (
+    Part,
+    PhotoError,
+    make_source,
+    open_parts,
+    padded_center_resize,
+)
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import NothingEvaluatedError
+from vgg_unpool_jax.evaluation import NothingEvaluatedError, read_results
 from vgg_unpool_jax.objectives.vae import make_model
 from vgg_unpool_jax.pairs import Pair, load_pair
-from vgg_unpool_jax.trained import load_trained
+from vgg_unpool_jax.trained import load_trained, write_evaluation
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import CheckpointError
 from vgg_unpool_jax.training.trainer import train_and_evaluate
@@ -42,6 +48,8 @@ def _config(photos):
     config.data.split_fractions = (0.45, 0.55, 0.0)
     config.data.crop = config.evaluation.crop = "center_resize:22"
     config.model.image_size = SIDE
+    # Two photos a batch have statistics that other photos do not fit.
+    config.model.batch_norm_momentum = 0.9
     config.evaluation.num_pictures = 0
     return config
 
@@ -200,6 +208,15 @@ def test_prepare_cuts_a_photo_as_evaluation_does(trained, part):
         np.testing.assert_allclose(outputs, rebuilt, atol=0.01)
 
 
+def test_a_photo_that_the_crop_does_not_fit_is_refused(trained):
+    native = TrainedVAE(trained.config.copy_and_resolve_references(), {}, 0)
+    native.crop = "center"
+    photo = np.arange(16 * 20 * 3, dtype=np.uint8).reshape(16, 20, 3)
+    np.testing.assert_array_equal(native.prepare(photo), photo[:, 2:18])
+    with pytest.raises(PhotoError, match="15×20 pixels is too small for the crop"):
+        native.prepare(photo[1:])
+
+
 # --- samples --------------------------------------------------------------------------
 
 
@@ -248,6 +265,7 @@ def test_evaluation_agrees_with_the_last_validation_of_training(trained, run, pa
     assert score.metrics["mse"].photos == 5
     assert score.pcc == pytest.approx(during["pcc"], rel=1e-4, abs=1e-5)
     means = {name: summary.mean for name, summary in score.metrics.items()}
+    assert all(np.isfinite(mean) for mean in means.values())
     assert means["mse"] == pytest.approx(during["mse"], rel=1e-4)
     assert means["kl"] == pytest.approx(during["kl"], rel=1e-4)
     assert score.latents.active_units == during["active_units"]
@@ -314,6 +332,49 @@ def test_whatever_was_trained_is_loaded(run, pair_workdir, photos):
         assert loaded.reconstruct(prepared[None]).shape == (1, *prepared.shape)
         assert isinstance(loaded.record, dict)
         assert loaded.crop and loaded.image_size and loaded.describe()
+
+
+@pytest.mark.parametrize("system", ["vae", "pair"])
+def test_an_evaluation_is_kept_whatever_was_evaluated(
+    system, run, pair_workdir, photos, tmp_path
+):
+    loaded = load_trained(run[0] if system == "vae" else pair_workdir)
+    source = make_source(f"folder:{photos}")
+    score = loaded.evaluate(Part(source, np.arange(3)), image_size=SIDE)
+    files = write_evaluation(tmp_path, loaded, score, {"source": "three photos"})
+    pictures = [tmp_path / "pictures" / f"{name}.png" for name in score.pictures()]
+    assert files == [tmp_path / "results.json", *pictures]
+    results = read_results(files[0])
+    assert results["source"] == "three photos"
+    assert results["training_steps"] == loaded.step
+    assert results["metrics"]["l1"]["mean"] == score.scalars()["l1"]
+    assert results["metrics"]["l1"]["photos"] == 3
+    assert results["provenance"]["config"]["system"] == loaded.config.system
+    for path, picture in zip(pictures, score.pictures().values(), strict=True):
+        np.testing.assert_array_equal(Image.open(path), picture)
+
+    from tensorboard.backend.event_processing import event_accumulator
+
+    events = event_accumulator.EventAccumulator(
+        str(tmp_path / "tensorboard/evaluation")
+    )
+    tags = events.Reload().Tags()
+    assert {name.split("/")[-1] for name in tags["scalars"]} == score.scalars().keys()
+    assert {name.split("/")[-1] for name in tags["images"]} == score.pictures().keys()
+    for tag in tags["scalars"]:
+        (event,) = events.Scalars(tag)
+        assert event.step == loaded.step
+        wanted = score.scalars()[tag.split("/")[-1]]
+        assert event.value == pytest.approx(wanted, rel=1e-6, nan_ok=True)
+
+
+def test_the_result_file_can_lie_elsewhere(trained, part, tmp_path):
+    score = trained.evaluate(part)
+    elsewhere = tmp_path / "deep" / "numbers.json"
+    files = write_evaluation(tmp_path / "w", trained, score, {}, elsewhere)
+    assert files[0] == elsewhere
+    assert elsewhere.exists()
+    assert not (tmp_path / "w" / "results.json").exists()
 
 
 @pytest.mark.parametrize("load", [load_vae, load_trained])

@@ -79,12 +79,14 @@ class Pair(Encoder):
       config: of the training run.
       crop: how `evaluate` cuts photos when nothing else is said.
       image_size: side of its crops in pixels.
+      error_gain: how often pictures amplify its errors.
       decoder: the Flax module, an `UnpoolingDecoder`.
       decoder_variables: its variables, for `decoder.apply`.
     """
 
     crop = "center"
     image_size = 256
+    error_gain = 8.0
 
     def __init__(
         self,

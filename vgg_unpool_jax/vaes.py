@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import Part, make_crop
+from vgg_unpool_jax.data import Part, PhotoError, make_crop
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
+from vgg_unpool_jax.evaluation.vae_pictures import VAE_ERROR_GAIN
 from vgg_unpool_jax.evaluation.vae_score import VAEScore, evaluate_vae
 from vgg_unpool_jax.objectives.vae import make_model
 from vgg_unpool_jax.pairs import Encoder, load_encoder
@@ -41,7 +42,10 @@ class TrainedVAE:
       encoder: a VGG19 encoder for the Fréchet distances of `evaluate`, or None to
         leave them out.
       image_size: side of the images in pixels.
+      error_gain: how often pictures amplify its errors.
     """
+
+    error_gain = VAE_ERROR_GAIN
 
     def __init__(
         self,
@@ -78,9 +82,15 @@ class TrainedVAE:
           uint8 (image_size, image_size, 3).
 
         Raises:
-          ValueError: for a photo that the crop does not fit into.
+          PhotoError: for a photo that the crop does not fit into.
         """
-        return make_crop(self.crop, self.image_size).cut(photo)
+        crop = make_crop(self.crop, self.image_size)
+        if not crop.fits(photo.shape):
+            raise PhotoError(
+                f"a photo of {photo.shape[0]}×{photo.shape[1]} pixels is too small for "
+                f"the crop {self.crop!r} of {self.image_size} pixels"
+            )
+        return crop.cut(photo)
 
     def encode(self, images) -> tuple[jax.Array, jax.Array]:
         """Encode images.

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.data import PARTS, SourceError, open_parts, split_indices
+from vgg_unpool_jax.errors import ConfigError
 
 
 def _config(source, **fields):
@@ -92,4 +93,11 @@ def test_a_source_that_is_not_there_is_named(field, make_folder, tmp_path):
 def test_fractions_that_make_no_split_are_refused(make_folder):
     config = _config(f"folder:{make_folder(2)}", split_fractions=(0.9, 0.2, 0.1))
     with pytest.raises(ValueError, match="sum to 1"):
+        open_parts(config)
+
+
+def test_validating_on_the_training_photos_is_refused(make_folder):
+    source = f"folder:{make_folder(3)}"
+    config = _config(source, validation_source=f"{source}/")
+    with pytest.raises(ConfigError, match=r"are both folder .*: training photos would"):
         open_parts(config)

@@ -171,6 +171,22 @@ def test_all_pictures_are_drawn_where_there_is_enough():
     assert pictures["interpolation"].shape[0] == 2 * SIDE + 2
 
 
+def test_the_traversal_starts_at_the_first_photo():
+    def decode(codes):
+        return _decode(codes.sum(axis=1, keepdims=True))
+
+    means = _means(4)
+    statistics = _statistics(means)
+    pictures = draw_latents(
+        decode, means, statistics, [None] * 4, samples=4, interpolations=1
+    )
+    np.testing.assert_array_equal(
+        pictures["traversal"], draw_traversal(decode, means[0], statistics)
+    )
+    other = draw_traversal(decode, means[1], statistics)
+    assert (pictures["traversal"] != other).any()
+
+
 def test_one_photo_has_no_interpolation_and_one_dimension_no_map():
     assert _draw(_means(1)).keys() == {
         "samples",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import Part, make_source
+from vgg_unpool_jax.data import Part, PhotoError, make_source
+from vgg_unpool_jax.data.folder import FolderSource
 from vgg_unpool_jax.evaluation import read_results, vae_pictures, vae_score
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.evaluation.vae_report import VAEReport
@@ -158,6 +159,7 @@ def test_every_metric_is_over_all_photos(score):
     )
     assert of_photos["l1"].photos == len(LEVELS)
     assert set(score.metrics) == {
+        "pcc",
         "ssim_zero_padded",
         "mse",
         "elbo",
@@ -167,7 +169,8 @@ def test_every_metric_is_over_all_photos(score):
 
 
 def test_the_correlation_is_one_over_all_values_of_all_photos(score):
-    # Within a flat photo nothing varies: any mean over photos would be 0 or nan.
+    # Within a flat photo nothing varies, and the mean over photos is 0.
+    assert score.metrics["pcc"].mean == 0.0
     wanted = np.corrcoef(_by_hand()["rebuilt"], LEVELS)[0, 1]
     assert 0.9 < wanted < 0.99
     assert score.pcc == pytest.approx(wanted, rel=1e-6)
@@ -331,6 +334,21 @@ def test_class_folders_label_the_photos_of_the_latent_map(tmp_path, maps):
     assert {"latent_map", "latent_tsne"} <= score.pictures().keys()
 
 
+def test_a_class_that_cannot_be_read_costs_no_evaluation(tmp_path, maps, caplog):
+    _write(tmp_path, [10, 20, 30], ["a/0.png", "b/1.png", "b/2.png"])
+
+    class Forgetful(FolderSource):
+        def label(self, index):
+            if index == 1:
+                raise PhotoError("the record of 1.png is damaged")
+            return super().label(index)
+
+    score = _evaluate(FlatVAE(), Part(Forgetful(tmp_path), np.arange(3)))
+    assert score.latents.photos == 3
+    assert maps["posterior means"][1] == ["a", None, "b"]
+    assert "the record of 1.png is damaged" in caplog.text
+
+
 def test_photos_that_were_left_out_leave_their_labels_out(tmp_path, maps):
     names = ["a/0.png", "b/1.png", "b/3.png", "a/4.png"]
     _write(tmp_path, [10, 20, 30, 40], names)
@@ -400,8 +418,21 @@ def test_results_are_what_a_file_holds(score, tmp_path):
     assert own["latents"]["active_units"] == 2
     assert own["frechet_vgg19_block3"] == score.frechet
     report = score.report()
-    for words in ("L1", "elbo", "PCC over all values", "active units: 2 of 2"):
+    for words in ("L1", "ELBO", "PCC over all values", "active units: 2 of 2"):
         assert words in report
+
+
+def test_the_scalars_are_the_numbers_of_the_result_file(score):
+    scalars, results = score.scalars(), score.to_dict()
+    wanted = {name: entry["mean"] for name, entry in results["metrics"].items()}
+    own = results["vae"]
+    for name, entry in own["metrics"].items():
+        wanted[f"vae_{name}"] = entry["mean"]
+    wanted["vae_pcc_over_all"] = own["pcc"]
+    wanted["vae_calibrated_elbo"] = own["calibrated_elbo"]
+    wanted["vae_active_units"] = own["latents"]["active_units"]
+    assert scalars == wanted | own["frechet_vgg19_block3"]
+    assert all(type(value) is float for value in scalars.values())
 
 
 # --- the report of validation ---------------------------------------------------------
@@ -439,7 +470,7 @@ def test_validation_tells_of_all_photos_together(collected):
     assert scalars["kl"] == pytest.approx(0.5 * np.mean([1, 1, 1, 9]))
     assert scalars["kl_largest_dimension"] == pytest.approx(scalars["kl"])
     assert scalars["active_units"] == 1
-    assert 0.9 < scalars["ssim"] < 1.0
+    assert 0.9 < scalars["ssim_zero_padded"] < 1.0
 
 
 def test_what_validation_keeps_of_a_photo_is_small(collected):

@@ -45,7 +45,7 @@ def launch(tmp_path):
 def test_help_names_every_command(launch):
     done, calls = launch("help")
     assert done.returncode == 0
-    for command in ("quickstart", "test", "train", "evaluate", "reconstruct"):
+    for command in ("quickstart", "test", "train", "evaluate", "reconstruct", "sample"):
         assert f"\n  {command} " in done.stdout
     assert calls == []
 

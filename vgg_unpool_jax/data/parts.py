@@ -7,6 +7,7 @@ import numpy as np
 
 from vgg_unpool_jax.data.sources import Source, make_source
 from vgg_unpool_jax.data.split import split_indices
+from vgg_unpool_jax.errors import ConfigError
 
 PARTS = ("train", "validation", "test")
 
@@ -34,6 +35,7 @@ def open_parts(config: ml_collections.ConfigDict) -> dict[str, Part]:
       A part for each name in PARTS; any of them may be empty.
 
     Raises:
+      ConfigError: when both sources are the same.
       SourceError: for a source that cannot be opened.
       ValueError: for fractions that make no split.
     """
@@ -43,5 +45,10 @@ def open_parts(config: ml_collections.ConfigDict) -> dict[str, Part]:
     # Absent in runs that are older than the field.
     if config.get("validation_source", ""):
         other = make_source(config.validation_source)
+        if repr(other) == repr(source):
+            raise ConfigError(
+                f"data.validation_source and data.source are both {source!r}: training "
+                "photos would be validated on; leave the first empty to split it"
+            )
         parts["validation"] = Part(other, np.arange(len(other), dtype=np.int64))
     return parts

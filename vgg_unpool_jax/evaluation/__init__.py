@@ -48,7 +48,7 @@ from vgg_unpool_jax.evaluation.reconstruction import (
     ReconstructionScore,
     evaluate_reconstruction,
 )
-from vgg_unpool_jax.evaluation.reports import Report, make_report
+from vgg_unpool_jax.evaluation.reports import Report, make_report, read_labels
 from vgg_unpool_jax.evaluation.results import (
     format_table,
     read_results,
@@ -91,6 +91,7 @@ __all__ = [
     "photo_ssim_zero_padded",
     "picture_grid",
     "provenance",
+    "read_labels",
     "read_results",
     "save_png",
     "side_by_side",

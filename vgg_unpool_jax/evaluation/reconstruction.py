@@ -50,6 +50,10 @@ class ReconstructionScore:
             "broken": self.broken,
         }
 
+    def scalars(self) -> dict[str, float]:
+        """Mean of each metric."""
+        return {name: entry.mean for name, entry in self.metrics.items()}
+
     def report(self) -> str:
         """A table for people, and a line for everything that was left out."""
         lines = [format_table(self.metrics)]

@@ -4,17 +4,21 @@ Validation hands every batch of outputs to `collect`, inside its compiled step, 
 what comes back of every photo, and asks for numbers and pictures at the end.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
+from vgg_unpool_jax.data import PhotoError, Source
 from vgg_unpool_jax.evaluation.vae_report import VAEReport
 from vgg_unpool_jax.objectives import Objective
 from vgg_unpool_jax.objectives.vae import VAEObjective
 
 PyTree = Any
+
+_LOG = logging.getLogger(__name__)
 
 
 class Report(Protocol):
@@ -69,6 +73,24 @@ class NoReport:
     def pictures(self, params, model_state, collected, labels):
         """Nothing."""
         return {}
+
+
+def read_labels(source: Source, indices: np.ndarray) -> list[str | None]:
+    """Classes of photos, for pictures; a class that cannot be read is None and named.
+
+    Args:
+      source: the photos.
+      indices: which of them, (n,).
+    """
+    labels = []
+    for index in indices:
+        try:
+            labels.append(source.label(int(index)))
+        except PhotoError as error:
+            # A picture is not worth a run.
+            _LOG.warning("a photo is shown without its class: %s", error)
+            labels.append(None)
+    return labels
 
 
 def make_report(objective: Objective) -> Report:

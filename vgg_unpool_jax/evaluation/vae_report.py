@@ -46,20 +46,22 @@ class VAEReport:
             LOG_VARIANCE: outputs[LOG_VARIANCE],
             "moments": photo_pair_moments(images, targets),
         }
-        collected["ssim"] = photo_ssim_zero_padded(images, targets)
+        collected["ssim_zero_padded"] = photo_ssim_zero_padded(images, targets)
         squares = jnp.square((images - targets) / 255.0)
         collected["mse"] = jnp.mean(squares, axis=(1, 2, 3))
         return collected
 
     def scalars(self, collected: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`pcc`, `ssim`, `mse` and what `LatentStatistics.scalars` gives."""
+        """`pcc`, `ssim_zero_padded`, `mse`, and those of `LatentStatistics`."""
         correlation = CorrelationSums()
         correlation.update_moments(collected["moments"], self._values)
         latents = latent_statistics(collected[MEAN], collected[LOG_VARIANCE])
         return {
             "pcc": correlation.value(),
-            "ssim": float(np.mean(collected["ssim"], dtype=np.float64)),
-            "mse": float(np.mean(collected["mse"], dtype=np.float64)),
+            **{
+                name: float(np.mean(collected[name], dtype=np.float64))
+                for name in ("ssim_zero_padded", "mse")
+            },
             **latents.scalars(),
         }
 

@@ -17,6 +17,7 @@ from vgg_unpool_jax.evaluation.reconstruction import (
     ReconstructionScore,
     evaluate_reconstruction,
 )
+from vgg_unpool_jax.evaluation.reports import read_labels
 from vgg_unpool_jax.evaluation.results import format_table
 from vgg_unpool_jax.evaluation.statistics import MetricSums, Summary
 from vgg_unpool_jax.evaluation.vae_pictures import (
@@ -95,6 +96,17 @@ class VAEScore:
                 "latents": self.latents.to_dict(),
                 "frechet_vgg19_block3": self.frechet,
             },
+        }
+
+    def scalars(self) -> dict[str, float]:
+        """Every number that is one."""
+        return {
+            **self.reconstruction.scalars(),
+            **{f"vae_{name}": entry.mean for name, entry in self.metrics.items()},
+            "vae_pcc_over_all": self.pcc,
+            "vae_calibrated_elbo": self.calibrated_elbo,
+            "vae_active_units": float(self.latents.active_units),
+            **self.frechet,
         }
 
     def report(self) -> str:
@@ -214,7 +226,7 @@ def evaluate_vae(
         metrics.pop("half_squared_error").mean, metrics["kl"].mean, vae.image_size
     )
     indices = np.concatenate(observer.indices)
-    labels = [part.source.label(int(index)) for index in indices]
+    labels = read_labels(part.source, indices)
     drawn = draw_latents(
         vae.decode, means, latents, labels, samples=64, interpolations=6
     )

@@ -1,9 +1,9 @@
 """Transposed convolution, one plain convolution a phase of the output.
 
-The textbook form convolves the input with zeros between its pixels, of which at stride
-2 three in four products are with such a zero, and XLA's gradient of it is slow on CPUs.
-Output pixels with the same position modulo the stride meet the same taps of the kernel,
-so each such phase is a convolution of the input itself with every stride-th tap:
+The textbook form convolves the input with zeros between its pixels, and at stride 2
+three in four of its products are with such a zero. Output pixels with the same position
+modulo the stride meet the same taps of the kernel, so each such phase is a convolution
+of the input itself with every stride-th tap:
 
     stride 2, kernel 5     even outputs  x[m-1] k[0] + x[m] k[2] + x[m+1] k[4]
     padding (2, 3)         odd outputs   x[m] k[1] + x[m+1] k[3]

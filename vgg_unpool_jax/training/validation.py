@@ -15,6 +15,7 @@ from vgg_unpool_jax.evaluation import (
     error_image,
     make_report,
     picture_grid,
+    read_labels,
     save_png,
 )
 from vgg_unpool_jax.objectives import RECONSTRUCTION, TARGET, Objective
@@ -95,21 +96,19 @@ class Validation:
                 counted,
                 ", ".join(f"{name} {value:.4g}" for name, value in means.items()),
             )
-            labels = _labels(self._parts["validation"].source, collected["index"])
-            pictures = self._report.pictures(
-                state.evaluation_params, state.model_state, collected, labels
-            )
-            for name, picture in pictures.items():
-                self._show(summaries, step, name, picture)
+            if jax.process_index() == 0:
+                labels = read_labels(
+                    self._parts["validation"].source, collected["index"]
+                )
+                pictures = self._report.pictures(
+                    state.evaluation_params, state.model_state, collected, labels
+                )
+                for name, picture in pictures.items():
+                    summaries.picture(step, name, picture)
+                    save_png(self._folder / f"{name}_{step:08d}.png", picture)
         for name, part in self._parts.items():
             self._draw(state, frozen, summaries, step, name, part)
         return means
-
-    def _show(self, summaries, step, name, picture) -> None:
-        summaries.picture(step, name, picture)
-        if jax.process_index() == 0:
-            file = name.replace("/", "_")
-            save_png(self._folder / f"{file}_{step:08d}.png", picture)
 
     def _draw(self, state, frozen, summaries, step, name, part) -> None:
         first = part._replace(
@@ -171,8 +170,3 @@ class Validation:
             max_broken_share=1.0,
         ) as loader:
             yield from loader
-
-
-def _labels(source, indices) -> list[str | None]:
-    """Classes of photos for pictures; a class that cannot be read is none."""
-    return [source.label(int(index)) for index in indices]
