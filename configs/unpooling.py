@@ -47,7 +47,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     # folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples. COCO's unlabeled photos are
     # read out of the zip file as it is downloaded.
     data.source = "zip:unlabeled2017.zip"
-    data.validation_source = ""  # photos of their own, instead of the split's
+    data.validation_source = ""  # other photos, in place of the split's
     data.split_fractions = (0.9, 0.09, 0.01)  # train, validation, test
     data.split_seed = 0
     data.crop = "center_resize"  # or random

@@ -16,11 +16,15 @@ to 64², a random horizontal flip.
 
 import ml_collections
 
-VARIANTS = ("beta", "photos", "runlocal", "size32", "size128", "size256")
+VARIANTS = ("beta", "size32", "size128", "size256", "photos", "runlocal")
 
 
 def make_config(
-    train_source: str, validation_source: str, variant: str = ""
+    train_source: str,
+    validation_source: str,
+    variant: str = "",
+    *,
+    validation_share: float = 0.1,
 ) -> ml_collections.ConfigDict:
     """Config of a VAE.
 
@@ -28,11 +32,12 @@ def make_config(
       train_source: photos to train on.
       validation_source: photos to evaluate on; "" takes some of the training photos.
       variant: any of `VARIANTS`, joined by commas; empty is the published recipe.
+      validation_share: how many of the training photos `validation_source=""` takes.
 
     Raises:
       ValueError: for another variant.
     """
-    config = _published(train_source, validation_source)
+    config = _published(train_source, validation_source, validation_share)
     apply = {
         "beta": _beta,
         "photos": _photos,
@@ -45,16 +50,20 @@ def make_config(
             config, 256, (32, 64, 128, 256, 256), (256, 256, 128, 64, 32)
         ),
     }
-    for name in filter(None, variant.split(",")):
+    names = [name for name in variant.split(",") if name]
+    for name in names:
         if name not in apply:
             raise ValueError(
                 f"the variant must be one of {', '.join(VARIANTS)}, got {name!r}"
             )
-        apply[name](config)
+    # In one order whatever the order of their names: the last one shrinks everything.
+    for name in VARIANTS:
+        if name in names:
+            apply[name](config)
     return config
 
 
-def _published(train_source, validation_source) -> ml_collections.ConfigDict:
+def _published(train_source, validation_source, share) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.system = "vae"
     config.seed = 0
@@ -80,7 +89,9 @@ def _published(train_source, validation_source) -> ml_collections.ConfigDict:
     data.source = train_source
     # "" takes the validation and test parts of data.source.
     data.validation_source = validation_source
-    data.split_fractions = (1.0, 0.0, 0.0) if validation_source else (0.9, 0.1, 0.0)
+    data.split_fractions = (1.0, 0.0, 0.0)  # train, validation, test
+    if not validation_source:
+        data.split_fractions = (1.0 - share, share, 0.0)
     data.split_seed = 0
     data.crop = "center_resize:375"
     data.image_size = model.get_ref("image_size")
@@ -108,8 +119,9 @@ def _published(train_source, validation_source) -> ml_collections.ConfigDict:
     optimizer.average_decay = 0.0  # of the averaged parameters; 0 is none
     # One optimizer a network; a field here replaces that of the section.
     optimizer.parts = ml_collections.ConfigDict()
-    optimizer.parts.encoder = ml_collections.ConfigDict({"learning_rate": 1e-3})
-    optimizer.parts.decoder = ml_collections.ConfigDict({"learning_rate": 1e-3})
+    for part in ("encoder", "decoder"):
+        optimizer.parts[part] = ml_collections.ConfigDict()
+        optimizer.parts[part].learning_rate = optimizer.get_oneway_ref("learning_rate")
 
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.every_steps = 2000
@@ -156,7 +168,7 @@ def _photos(config: ml_collections.ConfigDict) -> None:
     config.log_every_steps = 10
     config.model.batch_norm_momentum = 0.9
     if config.optimizer.schedule == "exponential":
-        config.optimizer.decay_epochs = 8.0  # an epoch of COCO has 100 times the steps
+        config.optimizer.decay_epochs = 8.0  # an epoch of COCO has 2,484 steps
 
 
 def _resize(config, image_size, encoder_channels, decoder_channels) -> None:

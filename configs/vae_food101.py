@@ -29,11 +29,9 @@ from configs import vae
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     names = [name for name in variant.split(",") if name]
-    train, validation = "tfds:food101:train", "tfds:food101:validation"
     if "folder" in names:
         names.remove("folder")
-        train, validation = "folder:food-101/images", ""
-    config = vae.make_config(train, validation, ",".join(names))
-    if not validation and config.data.source == train:
-        config.data.split_fractions = (0.75, 0.25, 0.0)
-    return config
+        sources, share = ("folder:food-101/images", ""), 0.25
+    else:
+        sources, share = ("tfds:food101:train", "tfds:food101:validation"), 0.0
+    return vae.make_config(*sources, ",".join(names), validation_share=share)

@@ -14,6 +14,7 @@ from absl import flags
 
 from experiments import command
 from vgg_unpool_jax.data import PARTS, Part, make_source, open_parts
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.trained import load_trained, write_evaluation
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
@@ -42,7 +43,12 @@ def main() -> None:
     workdir = _WORKDIR.value
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.data
-    part = open_parts(data)[_PART.value] if _SOURCE.value is None else _whole()
+    part = _whole() if _SOURCE.value else open_parts(data)[_PART.value]
+    if not len(part.indices):
+        raise ConfigError(
+            f"this run has no photos in its {_PART.value} part: take another --part "
+            f"({', '.join(PARTS)}) or a --source"
+        )
     options = {"image_size": _IMAGE_SIZE.value, "crop": _CROP.value}
     score = trained.evaluate(
         part,

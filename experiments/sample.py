@@ -8,6 +8,7 @@ The first writes a grid of samples of the prior; the second a strip from photo t
 """
 
 import math
+import pathlib
 
 import jax
 import numpy as np
@@ -40,6 +41,8 @@ def main(photos: list[str]) -> None:
         raise ConfigError(f"--interpolate wants two photos or more, got {len(photos)}")
     if photos and not _INTERPOLATE.value:
         raise ConfigError(f"unknown arguments without --interpolate: {photos}")
+    if pathlib.Path(_OUTPUT.value).is_dir():
+        raise ConfigError(f"--output must be a file, {_OUTPUT.value} is a folder")
     vae = load_vae(_WORKDIR.value)
     if _INTERPOLATE.value:
         images = np.stack([_prepare(vae, path) for path in photos])

@@ -62,15 +62,34 @@ def test_the_elbo_variant_has_one_optimizer():
     assert (config.optimizer.name, config.optimizer.schedule) == ("adam", "linear")
 
 
+def test_one_flag_sets_the_rate_of_both_networks():
+    config = vae_coco.get_config()
+    config.optimizer.learning_rate = 1e-5
+    parts = config.optimizer.parts
+    assert parts.encoder.learning_rate == parts.decoder.learning_rate == 1e-5
+    parts.encoder.learning_rate = 1e-2
+    assert (config.optimizer.learning_rate, parts.decoder.learning_rate) == (1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("names", [("runlocal", "size128"), ("runlocal", "photos")])
+def test_variants_mean_the_same_in_any_order(names):
+    one, other = (vae_coco.get_config(",".join(n)) for n in (names, names[::-1]))
+    assert one.to_dict() == other.to_dict()
+    assert one.num_steps == 4
+
+
 def test_food101_reads_class_folders_too():
     config = vae_food101.get_config("folder")
     assert config.data.source == "folder:food-101/images"
     assert config.data.validation_source == ""
     assert config.data.split_fractions == (0.75, 0.25, 0.0)
+    assert vae_food101.get_config("folder,photos").data.split_fractions == (0.9, 0.1, 0)
 
 
 def test_an_unknown_variant_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"beta, photos, runlocal, .* got 'bata'"):
+    with pytest.raises(
+        ValueError, match=r"beta, size32, .*, runlocal, got 'bata'"
+    ):
         vae.make_config("samples", "", "bata")
 
 

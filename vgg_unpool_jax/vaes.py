@@ -18,15 +18,15 @@ from vgg_unpool_jax.data import Part, PhotoError, make_crop
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
 from vgg_unpool_jax.evaluation.vae_pictures import VAE_ERROR_GAIN
-from vgg_unpool_jax.evaluation.vae_score import VAEScore, evaluate_vae
+from vgg_unpool_jax.evaluation.vae_score import (
+    FRECHET_BLOCK,
+    VAEScore,
+    evaluate_vae,
+)
 from vgg_unpool_jax.objectives.vae import make_model
 from vgg_unpool_jax.pairs import Encoder, load_encoder
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
-
-# Where VGG19 is cut for Fréchet distances. Its 256 features are few enough for the
-# covariances of some hundred photos.
-_FEATURE_BLOCK = 3
 
 
 class TrainedVAE:
@@ -37,7 +37,7 @@ class TrainedVAE:
       model: the Flax module, a `VAE`.
       variables: its variables, for `model.apply`.
       step: number of training steps.
-      record: facts about frozen inputs; empty, a VAE has none.
+      record: facts about the VGG19 weights of `encoder`; empty without it.
       crop: the crop of evaluation, see `data/crops`.
       encoder: a VGG19 encoder for the Fréchet distances of `evaluate`, or None to
         leave them out.
@@ -56,7 +56,8 @@ class TrainedVAE:
     ):
         """Put module and parameters together."""
         self.encoder = encoder
-        self.config, self.step, self.record = config, step, {}
+        self.config, self.step = config, step
+        self.record = {} if encoder is None else encoder.record
         self.crop = config.evaluation.crop
         self.model = make_model(config)
         self.image_size = self.model.image_size
@@ -197,5 +198,5 @@ def load_vae(
     config = run_config.read(workdir, system="vae")
     with Checkpoints(workdir, create=False) as saved:
         params, model_state, step = saved.restore_for_inference()
-    encoder = None if weights is None else load_encoder(_FEATURE_BLOCK, weights)
+    encoder = None if weights is None else load_encoder(FRECHET_BLOCK, weights)
     return TrainedVAE(config, {"params": params, **model_state}, step, encoder)

@@ -203,7 +203,7 @@ def test_evaluate_writes_results_and_pictures(workdir, vae, photos, tmp_path):
         assert results["metrics"][name]["photos"] == 5
     own = results["vae"]
     assert own["metrics"].keys() == {
-        "pcc",
+        "photo_pcc",
         "ssim_zero_padded",
         "mse",
         "elbo",

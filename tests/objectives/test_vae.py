@@ -241,7 +241,31 @@ def test_configs_build_both_losses():
         ("beta", "loss.beta", -1.0, "loss.beta must be at least 0, got -1.0"),
         ("beta", "loss.kl_warmup_steps", -1, "loss.kl_warmup_steps must be at least 0"),
         ("beta", "loss.free_bits", -0.5, "loss.free_bits must be at least 0"),
-        ("", "model.decoder_std", 0.0, "model.decoder_std must be positive, got 0.0"),
+        (
+            "",
+            "model.decoder_std",
+            0.0,
+            "decoder_std must be positive and finite",
+        ),
+        ("", "model.decoder_std", np.inf, "decoder_std must be positive and finite"),
+        ("", "model.batch_norm_momentum", 1.5, r"must be in \[0, 1\), got 1.5"),
+        ("", "model.latent_size", 0, "model.latent_size must be at least 1, got 0"),
+        ("", "model.hidden_size", -1, "model.hidden_size must be at least 1, got -1"),
+        ("", "model.encoder_channels", (8, 0, 8), "encoder_channels must be positive"),
+        (
+            "",
+            "model.encoder_channels",
+            (8, 8),
+            "model cannot be used: encoder_channels",
+        ),
+        (
+            "",
+            "model.image_size",
+            60,
+            "model cannot be used: image_size must be",
+        ),
+        ("", "model.learn_decoder_std", True, "must be False with loss.name 'seed'"),
+        ("", "loss.name", "beta", "'beta' goes with the fields beta, free_bits, kl_"),
     ],
 )
 def test_settings_that_cannot_be_trained_with_are_refused(variant, field, value, match):

@@ -5,6 +5,7 @@ import json
 import ml_collections
 import pytest
 
+from configs import vae
 from configs.unpooling import make_config
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import run_config
@@ -103,3 +104,23 @@ def test_a_broken_config_file_is_one_sentence_with_its_path(
         with pytest.raises(ConfigError, match=sentence) as caught:
             use(tmp_path)
         assert str(path) in str(caught.value)
+
+
+def test_a_run_from_before_a_field_goes_on_with_what_the_field_says(tmp_path):
+    config = make_config(1)
+    older = config.copy_and_resolve_references()
+    with older.unlocked():
+        del older.data.validation_source, older.optimizer.schedule
+    run_config.save(tmp_path, older)
+    run_config.compare(tmp_path, config)
+    config.optimizer.schedule = "constant"
+    with pytest.raises(ConfigError, match="schedule was linear and is constant"):
+        run_config.compare(tmp_path, config)
+
+
+def test_what_a_parameter_means_does_not_hang_on_the_momentum_of_statistics(tmp_path):
+    published = vae.make_config("samples", "")
+    run_config.save(tmp_path, published)
+    run_config.compare_models(tmp_path, vae.make_config("samples", "", "photos"))
+    with pytest.raises(ConfigError, match=r"model.image_size was 64 and is 128"):
+        run_config.compare_models(tmp_path, vae.make_config("samples", "", "size128"))

@@ -154,4 +154,6 @@ def _refusal(spec: str, name: str, forms: tuple[str, ...]) -> str:
     numbers = [
         words for key, words in _NUMBERS.items() if any(key in form for form in forms)
     ]
-    return f"{name} must be one of {forms} ({'; '.join(numbers)}), got {spec!r}"
+    return (
+        f"{name} must be one of {', '.join(forms)} ({'; '.join(numbers)}), got {spec!r}"
+    )

@@ -43,6 +43,7 @@ class TfdsSource:
         _check_image_feature(tfds, name, features)
         label = features["label"] if "label" in features else None
         self._classes = label if isinstance(label, tfds.features.ClassLabel) else None
+        self._labels: dict[int, str | None] = {}
         try:
             # The encoded bytes are wanted: decode_photo knows EXIF and ICC profiles.
             self._records = builder.as_data_source(
@@ -91,6 +92,11 @@ class TfdsSource:
         """
         if self._classes is None:
             return None
+        if index not in self._labels:  # every validation asks for the same ones
+            self._labels[index] = self._read_label(index)
+        return self._labels[index]
+
+    def _read_label(self, index: int) -> str | None:
         number = int(self._record(index)["label"])
         # TFDS marks photos without a class so; as a place in the list of names, -1
         # would be the last class.

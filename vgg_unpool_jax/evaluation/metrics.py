@@ -41,7 +41,7 @@ METRICS = {
 
 # Of a variational autoencoder; see `evaluation/vae_score.py`.
 VAE_METRICS = {
-    "pcc": MetricInfo("PCC of a photo", "", 4),
+    "photo_pcc": MetricInfo("PCC of a photo", "", 4),
     "ssim_zero_padded": MetricInfo("SSIM, zero padding", "", 4),
     "mse": MetricInfo("MSE on [0, 1]", "", 4),
     "elbo": MetricInfo("ELBO", "nats", 1),

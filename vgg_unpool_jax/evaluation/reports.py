@@ -78,6 +78,8 @@ class NoReport:
 def read_labels(source: Source, indices: np.ndarray) -> list[str | None]:
     """Classes of photos, for pictures; a class that cannot be read is None and named.
 
+    One class for all of them, such as the folder that they lie in, is none.
+
     Args:
       source: the photos.
       indices: which of them, (n,).
@@ -90,7 +92,7 @@ def read_labels(source: Source, indices: np.ndarray) -> list[str | None]:
             # A picture is not worth a run.
             _LOG.warning("a photo is shown without its class: %s", error)
             labels.append(None)
-    return labels
+    return labels if len(set(labels)) > 1 else [None] * len(labels)
 
 
 def make_report(objective: Objective) -> Report:

@@ -21,6 +21,7 @@ from vgg_unpool_jax.evaluation.pictures import square_grid, strip
 VAE_ERROR_GAIN = 2.0
 
 _STEPS = 8
+_TSNE_PHOTOS = 2000
 _TRAVERSED_DIMENSIONS = 8
 _TRAVERSED_VALUES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
@@ -149,12 +150,18 @@ def draw_latents(
 
 
 def draw_tsne(means: np.ndarray, labels: Sequence[str | None]) -> np.ndarray | None:
-    """Posterior means laid out by t-SNE; None for fewer than four photos."""
+    """Posterior means laid out by t-SNE; None for fewer than four photos.
+
+    Of more than two thousand photos every so manyth is taken: time grows with their
+    number, and dots would cover each other.
+    """
     if len(means) < 4:
         return None
+    count = min(len(means), _TSNE_PHOTOS)
+    chosen = np.linspace(0, len(means) - 1, count).round().astype(int)
     return latent_map(
-        embed_tsne(means, seed=0),
-        labels,
-        title="posterior means by t-SNE",
+        embed_tsne(means[chosen], seed=0),
+        [labels[place] for place in chosen],
+        title=f"posterior means of {count} photos by t-SNE",
         axis_names=("", ""),
     )

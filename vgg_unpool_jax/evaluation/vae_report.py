@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.evaluation.correlation import CorrelationSums, photo_pair_moments
-from vgg_unpool_jax.evaluation.latents import latent_statistics
+from vgg_unpool_jax.evaluation.latents import calibrate, latent_statistics
 from vgg_unpool_jax.evaluation.padded_ssim import photo_ssim_zero_padded
 from vgg_unpool_jax.evaluation.vae_pictures import VAE_ERROR_GAIN, draw_latents
 from vgg_unpool_jax.models import VAE
 from vgg_unpool_jax.objectives import RECONSTRUCTION, TARGET
-from vgg_unpool_jax.objectives.vae import LOG_VARIANCE, MEAN
+from vgg_unpool_jax.objectives.vae import ERROR, LOG_VARIANCE, MEAN
 
 # As in the published program's pictures.
 _SAMPLES = 25
@@ -44,6 +44,7 @@ class VAEReport:
         collected = {
             MEAN: outputs[MEAN],
             LOG_VARIANCE: outputs[LOG_VARIANCE],
+            ERROR: outputs[ERROR],
             "moments": photo_pair_moments(images, targets),
         }
         collected["ssim_zero_padded"] = photo_ssim_zero_padded(images, targets)
@@ -52,16 +53,20 @@ class VAEReport:
         return collected
 
     def scalars(self, collected: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`pcc`, `ssim_zero_padded`, `mse`, and those of `LatentStatistics`."""
+        """Those of the seed, the calibrated ELBO, those of `LatentStatistics`."""
         correlation = CorrelationSums()
         correlation.update_moments(collected["moments"], self._values)
         latents = latent_statistics(collected[MEAN], collected[LOG_VARIANCE])
+        error = np.mean(collected[ERROR], dtype=np.float64)
+        std, elbo = calibrate(error, latents.total_kl, self._values)
         return {
             "pcc": correlation.value(),
             **{
                 name: float(np.mean(collected[name], dtype=np.float64))
                 for name in ("ssim_zero_padded", "mse")
             },
+            "calibrated_elbo": elbo,
+            "calibrated_std": std,
             **latents.scalars(),
         }
 

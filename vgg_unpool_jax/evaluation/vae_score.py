@@ -11,7 +11,11 @@ import numpy as np
 from vgg_unpool_jax.data import Part
 from vgg_unpool_jax.evaluation.correlation import CorrelationSums, photo_pcc
 from vgg_unpool_jax.evaluation.frechet import FeatureMoments, frechet_distance
-from vgg_unpool_jax.evaluation.latents import LatentStatistics, latent_statistics
+from vgg_unpool_jax.evaluation.latents import (
+    LatentStatistics,
+    calibrate,
+    latent_statistics,
+)
 from vgg_unpool_jax.evaluation.padded_ssim import photo_ssim_zero_padded
 from vgg_unpool_jax.evaluation.reconstruction import (
     ReconstructionScore,
@@ -31,6 +35,11 @@ from vgg_unpool_jax.losses import (
     kl_to_standard_normal,
 )
 from vgg_unpool_jax.models.vae import HALF_RANGE
+
+# Where VGG19 is cut for Fréchet distances: of 256 features, the covariances of a
+# thousand photos are a fair estimate.
+FRECHET_BLOCK = 3
+_FRECHET_FEATURES = 256
 
 # Names of the two Fréchet distances in tables and result files.
 _OF_RECONSTRUCTIONS = "frechet_reconstructions"
@@ -94,7 +103,7 @@ class VAEScore:
                 "calibrated_elbo": self.calibrated_elbo,
                 "calibrated_std": self.calibrated_std,
                 "latents": self.latents.to_dict(),
-                "frechet_vgg19_block3": self.frechet,
+                f"frechet_vgg19_block{FRECHET_BLOCK}": self.frechet,
             },
         }
 
@@ -103,7 +112,7 @@ class VAEScore:
         return {
             **self.reconstruction.scalars(),
             **{f"vae_{name}": entry.mean for name, entry in self.metrics.items()},
-            "vae_pcc_over_all": self.pcc,
+            "vae_pcc": self.pcc,
             "vae_calibrated_elbo": self.calibrated_elbo,
             "vae_active_units": float(self.latents.active_units),
             **self.frechet,
@@ -125,7 +134,9 @@ class VAEScore:
         ]
         for name, distance in self.frechet.items():
             title = name.replace("frechet_", "Fréchet distance of VGG19 features, ")
-            lines.append(f"{title}: {distance:.4g} ({latents.photos} photos)")
+            few = latents.photos < 4 * _FRECHET_FEATURES
+            note = ", too few for more than a rough figure" if few else ""
+            lines.append(f"{title}: {distance:.4g} ({latents.photos} photos{note})")
         return "\n".join(lines)
 
     def pictures(self) -> dict[str, np.ndarray]:
@@ -172,7 +183,7 @@ def _measure(images, reconstructions, drawn, means, log_variances, log_std):
     error = half_squared_error(drawn / HALF_RANGE, images / HALF_RANGE)
     log_likelihood = gaussian_log_likelihood(error, log_std, images[0].size)
     return {
-        "pcc": photo_pcc(clipped, images),
+        "photo_pcc": photo_pcc(clipped, images),
         "ssim_zero_padded": photo_ssim_zero_padded(clipped, images),
         "mse": jnp.mean(jnp.square((clipped - images) / 255.0), axis=(1, 2, 3)),
         "elbo": log_likelihood - kl,
@@ -222,8 +233,10 @@ def evaluate_vae(
     )
     latents = latent_statistics(means, log_variances)
     metrics = observer.sums.summary()
-    std, elbo = _calibrate(
-        metrics.pop("half_squared_error").mean, metrics["kl"].mean, vae.image_size
+    std, elbo = calibrate(
+        metrics.pop("half_squared_error").mean,
+        metrics["kl"].mean,
+        3 * vae.image_size**2,
     )
     indices = np.concatenate(observer.indices)
     labels = read_labels(part.source, indices)
@@ -243,15 +256,6 @@ def evaluate_vae(
         frechet=_frechet(vae, features, observer, batch_size),
         drawn=drawn,
     )
-
-
-def _calibrate(half_squared_error: float, kl: float, size: int) -> tuple[float, float]:
-    """Best standard deviation of p(x|z), and the ELBO in nats a photo that it gives."""
-    values = 3 * size**2
-    variance = 2.0 * half_squared_error / values
-    with np.errstate(divide="ignore"):  # without any error it is infinite
-        log_likelihood = -0.5 * values * (np.log(2 * np.pi * variance) + 1.0)
-    return float(np.sqrt(variance)), float(log_likelihood - kl)
 
 
 def _frechet(vae, features, observer, batch_size) -> dict[str, float]:

@@ -12,7 +12,8 @@ The seed takes both gradients at the same parameters, in one backward pass: the
 decoder's parameters enter through an identity that multiplies their gradient by λ. (Its
 program steps the encoder first and reuses the old graph, which no version of torch
 since 1.5 does.) Up to a constant its encoder loss is the negative ELBO of a Gaussian
-p(x|z) with standard deviation 1/√B, so both are compared by the ELBO.
+p(x|z) with standard deviation 1/√B, so both are compared by the ELBO. (With the KL
+summed, `mean_kl` False, it is B times that of standard deviation 1.)
 
 Source: MariaPdg/image-autoencoding, README (its later code gives the encoder no
 reconstruction gradient); Higgins et al., "beta-VAE", 2017; Kingma et al. 2016 for free
@@ -21,6 +22,7 @@ for a learned standard deviation.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -36,11 +38,12 @@ from vgg_unpool_jax.losses.latent import (
     scale_gradient,
     with_free_bits,
 )
-from vgg_unpool_jax.models.vae import HALF_RANGE, VAE
+from vgg_unpool_jax.models.vae import HALF_RANGE, VAE, check_sizes
 from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Aux, PyTree
 
-# Outputs beside the two images: parameters of q(z|x), (n, latent_size) each.
-MEAN, LOG_VARIANCE = "mean", "log_variance"
+# Outputs beside the two images: parameters of q(z|x), (n, latent_size) each, and half
+# the squared error of a drawn code's image, (n,).
+MEAN, LOG_VARIANCE, ERROR = "mean", "log_variance", "half_squared_error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +125,9 @@ class BetaLoss:
         return beta * cost - jnp.mean(log_likelihood), {"beta": beta}
 
 
+_LOSSES = {"beta": BetaLoss, "seed": SeedLoss}
+
+
 class VAEObjective:
     """The objective of a VAE; see `objectives/base.Objective`."""
 
@@ -176,7 +182,8 @@ class VAEObjective:
             terms["decoder_std"] = jnp.exp(latent["log_std"])
         pictures = {TARGET: images, RECONSTRUCTION: outputs}
         posterior = {name: latent[name] for name in (MEAN, LOG_VARIANCE)}
-        return total, Aux(terms, updated, pictures | posterior)
+        outputs = {**pictures, **posterior, ERROR: error}
+        return total, Aux(terms, updated, outputs)
 
 
 def from_config(
@@ -190,27 +197,48 @@ def from_config(
     del record  # nothing is frozen
     fields = config.loss.to_dict()
     name = fields.pop("name")
-    if name == "seed":
-        loss = SeedLoss(batch_size=config.data.batch_size, **fields)
-    elif name == "beta":
-        loss = BetaLoss(**fields)
-    else:
+    if name not in _LOSSES:
         raise ConfigError(f"loss.name must be 'beta' or 'seed', got {name!r}")
-    return VAEObjective(make_model(config), loss)
+    if name == "seed":
+        fields["batch_size"] = config.data.batch_size
+    wanted = {field.name for field in dataclasses.fields(_LOSSES[name])}
+    if set(fields) != wanted:
+        listed, found = (", ".join(sorted(names)) for names in (wanted, fields))
+        raise ConfigError(
+            f"loss.name {name!r} goes with the fields {listed}, this config has "
+            f"{found}: take the variant with that loss"
+        )
+    if name == "seed" and config.model.learn_decoder_std:
+        raise ConfigError(
+            "model.learn_decoder_std must be False with loss.name 'seed', which has no "
+            "standard deviation to learn"
+        )
+    return VAEObjective(make_model(config), _LOSSES[name](**fields))
 
 
 def make_model(config: ml_collections.ConfigDict) -> VAE:
     """The module of a config.
 
     Raises:
-      ConfigError: for a standard deviation that is not positive.
+      ConfigError: for sizes that are no whole numbers or do not fit, and other numbers
+        that are out of range.
     """
     fields = config.model.to_dict()
-    std = fields["decoder_std"]
-    _require("model.decoder_std", std, std > 0, "positive")
+    std, momentum = fields["decoder_std"], fields["batch_norm_momentum"]
+    _require("model.decoder_std", std, 0 < std < math.inf, "positive and finite")
+    _require("model.batch_norm_momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
     # ConfigDict gives lists; a module's attributes are hashed.
     for field in ("encoder_channels", "decoder_channels"):
         fields[field] = tuple(fields[field])
+        smallest = min(fields[field], default=1)
+        _require(f"model.{field}", fields[field], smallest >= 1, "positive numbers")
+    for field in ("latent_size", "hidden_size"):
+        _require(f"model.{field}", fields[field], fields[field] >= 1, "at least 1")
+    sizes = (fields["encoder_channels"], fields["decoder_channels"])
+    try:
+        check_sizes(fields["image_size"], *sizes)
+    except ValueError as error:
+        raise ConfigError(f"the section model cannot be used: {error}") from error
     return VAE(**fields)
 
 

@@ -93,6 +93,12 @@ def _convolve(images, kernel, padding):
         height += top + bottom + 1 - kernel.shape[0]
         width += left + right + 1 - kernel.shape[1]
         return jnp.zeros((n, height, width, kernel.shape[3]), images.dtype)
+    # What a negative padding cuts off is cut off here: XLA on CPUs reads beyond the
+    # array where one side is negative and the other is not.
+    for axis, (before, after) in enumerate(padding, start=1):
+        stop = images.shape[axis] + min(after, 0)
+        images = jax.lax.slice_in_dim(images, -min(before, 0), stop, axis=axis)
+    padding = [(max(before, 0), max(after, 0)) for before, after in padding]
     return jax.lax.conv_general_dilated(
         images, kernel, (1, 1), padding, dimension_numbers=_DIMENSIONS
     )

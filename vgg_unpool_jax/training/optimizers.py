@@ -16,8 +16,13 @@ import optax
 
 from vgg_unpool_jax.errors import ConfigError
 
-SCHEDULES = ("constant", "exponential", "linear")
-OPTIMIZERS = ("adam", "rmsprop")
+# The fields of the section that each schedule and optimizer needs.
+SCHEDULES = {
+    "constant": (),
+    "exponential": ("decay_rate", "decay_epochs"),
+    "linear": ("final_learning_rate",),
+}
+OPTIMIZERS = {"adam": ("b1", "b2", "eps"), "rmsprop": ("decay", "eps")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,8 @@ def make_schedule(
 ) -> Callable:
     """The learning rate over the steps, behind an optional linear warm-up from 0.
 
+    Decay, of either kind, begins with the end of the warm-up.
+
     Args:
       config: with `schedule`, `learning_rate`, `warmup_steps` (0 for none) and
         for "linear": `final_learning_rate`, reached at the last step;
@@ -110,19 +117,15 @@ def make_schedule(
             f"optimizer.warmup_steps must be at least 0 and less than the {total_steps}"
             f" steps of the run, got {warmup}"
         )
+    _require_fields(config, "schedule", SCHEDULES)
     if config.schedule == "linear":
         schedule = optax.linear_schedule(
             rate, config.final_learning_rate, total_steps - warmup
         )
     elif config.schedule == "exponential":
         schedule = _staircase(config, steps_per_epoch)
-    elif config.schedule == "constant":
-        schedule = optax.constant_schedule(rate)
     else:
-        raise ConfigError(
-            f"optimizer.schedule must be one of {', '.join(SCHEDULES)}, got "
-            f"{config.schedule!r}"
-        )
+        schedule = optax.constant_schedule(rate)
     if not warmup:
         return schedule
     rise = optax.linear_schedule(0.0, rate, warmup)
@@ -145,16 +148,29 @@ def _staircase(config, steps_per_epoch):
 
 
 def _make_one(config, schedule) -> optax.GradientTransformation:
+    _require_fields(config, "name", OPTIMIZERS)
+    if not config.eps > 0:
+        raise ConfigError(f"optimizer.eps must be positive, got {config.eps}")
     if config.name == "adam":
         return optax.adam(schedule, b1=config.b1, b2=config.b2, eps=config.eps)
-    if config.name == "rmsprop":
-        # As torch has it: eps is added to the root, the first average is 0.
-        return optax.rmsprop(
-            schedule, decay=config.decay, eps=config.eps, eps_in_sqrt=False
-        )
-    raise ConfigError(
-        f"optimizer.name must be one of {', '.join(OPTIMIZERS)}, got {config.name!r}"
+    # As torch has it: eps is added to the root, the first average is 0.
+    return optax.rmsprop(
+        schedule, decay=config.decay, eps=config.eps, eps_in_sqrt=False
     )
+
+
+def _require_fields(config, field: str, known: Mapping[str, tuple[str, ...]]) -> None:
+    value = config[field]
+    if value not in known:
+        raise ConfigError(
+            f"optimizer.{field} must be one of {', '.join(known)}, got {value!r}"
+        )
+    missing = [name for name in known[value] if name not in config]
+    if missing:
+        raise ConfigError(
+            f"optimizer.{field} {value!r} needs optimizer.{', '.join(missing)}, which "
+            "this config does not have: take a variant that does"
+        )
 
 
 def _with_overrides(config, part) -> ml_collections.ConfigDict:

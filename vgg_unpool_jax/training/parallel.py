@@ -55,6 +55,8 @@ def replicate(tree: PyTree) -> PyTree:
     Arrays placed in any other way would make the first step compile twice, and could
     not be donated when there are several processes.
     """
+    if not jax.tree.leaves(tree):  # which pmap refuses where there are processes
+        return tree
     identity = jax.pmap(
         lambda tree, _: tree, axis_name=DEVICE_AXIS, in_axes=(None, 0), out_axes=None
     )

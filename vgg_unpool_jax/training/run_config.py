@@ -28,7 +28,21 @@ FREE_FIELDS = (
 
 # Fields that say what the parameters mean: they must agree where one run starts from
 # the parameters of another.
-MODEL_FIELDS = ("system", "encoder.block", "decoder.", "model.")
+MODEL_FIELDS = (
+    "system",
+    "encoder.block",
+    "decoder.",
+    "model.image_size",
+    "model.latent_size",
+    "model.encoder_channels",
+    "model.decoder_channels",
+    "model.hidden_size",
+    "model.learn_decoder_std",
+)
+
+# Fields that configs did not have from the beginning, and what a config without them
+# means, so that older runs can go on.
+LATER_FIELDS = {"data.validation_source": "", "optimizer.schedule": "linear"}
 
 
 def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
@@ -114,7 +128,7 @@ def _list(differences: list[tuple[str, Any, Any]]) -> str:
 
 
 def _differences(old, new) -> list[tuple[str, Any, Any]]:
-    old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
+    old, new = LATER_FIELDS | _flatten(old.to_dict()), _flatten(new.to_dict())
     missing = "absent"
     return [
         (field, old.get(field, missing), new.get(field, missing))

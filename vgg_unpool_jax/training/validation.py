@@ -88,6 +88,9 @@ class Validation:
         if counted:
             means = {name: entry.mean for name, entry in sums.summary().items()}
             collected = jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+            # In one order, however many processes there are.
+            order = np.argsort(collected["index"], kind="stable")
+            collected = {name: rows[order] for name, rows in collected.items()}
             means |= self._report.scalars(collected)
             summaries.scalars(step, means, "validation")
             _LOG.info(
