@@ -87,9 +87,7 @@ def test_food101_reads_class_folders_too():
 
 
 def test_an_unknown_variant_is_named_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"beta, size32, .*, runlocal, got 'bata'"
-    ):
+    with pytest.raises(ValueError, match=r"beta, size32, .*, runlocal, got 'bata'"):
         vae.make_config("samples", "", "bata")
 
 

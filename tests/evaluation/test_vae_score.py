@@ -6,6 +6,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from PIL import Image
 
 from vgg_unpool_jax.data import Part, PhotoError, make_source
@@ -321,14 +322,14 @@ def test_class_folders_label_the_photos_of_the_latent_map(tmp_path, maps):
     source = make_source(f"folder:{tmp_path}")
     order = np.array([5, 0, 6, 2, 1])  # neither all photos nor in their order
     score = _evaluate(FlatVAE(), Part(source, order), batch_size=2)
-    assert maps.keys() == {"posterior means", "posterior means by t-SNE"}
+    assert maps.keys() == {"posterior means", "posterior means of 5 photos by t-SNE"}
     points, labels = maps["posterior means"]
     wanted = [int(source.name(index).split("/")[1][:-4]) for index in order]
     np.testing.assert_allclose(points[:, 0], np.array(wanted) / 255.0, rtol=1e-5)
     np.testing.assert_allclose(points[:, 1], points[:, 0] / 2, rtol=1e-5)
     assert labels == ["dark" if level < 100 else "light" for level in wanted]
     assert set(labels) == {"dark", "light"}
-    points, again = maps["posterior means by t-SNE"]
+    points, again = maps["posterior means of 5 photos by t-SNE"]
     assert points.shape == (5, 2)
     assert again == labels
     assert {"latent_map", "latent_tsne"} <= score.pictures().keys()
@@ -451,6 +452,7 @@ def collected():
         RECONSTRUCTION: 1.2 * targets,  # the last one beyond white
         "mean": np.array([[1, 0], [-1, 0], [1, 0], [3, 0]], np.float32),
         "log_variance": np.zeros((4, 2), np.float32),
+        "half_squared_error": np.array([4.0, 0.0, 8.0, 4.0], np.float32),
     }
     batches = [
         report.collect({name: jnp.asarray(x[rows]) for name, x in outputs.items()})
@@ -471,6 +473,11 @@ def test_validation_tells_of_all_photos_together(collected):
     assert scalars["kl_largest_dimension"] == pytest.approx(scalars["kl"])
     assert scalars["active_units"] == 1
     assert 0.9 < scalars["ssim_zero_padded"] < 1.0
+    values = 3 * SIDE**2
+    assert scalars["calibrated_std"] == pytest.approx(np.sqrt(2 * 4.0 / values))
+    normal = scipy.stats.norm(0, scalars["calibrated_std"])
+    likelihood = values * normal.logpdf(0) - values / 2
+    assert scalars["calibrated_elbo"] == pytest.approx(likelihood - scalars["kl"])
 
 
 def test_what_validation_keeps_of_a_photo_is_small(collected):

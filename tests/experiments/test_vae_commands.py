@@ -244,7 +244,7 @@ def test_evaluate_writes_results_and_pictures(workdir, vae, photos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "there is no photo to evaluate"),  # of the test part
+        ([], "no photos in its test part: take another --part"),
         (
             ["--part=validation", "--image_size=32"],
             "image_size must be 16 for this VAE",

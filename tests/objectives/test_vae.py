@@ -42,19 +42,21 @@ def variables(images):
         KEY, {"image": images}
     )
     rng = np.random.default_rng(1)
-    move = jax.jit(lambda x, noise: x + 0.05 * noise)
     params = jax.tree.map(
-        lambda x: move(x, rng.standard_normal(x.shape).astype(np.float32)), params
+        lambda x: np.asarray(x) + 0.05 * rng.standard_normal(x.shape).astype("float32"),
+        params,
     )
-    return params, state
+    return jax.tree.map(jnp.asarray, params), state
 
 
 def _loss(objective, variables, images, *, train=True, step=0, key=KEY):
     params, state = variables
     batch = {"image": images} | ({"step": jnp.int32(step)} if train else {})
-    return objective.loss(params, {**state, "frozen": {}}, batch, key, train)
+    loss = jax.jit(objective.loss, static_argnums=4)
+    return loss(params, {**state, "frozen": {}}, batch, key, train)
 
 
+@jax.jit
 def _parts(params, state, images):
     """Sums over the batch of error and KL as the published program has them."""
     noise = jax.random.normal(KEY, (BATCH, MODEL.latent_size))

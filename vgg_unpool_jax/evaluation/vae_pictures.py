@@ -26,6 +26,27 @@ _TRAVERSED_DIMENSIONS = 8
 _TRAVERSED_VALUES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
+def in_batches(decode: Callable, size: int = 32) -> Callable:
+    """A decoder that is called with one shape alone, so that it is compiled once.
+
+    Args:
+      decode: codes (n, latent_size) to images (n, h, w, 3).
+      size: number of codes of each call; the last ones are padded.
+
+    Returns:
+      The same function for any number of codes, from and to NumPy arrays.
+    """
+
+    def decode_all(codes: np.ndarray) -> np.ndarray:
+        count = len(codes)
+        padded = np.zeros((-(-count // size) * size, *codes.shape[1:]), np.float32)
+        padded[:count] = codes
+        batches = np.split(padded, len(padded) // size)
+        return np.concatenate([np.asarray(decode(batch)) for batch in batches])[:count]
+
+    return decode_all
+
+
 def walk(codes: np.ndarray, steps: int = _STEPS) -> np.ndarray:
     """Codes on the straight lines from each code to the next.
 
@@ -131,7 +152,7 @@ def draw_latents(
       and "latent_map"; those that need two photos or two dimensions only where there
       are so many.
     """
-    latent_size = means.shape[1]
+    latent_size, decode = means.shape[1], in_batches(decode)
     pictures = {
         "samples": draw_samples(decode, latent_size, samples),
         "traversal": draw_traversal(decode, means[0], statistics),

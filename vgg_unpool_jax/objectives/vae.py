@@ -139,7 +139,8 @@ class VAEObjective:
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise encoder and decoder."""
-        variables = self.model.init(key, batch["image"])
+        # Compiled: hundreds of single operations would each be compiled by themselves.
+        variables = jax.jit(self.model.init)(key, batch["image"])
         return variables["params"], {"batch_stats": variables["batch_stats"]}
 
     def loss(
