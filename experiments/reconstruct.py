@@ -7,9 +7,11 @@ input, reconstruction and amplified error side by side. A pair takes photos of a
 a VAE cuts and scales them as its evaluation does.
 """
 
+import functools
 import pathlib
 
 import numpy as np
+import tqdm
 from absl import flags
 
 from experiments import command
@@ -24,6 +26,12 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the PNG files.")
 _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "VGG19 weight file; default is the one trained with."
+)
+_TILE = flags.DEFINE_integer(
+    "tile",
+    1024,
+    "Larger photos are done in tiles of so many pixels a side; 0 does all whole.",
+    lower_bound=0,
 )
 
 
@@ -54,7 +62,8 @@ def _reconstruct(trained, photo: PhotoFile) -> float:
         image = trained.prepare(pixels).astype(np.float32)
     except PhotoError as error:  # which does not know the name
         raise PhotoError(f"{photo.path}: {error}") from error
-    result = np.asarray(trained.reconstruct(image[None])[0])
+    progress = functools.partial(tqdm.tqdm, desc="tiles", leave=False)
+    result = trained.reconstruct_photo(image, tile=_TILE.value, progress=progress)
     save_png(photo.output, result)
     if _GRID.value:
         parts = [image, result, error_image(result, image, trained.error_gain)]

@@ -21,7 +21,7 @@ FLOORS = (
     ("ops", "version", "errors", "files"),
     ("models", "losses"),
     ("objectives", "data", "weights"),
-    ("training", "evaluation", "stylization", "export"),
+    ("training", "evaluation", "stylization", "export", "tiling"),
     ("pairs",),
     ("vaes",),
     ("trained",),

@@ -254,3 +254,21 @@ def test_switches_that_point_nowhere_are_refused(pair):
     features, switches = pair.encode(np.zeros((1, 16, 16, 3), np.float32))
     with pytest.raises(ValueError, match="code 200"):
         pair.decode(features, [np.full_like(codes, 200) for codes in switches])
+
+
+def test_a_large_photo_is_done_in_tiles_with_the_same_result(pair):
+    photo = np.random.default_rng(0).integers(0, 256, (40, 52, 3), np.uint8)
+    tiles = []
+
+    def progress(spans):
+        tiles.extend(spans)
+        return spans
+
+    tiled = pair.reconstruct_photo(photo, tile=44, progress=progress)
+    whole = pair.reconstruct_photo(photo, tile=0, progress=progress)
+    assert len(tiles) == 2
+    assert tiled.shape == whole.shape == (40, 52, 3)
+    np.testing.assert_allclose(tiled, whole, atol=1e-2)
+    np.testing.assert_array_equal(whole, pair.reconstruct(photo[None])[0])
+    with pytest.raises(ConfigError, match="tile must be at least 30 pixels"):
+        pair.reconstruct_photo(photo, tile=20)

@@ -5,7 +5,7 @@ jit-compiled, once per image shape.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import Part
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import ReconstructionScore, evaluate_reconstruction
 from vgg_unpool_jax.models import VGG19Encoder
 from vgg_unpool_jax.models.unpooling_decoder import check_decoder_inputs
@@ -26,6 +27,7 @@ from vgg_unpool_jax.objectives.unpooling import (
 )
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.pooling import check_codes
+from vgg_unpool_jax.tiling import TileError, reconstruct_tiled
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.weights import VGG19Weights, load_vgg19_weights
@@ -143,6 +145,34 @@ class Pair(Encoder):
         return self._jitted_reconstruct(
             self._encoder_params, self.decoder_variables, images
         )
+
+    def reconstruct_photo(
+        self, photo, *, tile: int = 1024, progress: Callable | None = None
+    ) -> np.ndarray:
+        """Encode and decode one photo of any size in bounded memory.
+
+        Args:
+          photo: (h, w, 3) RGB in [0, 255]; it stays on the host.
+          tile: a photo with a longer side is done in tiles of so many pixels a side,
+            their margins included (192 pixels at block 5); 0 does it whole.
+          progress: wraps the list of tiles, such as `tqdm`.
+
+        Returns:
+          (h, w, 3) float32, what `reconstruct` gives of the whole photo up to rounding.
+
+        Raises:
+          ValueError: for another shape.
+          ConfigError: for a tile that has nothing left between its margins.
+        """
+        photo = np.asarray(photo)
+        if not tile or max(photo.shape) <= tile:
+            return np.asarray(self.reconstruct(photo[None]))[0]
+        try:
+            return reconstruct_tiled(
+                self.reconstruct, photo, block=self.block, tile=tile, progress=progress
+            )
+        except TileError as error:
+            raise ConfigError(str(error)) from error
 
     def describe(self) -> str:
         """One line for a report."""

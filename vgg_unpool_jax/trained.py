@@ -25,8 +25,8 @@ def load_trained(
 ) -> Pair | TrainedVAE:
     """Load what a run trained.
 
-    Both have `reconstruct`, `prepare`, `evaluate`, `describe`, `config`, `step`,
-    `record`, `crop`, `image_size` and `error_gain`.
+    Both have `reconstruct`, `reconstruct_photo`, `prepare`, `evaluate`, `describe`,
+    `config`, `step`, `record`, `crop`, `image_size` and `error_gain`.
 
     Args:
       workdir: folder of a training run.

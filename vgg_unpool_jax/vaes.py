@@ -116,6 +116,19 @@ class TrainedVAE:
         """Encode images and decode the means; shapes as in `encode`."""
         return self.decode(self.encode(images)[0])
 
+    def reconstruct_photo(self, photo, **tiling) -> np.ndarray:
+        """Encode one image and decode its mean.
+
+        Args:
+          photo: (image_size, image_size, 3) RGB in [0, 255], as from `prepare`.
+          **tiling: as a pair takes; such small images need none.
+
+        Returns:
+          (image_size, image_size, 3) float32.
+        """
+        del tiling
+        return np.asarray(self.reconstruct(np.asarray(photo)[None]))[0]
+
     def sample(self, key: jax.Array, count: int, temperature: float = 1.0) -> jax.Array:
         """Draw images from the prior.
 

@@ -1,0 +1,155 @@
+"""Large images in tiles, with the result of doing them whole.
+
+A pixel of a reconstruction depends on the pixels around it up to a distance that
+follows from the layers. Tiles overlap by twice that distance, begin at multiples of the
+pooling grid, and lose their borders; what is left of them is what the whole image
+gives, up to rounding. Memory on the device is that of one tile.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from vgg_unpool_jax.models.vgg19_layers import (
+    CONVOLUTIONS_PER_BLOCK,
+    check_block,
+    size_multiple,
+)
+
+
+class TileError(ValueError):
+    """A tile that has nothing left between its margins."""
+
+
+class Span(NamedTuple):
+    """One side of a tile.
+
+    Attributes:
+      start: where the tile begins in the image.
+      stop: where it ends.
+      inner: the part of the tile that is kept.
+      outer: where that part goes in the image.
+    """
+
+    start: int
+    stop: int
+    inner: slice
+    outer: slice
+
+
+def receptive_margin(block: int) -> int:
+    """How far a reconstruction looks, in pixels to each side.
+
+    Follows an output pixel back through decoder, unpooling, pooling and encoder: each
+    3×3 convolution adds one place to both sides, each pooling window is needed whole.
+
+    Args:
+      block: 1 to 5, where VGG19 is cut.
+
+    Returns:
+      The largest distance over all places in the pooling grid.
+
+    Raises:
+      ValueError: for another block.
+    """
+    counts = list(enumerate((*CONVOLUTIONS_PER_BLOCK[: check_block(block) - 1], 2), 1))
+    margin = 0
+    for pixel in range(size_multiple(block)):
+        low = high = pixel
+        for level, convolutions in counts:  # the decoder, from its last layer
+            low, high = low - convolutions, high + convolutions
+            if level < block:
+                low, high = low // 2, high // 2
+        for level, convolutions in reversed(counts):  # the encoder
+            if level < block:
+                low, high = 2 * low, 2 * high + 1
+            low, high = low - convolutions, high + convolutions
+        margin = max(margin, pixel - low, high - pixel)
+    return margin
+
+
+def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]:
+    """Tiles along one side of an image; all but a single one have the same length.
+
+    Args:
+      length: of the side, a multiple of `multiple`.
+      tile: length of a tile; rounded down to a multiple.
+      margin: how much of a tile's border inside the image is wrong.
+      multiple: of the pooling grid.
+
+    Returns:
+      Spans whose outer parts cover the side.
+
+    Raises:
+      TileError: for a tile that has nothing left between its margins.
+    """
+    tile = tile // multiple * multiple
+    margin = -(-margin // multiple) * multiple
+    step = tile - 2 * margin
+    if step < multiple:
+        raise TileError(
+            f"tile must be at least {2 * margin + multiple} pixels, of which "
+            f"{2 * margin} are the margins, got {tile}"
+        )
+    if length <= tile:
+        return [Span(0, length, slice(0, length), slice(0, length))]
+    spans = []
+    for start in [*range(0, length - tile, step), length - tile]:
+        first = 0 if start == 0 else margin
+        last = tile if start + tile == length else tile - margin
+        outer = slice(start + first, start + last)
+        spans.append(Span(start, start + tile, slice(first, last), outer))
+    return spans
+
+
+def reconstruct_tiled(
+    reconstruct: Callable,
+    image: np.ndarray,
+    *,
+    block: int,
+    tile: int,
+    progress: Callable | None = None,
+) -> np.ndarray:
+    """Reconstruct a large image tile by tile.
+
+    Memory on the device is that of one tile, whatever the size of the image.
+
+    Args:
+      reconstruct: images (1, h, w, 3) float32 in [0, 255] to images of that shape, such
+        as `Pair.reconstruct`; it is called with one shape alone.
+      image: (h, w, 3) RGB in [0, 255], any real dtype; it stays on the host.
+      block: of the pair, 1 to 5.
+      tile: side of a tile in pixels, margins included; rounded down to the pooling
+        grid.
+      progress: wraps the list of tiles, such as `tqdm`.
+
+    Returns:
+      (h, w, 3) float32, what `reconstruct` gives of the whole image up to rounding.
+
+    Raises:
+      ValueError: for an image of another shape.
+      TileError: for a tile that has nothing left between its margins.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"image must have shape (height, width, 3), got {image.shape}")
+    multiple = size_multiple(block)
+    margin = receptive_margin(block)
+    height, width, _ = image.shape
+    # As `ops.padding.pad_to_multiple` does it, but on the host.
+    pads = [(0, -height % multiple), (0, -width % multiple), (0, 0)]
+    for axis, pad in enumerate(pads):
+        mode = "reflect" if image.shape[axis] > 1 else "edge"
+        only = [pad if place == axis else (0, 0) for place in range(3)]
+        image = np.pad(image, only, mode=mode)
+    rows, columns = (
+        tile_spans(length, tile, margin, multiple) for length in image.shape[:2]
+    )
+    result = np.empty(image.shape, np.float32)
+    spans = [(row, column) for row in rows for column in columns]
+    for row, column in spans if progress is None else progress(spans):
+        window = image[row.start : row.stop, column.start : column.stop]
+        output = reconstruct(window[None].astype(np.float32))
+        inner = np.asarray(output)[0, row.inner, column.inner]
+        result[row.outer, column.outer] = inner
+    return result[:height, :width]
