@@ -5,8 +5,13 @@ are not there. The folder is `../shared/data` beside the checkout, or what the
 environment variable VGG_UNPOOL_TEST_DATA names.
 """
 
+import atexit
 import os
 import pathlib
+import shutil
+import tempfile
+
+import pytest
 
 # The tests run on the CPU also where an accelerator is present: tolerances are for
 # float32 arithmetic, and several devices are simulated.
@@ -14,7 +19,15 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-import pytest
+# Most of the time of the tests is compilation, and many compile the same. What one of
+# them has compiled, all take from here: the processes of pytest-xdist and the commands
+# that tests start inherit the environment of the first process, which removes it.
+_COMPILED = "JAX_COMPILATION_CACHE_DIR"
+if _COMPILED not in os.environ:
+    os.environ[_COMPILED] = tempfile.mkdtemp(prefix="compiled")
+    atexit.register(shutil.rmtree, os.environ[_COMPILED], ignore_errors=True)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 _CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 _WEIGHTS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"

@@ -18,7 +18,7 @@ def _pair(block):
     encoder, decoder = VGG19Encoder(block), UnpoolingDecoder(block)
     images = jnp.zeros((1, 16, 16, 3))
     params = jax.jit(encoder.init)(jax.random.key(0), images)
-    features, inner = encoder.apply(params, images)
+    features, inner = jax.jit(encoder.apply)(params, images)
     weights = jax.jit(decoder.init)(jax.random.key(1), features, inner["switches"])
 
     @jax.jit
@@ -69,7 +69,7 @@ def test_a_reconstruction_looks_as_far_as_its_margin_and_no_farther(block):
         (2, (70, 61), 48),
         (3, (150, 90), 96),
         (4, (301, 40), 208),
-        pytest.param(5, (610, 33), 432, marks=pytest.mark.slow),
+        pytest.param(5, (466, 17), 416, marks=pytest.mark.slow),
     ],
 )
 def test_tiles_give_the_whole_image(block, size, tile):

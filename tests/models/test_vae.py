@@ -1,5 +1,7 @@
 """The VAE: sizes, parameter counts, and one forward pass against torch."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,10 @@ def _count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def _init(model, images):
+@functools.lru_cache
+def _init(model):
+    """Variables of a model; tests of the same model share them."""
+    images = jnp.zeros((1, model.image_size, model.image_size, 3))
     return jax.jit(model.init)(jax.random.key(0), images)
 
 
@@ -80,8 +85,8 @@ def test_weights_begin_with_xaviers_normal_distribution():
 def test_a_call_gives_images_and_what_made_them(size):
     model = VAE(**{**SMALL, "image_size": size})
     images = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)))
-    variables = _init(model, images)
-    outputs, intermediates = model.apply(variables, images)
+    variables = _init(model)
+    outputs, intermediates = jax.jit(model.apply)(variables, images)
     assert outputs.shape == images.shape
     assert float(outputs.min()) >= 0 and float(outputs.max()) <= 255
     shapes = {name: value.shape for name, value in intermediates.items()}
@@ -100,19 +105,23 @@ def test_a_call_gives_images_and_what_made_them(size):
 def test_noise_moves_the_code_by_standard_deviations():
     model = VAE(**SMALL)
     images = jnp.zeros((2, 16, 16, 3))
-    variables = _init(model, images)
+    variables = _init(model)
     noise = jnp.asarray(np.random.default_rng(0).standard_normal((2, 5)), jnp.float32)
-    outputs, latent = model.apply(variables, images, noise)
+    outputs, latent = jax.jit(model.apply)(variables, images, noise)
     wanted = latent["mean"] + noise * jnp.exp(latent["log_variance"] / 2)
     np.testing.assert_allclose(latent["codes"], wanted, rtol=1e-6)
     np.testing.assert_allclose(
-        outputs, model.apply(variables, latent["codes"], method="decode"), rtol=1e-5
+        outputs,
+        jax.jit(functools.partial(model.apply, method="decode"))(
+            variables, latent["codes"]
+        ),
+        rtol=1e-5,
     )
 
 
 def test_a_learned_standard_deviation_is_one_parameter_of_the_decoder():
     model = VAE(**SMALL, decoder_std=0.3, learn_decoder_std=True)
-    variables = _init(model, jnp.zeros((2, 16, 16, 3)))
+    variables = _init(model)
     plain = _count(_shapes(VAE(**SMALL))["params"])
     assert _count(variables["params"]) == plain + 1
     log_std = variables["params"]["decoder"]["log_std"]
@@ -124,10 +133,9 @@ def test_a_learned_standard_deviation_is_one_parameter_of_the_decoder():
 def test_running_statistics_take_the_weight_that_torch_calls_one_minus_momentum():
     model = VAE(**SMALL, batch_norm_momentum=0.1)
     images = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)))
-    variables = _init(model, images)
-    _, updated = model.apply(
-        variables, images, train=True, mutable=["batch_stats", "intermediates"]
-    )
+    variables = _init(model)
+    train = functools.partial(model.apply, train=True, mutable=["batch_stats"])
+    _, updated = jax.jit(train)(variables, images)
     running = updated["batch_stats"]["encoder"]["norm1"]["batch_norm"]["mean"]
     kernel = variables["params"]["encoder"]["conv1"]["kernel"]
     outputs = jax.lax.conv_general_dilated(
@@ -151,7 +159,7 @@ def test_running_statistics_take_the_weight_that_torch_calls_one_minus_momentum(
 )
 def test_inputs_of_another_shape_are_refused(method, shape, match):
     model = VAE(**SMALL)
-    variables = _init(model, jnp.zeros((2, 16, 16, 3)))
+    variables = _init(model)
     with pytest.raises(ValueError, match=match):
         model.apply(variables, jnp.zeros(shape), method=method)
 
@@ -240,7 +248,7 @@ def test_one_forward_pass_is_that_of_torch(train):
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
     model = VAE(**SMALL)
-    variables = _init(model, images)
+    variables = _init(model)
     # Not the zeros and ones of the beginning, which hide mistakes.
     variables = jax.tree.map(
         lambda x: np.asarray(x + 0.1 * rng.uniform(size=x.shape), np.float32), variables
@@ -253,9 +261,8 @@ def test_one_forward_pass_is_that_of_torch(train):
         hidden = encoder(inputs)
         means, log_variances = (head(hidden) for head in heads)
         rebuilt = decoder(means).numpy().transpose(0, 2, 3, 1)
-    (outputs, latent), updated = model.apply(
-        variables, images, train=train, mutable=["batch_stats"]
-    )
+    apply = functools.partial(model.apply, train=train, mutable=["batch_stats"])
+    (outputs, latent), updated = jax.jit(apply)(variables, images)
     np.testing.assert_allclose(latent["mean"], means, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(
         latent["log_variance"], log_variances, rtol=1e-3, atol=1e-4

@@ -14,27 +14,6 @@ from vgg_unpool_jax.training.trainer import TrainResult, train_and_evaluate
 SIDE = 16  # every block divides it, and SSIM's window of 11 fits
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory):
-    """Every run builds the same functions anew; let XLA compile each of them once."""
-    before = {
-        name: getattr(jax.config, name)
-        for name in (
-            "jax_compilation_cache_dir",
-            "jax_persistent_cache_min_compile_time_secs",
-            "jax_persistent_cache_min_entry_size_bytes",
-        )
-    }
-    jax.config.update(
-        "jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled"))
-    )
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> pathlib.Path:
     """A folder with twelve smooth photos of 24×20 pixels."""

@@ -54,7 +54,7 @@ def _train(config, workdir):
 
 
 @pytest.mark.slow
-def test_a_vae_trains_in_two_processes_and_goes_on(photos, tmp_path):
+def test_a_vae_trains_in_two_processes(photos, tmp_path):
     config = vae.make_config(f"folder:{photos}", "", "runlocal")
     config.data.source = f"folder:{photos}"
     config.model.image_size = 16
@@ -72,5 +72,3 @@ def test_a_vae_trains_in_two_processes_and_goes_on(photos, tmp_path):
     assert {"samples_00000002.png", "validation_00000002.png"} <= pictures
     # One process writes the log.
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
-    again, _ = _train(config, tmp_path)  # nothing is left to do but to evaluate
-    assert again == pytest.approx(one)

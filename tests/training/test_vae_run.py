@@ -197,7 +197,7 @@ objective = VAEObjective(model, BetaLoss(1.0, 0, 0.0))
 rng = np.random.default_rng(0)
 dark, bright = rng.integers(0, 60, (4, 8, 8, 3)), rng.integers(190, 255, (4, 8, 8, 3))
 images = np.concatenate([dark, bright]).astype(np.uint8)
-params, model_state = objective.init(jax.random.key(0), {"image": images[:1] * 1.0})
+params, model_state = objective.init(jax.random.key(0), {"image": images[:4] * 1.0})
 sgd = optax.sgd(0.0)
 state = create_train_state(params, model_state, sgd, averaged=False)
 step = parallel.parallelize_step(make_train_step(
@@ -207,8 +207,9 @@ state, _ = step(parallel.replicate(state), parallel.replicate({}), batch,
                 jax.random.key(0))
 
 def alone(images):
-    _, updated = model.apply({"params": params, **model_state}, images * 1.0,
-                             train=True, mutable=["batch_stats"])
+    apply = jax.jit(lambda x: model.apply({"params": params, **model_state}, x,
+                                          train=True, mutable=["batch_stats"]))
+    _, updated = apply(images * 1.0)
     return updated["batch_stats"]["encoder"]["norm1"]["batch_norm"]["mean"]
 
 ours = state.model_state["batch_stats"]["encoder"]["norm1"]["batch_norm"]["mean"]
