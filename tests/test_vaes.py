@@ -298,6 +298,9 @@ def test_nothing_to_evaluate_is_said(trained, part):
 
 def test_weights_of_a_vgg19_bring_frechet_distances(run, part, weights_file):
     trained = load_trained(run[0], weights_file)
+    # The weights of a distance stand beside it in the result file.
+    assert trained.record == trained.encoder.record
+    assert len(trained.record["sha256"]) == 64
     assert isinstance(trained, TrainedVAE)
     assert trained.encoder.block == 3
     score = trained.evaluate(part)

@@ -10,6 +10,7 @@ from vgg_unpool_jax.evaluation.vae_pictures import (
     draw_samples,
     draw_traversal,
     draw_tsne,
+    in_batches,
 )
 
 SIDE = 4
@@ -215,3 +216,35 @@ def test_t_sne_needs_four_photos():
     picture = draw_tsne(_means(4), [None] * 4)
     assert picture.shape == (600, 800, 3)
     np.testing.assert_array_equal(picture, draw_tsne(_means(4), [None] * 4))
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 9])
+def test_a_decoder_in_batches_is_called_with_one_shape(count):
+    shapes = []
+
+    def decode(codes):
+        shapes.append(codes.shape)
+        return _decode(codes)
+
+    codes = _means(count)
+    images = in_batches(decode, size=4)(codes)
+    np.testing.assert_array_equal(images, _decode(codes))
+    assert set(shapes) == {(4, 3)} and len(shapes) == -(-count // 4)
+
+
+def test_tsne_takes_some_of_very_many_photos_from_first_to_last(monkeypatch):
+    asked = {}
+
+    def latent_map(points, labels, *, title, axis_names):
+        asked[title] = (points, labels)
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(vae_pictures, "_TSNE_PHOTOS", 6)
+    monkeypatch.setattr(vae_pictures, "latent_map", latent_map)
+    monkeypatch.setattr(vae_pictures, "embed_tsne", lambda means, seed: means[:, :2])
+    means, labels = _means(11), [str(number) for number in range(11)]
+    draw_tsne(means, labels)
+    ((title, (points, chosen)),) = asked.items()
+    assert title == "posterior means of 6 photos by t-SNE"
+    assert chosen == ["0", "2", "4", "6", "8", "10"]
+    np.testing.assert_array_equal(points, means[::2, :2])

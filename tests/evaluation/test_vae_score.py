@@ -350,6 +350,12 @@ def test_a_class_that_cannot_be_read_costs_no_evaluation(tmp_path, maps, caplog)
     assert "the record of 1.png is damaged" in caplog.text
 
 
+def test_one_folder_for_all_photos_is_no_class(tmp_path, maps):
+    _write(tmp_path, [10, 20, 30], ["val/0.png", "val/1.png", "val/2.png"])
+    _evaluate(FlatVAE(), _part(tmp_path))
+    assert maps["posterior means"][1] == [None] * 3
+
+
 def test_photos_that_were_left_out_leave_their_labels_out(tmp_path, maps):
     names = ["a/0.png", "b/1.png", "b/3.png", "a/4.png"]
     _write(tmp_path, [10, 20, 30, 40], names)
