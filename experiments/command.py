@@ -1,4 +1,4 @@
-"""What all commands share: logging, and errors as one sentence."""
+"""What all commands share: logging, compiled programs, errors as one sentence."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
+from vgg_unpool_jax import compiled
 from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import NothingEvaluatedError
@@ -15,6 +16,7 @@ from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
 from vgg_unpool_jax.training.checkpoints import CheckpointError
 from vgg_unpool_jax.training.trainer import TrainingDivergedError
 from vgg_unpool_jax.weights import WeightsError
+from vgg_unpool_jax.weights.download import cache_folder
 
 # What a user can mend. Anything else is a fault of the program and keeps its traceback.
 USER_ERRORS = (
@@ -35,6 +37,9 @@ _CACHE = flags.DEFINE_string(
     None,
     "Folder for downloaded weights; default is $VGG_UNPOOL_CACHE, else the user cache.",
 )
+_KEEP_COMPILED = flags.DEFINE_bool(
+    "keep_compiled", True, "Keep compiled programs for the next start."
+)
 
 
 def run(main: Callable[..., None], *, positional: bool = False) -> None:
@@ -54,6 +59,8 @@ def run(main: Callable[..., None], *, positional: bool = False) -> None:
         logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
         if _CACHE.value:
             os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
+        if _KEEP_COMPILED.value:
+            compiled.keep_compiled(cache_folder() / "compiled")
         try:
             main(*[arguments[1:]] if positional else [])
         except USER_ERRORS as error:

@@ -13,6 +13,7 @@ import numpy as np
 from absl import flags
 
 from experiments import command
+from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.data import PARTS, Part, make_source, open_parts
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.trained import load_trained, write_evaluation
@@ -41,6 +42,7 @@ _OUTPUT = flags.DEFINE_string(
 def main() -> None:
     """Run the command."""
     workdir = _WORKDIR.value
+    device_per_core(_BATCH_SIZE.value)
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.data
     part = _whole() if _SOURCE.value else open_parts(data)[_PART.value]

@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import command
+from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -31,9 +32,10 @@ _MAX_MINUTES = flags.DEFINE_float(
 
 def main() -> None:
     """Run the command."""
-    result = train_and_evaluate(
-        _CONFIG.value, _WORKDIR.value, max_minutes=_MAX_MINUTES.value
-    )
+    config = _CONFIG.value
+    if config.get("device_per_core", False):
+        device_per_core(config.data.batch_size, config.evaluation.batch_size)
+    result = train_and_evaluate(config, _WORKDIR.value, max_minutes=_MAX_MINUTES.value)
     print(f"step {int(result.state.step)} of {result.total_steps} in {_WORKDIR.value}")
     for name, value in result.metrics.items():
         print(f"  validation {name}: {value:.4g}")

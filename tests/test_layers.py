@@ -18,7 +18,7 @@ PACKAGE = "vgg_unpool_jax"
 
 # Rooms of the library from the ground up; a room may import its own floor and below.
 FLOORS = (
-    ("ops", "version", "errors", "files"),
+    ("ops", "version", "errors", "files", "compiled", "cores"),
     ("models", "losses"),
     ("objectives", "data", "weights"),
     ("training", "evaluation", "stylization", "export", "tiling"),
@@ -30,6 +30,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NOT_THE_LIBRARY = {"experiments", "configs", "tests"}
 # Where grain's absl flags have to be dealt with.
 MAY_IMPORT_FLAGS = {f"{PACKAGE}/data/reader_processes.py"}
+# Where torch and TensorFlow stand as what the library is measured against.
+BENCHMARKS = "experiments/benchmarks/"
 MAX_LINES = 350
 MAX_COMMAND_LINES = 80
 
@@ -128,20 +130,22 @@ def test_the_library_imports_no_program_and_no_test():
     assert not _offenders(LIBRARY, lambda path: _tops(path) & NOT_THE_LIBRARY)
 
 
-def test_tensorflow_is_imported_by_export_alone():
+def test_tensorflow_is_imported_by_export_and_benchmarks_alone():
     def imports(path):
         return _tops(path) & {"tensorflow", "keras", "tf_keras"}
 
     offenders = _offenders(LIBRARY + PROGRAMS, imports)
-    assert not [n for n in offenders if not n.startswith(f"{PACKAGE}/export/")]
+    allowed = (f"{PACKAGE}/export/", BENCHMARKS)
+    assert not [n for n in offenders if not n.startswith(allowed)]
 
 
-def test_torch_is_imported_by_weight_readers_alone():
+def test_torch_is_imported_by_weight_readers_and_benchmarks_alone():
     def imports(path):
         return _tops(path) & {"torch", "torchvision"}
 
     offenders = _offenders(LIBRARY + PROGRAMS, imports)
-    assert not [n for n in offenders if not n.startswith(f"{PACKAGE}/weights/")]
+    allowed = (f"{PACKAGE}/weights/", BENCHMARKS)
+    assert not [n for n in offenders if not n.startswith(allowed)]
 
 
 def test_pmap_is_said_in_one_file_alone():
@@ -206,7 +210,13 @@ def test_commands_are_short():
     def too_long(path):
         return _lines(path) if _lines(path) > MAX_COMMAND_LINES else 0
 
-    assert not _offenders(_sources("experiments"), too_long)
+    commands = [
+        path
+        for path in _sources("experiments")
+        if not _name(path).startswith(BENCHMARKS)
+    ]
+    assert len(commands) > 3
+    assert not _offenders(commands, too_long)
 
 
 def _modules_after(statement):
@@ -229,6 +239,16 @@ def test_importing_the_package_imports_no_jax():
 
 def test_training_needs_neither_tensorflow_nor_torch():
     modules = _modules_after(f"import {PACKAGE}.training.trainer, {PACKAGE}.pairs")
+    assert "jax" in modules
+    assert not modules & {"tensorflow", "keras", "torch", "torchvision"}
+
+
+def test_benchmarks_import_their_peers_only_where_they_are_asked_for():
+    modules = _modules_after(
+        "import experiments.benchmarks.run, experiments.benchmarks.ops, "
+        "experiments.benchmarks.losses, experiments.benchmarks.step, "
+        "experiments.benchmarks.data_pipelines, experiments.benchmarks.reconstruction"
+    )
     assert "jax" in modules
     assert not modules & {"tensorflow", "keras", "torch", "torchvision"}
 

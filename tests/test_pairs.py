@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -125,7 +128,7 @@ def test_a_pair_is_what_was_trained(pair, trained):
     _, result = trained
     assert pair.step == 2
     assert pair.block == pair.config.encoder.block == 2
-    assert pair.decoder == UnpoolingDecoder(2, True, 64.0, 114.0)
+    assert pair.decoder == UnpoolingDecoder(2, True, 64.0, 114.0, convolution="xla")
     params = pair.decoder_variables["params"]
     average = result.state.average
     np.testing.assert_array_equal(
@@ -272,3 +275,37 @@ def test_a_large_photo_is_done_in_tiles_with_the_same_result(pair):
     np.testing.assert_array_equal(whole, pair.reconstruct(photo[None])[0])
     with pytest.raises(ConfigError, match="tile must be at least 30 pixels"):
         pair.reconstruct_photo(photo, tile=20)
+
+
+SPREAD = """
+import sys
+import jax
+import numpy as np
+from vgg_unpool_jax import load_pair
+
+assert jax.local_device_count() == 2
+pair = load_pair(sys.argv[1])
+photos = np.load(sys.argv[2])
+spread = pair.reconstruct(photos)
+assert len(spread.sharding.device_set) == 2
+odd = pair.reconstruct(photos[:3])
+tiled = pair.reconstruct_photo(photos[0], tile=40)
+np.savez(sys.argv[3], spread=spread, odd=odd, tiled=tiled)
+"""
+
+
+def test_several_devices_share_a_batch_and_the_tiles(trained, pair, tmp_path):
+    photos = _photos(61, 47, n=4)
+    np.save(tmp_path / "photos.npy", photos)
+    arguments = trained[0], tmp_path / "photos.npy", tmp_path / "found.npz"
+    subprocess.run(
+        [sys.executable, "-c", SPREAD, *map(str, arguments)],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
+        timeout=200,
+        check=True,
+    )
+    wanted = np.asarray(pair.reconstruct(photos))
+    found = np.load(tmp_path / "found.npz")
+    np.testing.assert_allclose(found["spread"], wanted, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found["odd"], wanted[:3], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found["tiled"], wanted[0], rtol=0, atol=1e-3)

@@ -141,3 +141,16 @@ def test_progress_sees_every_tile():
     )
     np.testing.assert_array_equal(result, photo)
     assert len(seen) == 2 * 4
+
+
+def test_several_tiles_are_done_together_in_one_shape():
+    shapes = []
+
+    def identity(images):
+        shapes.append(images.shape)
+        return images
+
+    photo = _photo(40, 60)
+    result = reconstruct_tiled(identity, photo, block=1, tile=24, batch=3)
+    np.testing.assert_array_equal(result, photo)
+    assert shapes == 3 * [(3, 24, 24, 3)]  # eight tiles and one that fills up

@@ -4,6 +4,7 @@ Images are NHWC RGB in [0, 255], any real dtype; results are float32. Functions 
 jit-compiled, once per image shape.
 """
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ from vgg_unpool_jax.objectives.unpooling import (
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.tiling import TileError, reconstruct_tiled
-from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.weights import VGG19Weights, load_vgg19_weights
 
@@ -100,10 +101,14 @@ class Pair(Encoder):
         """Put modules and weights together."""
         super().__init__(config.encoder.block, weights)
         self.config, self.step = config, step
-        _, self.decoder = make_pair_models(config, weights.preprocessing)
+        # float32 also after a training in bfloat16, which cost it nothing but time.
+        config = ml_collections.ConfigDict(config.to_dict())
+        config.compute_dtype = "float32"
+        self._encoder, self.decoder = make_pair_models(config, weights.preprocessing)
         self.decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
         self._jitted_decode = jax.jit(self._decode)
         self._jitted_reconstruct = jax.jit(self._reconstruct)
+        self._mapped_reconstruct = parallel.parallelize_inference(self._reconstruct)
 
     def decode(self, features, switches: Sequence[jax.Array]) -> jax.Array:
         """Decode features to images.
@@ -131,6 +136,8 @@ class Pair(Encoder):
         Sides that are no multiple of 2^(block-1) are padded by reflection at the bottom
         and right, and cropped back.
 
+        A batch that divides among the devices is spread over all of them.
+
         Args:
           images: (n, h, w, 3) RGB in [0, 255].
 
@@ -142,9 +149,16 @@ class Pair(Encoder):
             raise ValueError(
                 f"images must have shape (n, height, width, 3), got {images.shape}"
             )
-        return self._jitted_reconstruct(
-            self._encoder_params, self.decoder_variables, images
-        )
+        devices = jax.local_device_count()
+        if devices == 1 or len(images) % devices:
+            variables = self._encoder_params, self.decoder_variables
+            return self._jitted_reconstruct(variables, images)
+        shards = parallel.shard_batch({"image": images})["image"]
+        return parallel.unshard(self._mapped_reconstruct(self._replicated, shards))
+
+    @functools.cached_property
+    def _replicated(self):
+        return parallel.replicate((self._encoder_params, self.decoder_variables))
 
     def reconstruct_photo(
         self, photo, *, tile: int = 1024, progress: Callable | None = None
@@ -169,7 +183,12 @@ class Pair(Encoder):
             return np.asarray(self.reconstruct(photo[None]))[0]
         try:
             return reconstruct_tiled(
-                self.reconstruct, photo, block=self.block, tile=tile, progress=progress
+                self.reconstruct,
+                photo,
+                block=self.block,
+                tile=tile,
+                batch=jax.local_device_count(),
+                progress=progress,
             )
         except TileError as error:
             raise ConfigError(str(error)) from error
@@ -193,7 +212,8 @@ class Pair(Encoder):
     def _decode(self, variables, features, switches):
         return self.decoder.apply(variables, features, switches)[0]
 
-    def _reconstruct(self, encoder_params, variables, images):
+    def _reconstruct(self, variables, images):
+        encoder_params, variables = variables
         padded = pad_to_multiple(images, size_multiple(self.block))
         outputs = self._decode(variables, *self._encode(encoder_params, padded))
         _, height, width, _ = images.shape

@@ -3,7 +3,7 @@
 A pixel of a reconstruction depends on the pixels around it up to a distance that
 follows from the layers. Tiles overlap by twice that distance, begin at multiples of the
 pooling grid, and lose their borders; what is left of them is what the whole image
-gives, up to rounding. Memory on the device is that of one tile.
+gives, up to rounding. Memory on the devices is that of the tiles at work.
 """
 
 from collections.abc import Callable
@@ -109,20 +109,22 @@ def reconstruct_tiled(
     *,
     block: int,
     tile: int,
+    batch: int = 1,
     progress: Callable | None = None,
 ) -> np.ndarray:
     """Reconstruct a large image tile by tile.
 
-    Memory on the device is that of one tile, whatever the size of the image.
+    Memory on the devices is that of `batch` tiles, whatever the size of the image.
 
     Args:
-      reconstruct: images (1, h, w, 3) float32 in [0, 255] to images of that shape, such
-        as `Pair.reconstruct`; it is called with one shape alone.
+      reconstruct: images (batch, h, w, 3) float32 in [0, 255] to images of that shape,
+        such as `Pair.reconstruct`; it is called with one shape alone.
       image: (h, w, 3) RGB in [0, 255], any real dtype; it stays on the host.
       block: of the pair, 1 to 5.
       tile: side of a tile in pixels, margins included; rounded down to the pooling
         grid.
-      progress: wraps the list of tiles, such as `tqdm`.
+      batch: tiles that are done together, such as one for each device.
+      progress: wraps the list of groups of tiles, such as `tqdm`.
 
     Returns:
       (h, w, 3) float32, what `reconstruct` gives of the whole image up to rounding.
@@ -147,9 +149,14 @@ def reconstruct_tiled(
     )
     result = np.empty(image.shape, np.float32)
     spans = [(row, column) for row in rows for column in columns]
-    for row, column in spans if progress is None else progress(spans):
-        window = image[row.start : row.stop, column.start : column.stop]
-        output = reconstruct(window[None].astype(np.float32))
-        inner = np.asarray(output)[0, row.inner, column.inner]
-        result[row.outer, column.outer] = inner
+    groups = [spans[start : start + batch] for start in range(0, len(spans), batch)]
+    for group in groups if progress is None else progress(groups):
+        # The last group is filled up with its last tile: one shape compiles once.
+        filled = group + group[-1:] * (batch - len(group))
+        windows = np.stack(
+            [image[row.start : row.stop, col.start : col.stop] for row, col in filled]
+        )
+        outputs = np.asarray(reconstruct(windows.astype(np.float32)))
+        for (row, column), output in zip(group, outputs, strict=False):
+            result[row.outer, column.outer] = output[row.inner, column.inner]
     return result[:height, :width]

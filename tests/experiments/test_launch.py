@@ -45,7 +45,8 @@ def launch(tmp_path):
 def test_help_names_every_command(launch):
     done, calls = launch("help")
     assert done.returncode == 0
-    for command in ("quickstart", "test", "train", "evaluate", "reconstruct", "sample"):
+    commands = ("quickstart", "test", "train", "evaluate", "reconstruct", "sample")
+    for command in (*commands, "benchmark"):
         assert f"\n  {command} " in done.stdout
     assert calls == []
 
@@ -57,6 +58,8 @@ def test_commands_run_in_the_environment_which_is_installed_once(launch):
     assert calls[-1] == "-m experiments.train --workdir=a b"
     _, calls = launch("evaluate")
     assert calls == ["-m experiments.evaluate"]
+    _, calls = launch("benchmark", "--suite=ops")
+    assert calls == ["-m experiments.benchmark --suite=ops"]
 
 
 def test_another_accelerator_installs_again(launch):

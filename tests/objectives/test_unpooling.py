@@ -10,6 +10,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from configs.unpooling import make_config
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.losses import ms_ssim_loss
 from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
 from vgg_unpool_jax.models.unpooling_decoder import STATISTICS
@@ -243,11 +244,102 @@ def _assert_same_params(ours, weights):
             np.testing.assert_array_equal(ours[name][kind], array)
 
 
+def _gradients(objective, images):
+    params, model_state = objective.init(jax.random.key(0), {"image": images})
+    gradient = jax.value_and_grad(_loss_of(objective), has_aux=True)
+    (loss, _), gradients = jax.jit(gradient)(params, model_state, images)
+    return loss, gradients
+
+
+def _pair(block, *, remat="none", **options):
+    return UnpoolingObjective(
+        VGG19Encoder(block, **options),
+        UnpoolingDecoder(block, True, 64.0, 114.0, **options),
+        random_vgg19_weights(0, block=block),
+        LossWeights(l1=10.0, l2=1.0, ms_ssim=0.0, perceptual=0.1),
+        remat=remat,
+    )
+
+
+def test_rematerialisation_changes_no_gradient_and_keeps_less():
+    images = _images(16, n=2)
+    plain, remat = _pair(3, convolution="xla"), _pair(3, remat="blocks")
+    loss, gradients = _gradients(plain, images)
+    again, recomputed = _gradients(remat, images)
+    np.testing.assert_allclose(again, loss, rtol=1e-5)
+    for got, wanted in zip(*map(jax.tree.leaves, (recomputed, gradients)), strict=True):
+        atol = 1e-4 * float(jnp.abs(wanted).max())
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=atol)
+
+    def kept(objective):
+        params, state = objective.init(jax.random.key(0), {"image": images})
+        loss, photos = _loss_of(objective), _images(128)
+
+        def pullback(params):
+            return jax.vjp(lambda p: loss(p, state, photos), params, has_aux=True)[1]
+
+        arrays = jax.tree.leaves(jax.eval_shape(pullback, params))
+        return sum(array.size * array.dtype.itemsize for array in arrays)
+
+    assert kept(remat) < 0.5 * kept(plain)
+
+
+def test_bfloat16_computes_in_it_and_keeps_parameters_and_images_in_float32():
+    images = _images(16, n=2)
+    single, half = _pair(2), _pair(2, dtype=jnp.bfloat16)
+    loss, gradients = _gradients(single, images)
+    half_loss, half_gradients = _gradients(half, images)
+    assert all(a.dtype == jnp.float32 for a in jax.tree.leaves(half_gradients))
+    np.testing.assert_allclose(half_loss, loss, rtol=0.05)
+    for got, wanted in zip(
+        *map(jax.tree.leaves, (half_gradients, gradients)), strict=True
+    ):
+        wanted, got = np.ravel(wanted), np.ravel(got)
+        if np.linalg.norm(wanted):
+            cosine = got @ wanted / np.linalg.norm(got) / np.linalg.norm(wanted)
+            assert cosine > 0.95
+    encoder, decoder = half.encoder, half.decoder
+    features, intermediates = encoder.apply({"params": half.frozen["encoder"]}, images)
+    assert features.dtype == jnp.bfloat16
+    params, state = half.init(jax.random.key(0), {"image": images})
+    outputs, _ = decoder.apply(
+        {"params": params, **state}, features, intermediates["switches"]
+    )
+    assert outputs.dtype == jnp.float32
+    assert all(array.dtype == jnp.float32 for array in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "known"),
+    [
+        ("compute_dtype", "float16", "float32, bfloat16"),
+        ("convolution", "fft", "auto, xla, winograd, columns"),
+        ("remat", "all", "none, blocks"),
+    ],
+)
+def test_an_unknown_choice_of_speed_is_refused(field, value, known):
+    config = _config()
+    config[field] = value
+    with pytest.raises(ConfigError, match=f"{field} must be one of {known}, got"):
+        make_objective(config)
+
+
+def test_a_config_from_before_these_choices_means_the_plain_ones():
+    config = _config()
+    for field in ("compute_dtype", "convolution", "remat"):
+        del config[field]
+    objective = make_objective(config)
+    assert objective.encoder == VGG19Encoder(config.encoder.block)
+    assert objective.remat == "none"
+
+
 def test_a_config_builds_the_pair_of_its_block():
     config = make_config(3, "best,runlocal")
     objective = make_objective(config)
-    assert objective.encoder == VGG19Encoder(3, "caffe")
-    assert objective.decoder == UnpoolingDecoder(3, True, 64.0, 114.0)
+    assert objective.encoder == VGG19Encoder(3, "caffe", convolution="xla")
+    assert objective.decoder == UnpoolingDecoder(
+        3, True, 64.0, 114.0, convolution="xla"
+    )
     assert objective.record["vgg19"]["origin"] == "random:seed=0"
     assert objective.loss_weights == LossWeights(10.0, 1.0, 0.0, 0.0)
 

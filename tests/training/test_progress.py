@@ -4,9 +4,11 @@ import io
 import logging
 import re
 
+import jax
+import numpy as np
 import pytest
 
-from vgg_unpool_jax.training import progress
+from vgg_unpool_jax.training import progress, trainer
 from vgg_unpool_jax.training.progress import Progress, format_seconds
 
 
@@ -33,14 +35,18 @@ def test_without_a_terminal_each_report_is_a_plain_line(clock, caplog):
         Progress(total_steps=40, first_step=0, batch_size=8, stream=stream) as bar,
     ):
         clock.now += 20.0
-        assert bar.report(10, 123.456) == pytest.approx(4.0)  # 10 · 8 / 20 s
+        bar.waited(2.0)
+        bar.waited(3.0)
+        rates = bar.report(10, 123.456)
+        assert rates == {"images_per_second": 4.0, "data_wait": 0.25}  # 10·8 / 20 s
         clock.now += 5.0
-        assert bar.report(20, 0.5) == pytest.approx(16.0)  # since the last report
+        rates = bar.report(20, 0.5)  # since the last report
+        assert rates == {"images_per_second": 16.0, "data_wait": 0.0}
     lines = [record.getMessage() for record in caplog.records]
     # After 25 s half is done, so 25 s are left.
     assert lines == [
-        "step 10 of 40: loss 123.5, 4.0 images/s, 0:01:00 left",
-        "step 20 of 40: loss 0.5, 16.0 images/s, 0:00:25 left",
+        "step 10 of 40: loss 123.5, 4.0 images/s, 25 % data wait, 0:01:00 left",
+        "step 20 of 40: loss 0.5, 16.0 images/s, 0 % data wait, 0:00:25 left",
     ]
     assert stream.getvalue() == ""
 
@@ -86,4 +92,33 @@ def test_time_of_a_pause_counts_in_no_rate(clock):
     with bar.paused():
         clock.now += 1000.0
     clock.now += 2.0
-    assert bar.report(10, 1.0) == pytest.approx(10 * 4 / 2.0)
+    assert bar.report(10, 1.0)["images_per_second"] == pytest.approx(10 * 4 / 2.0)
+
+
+@pytest.mark.parametrize(("ready", "counted"), [(True, [3.0]), (False, [])])
+def test_a_wait_counts_unless_the_devices_are_busy(monkeypatch, ready, counted):
+    class Clock:
+        now = 0.0
+
+    class Loader:
+        def __next__(self):
+            Clock.now += 3.0
+            return {"image": np.zeros((jax.local_device_count(), 2, 2, 3), np.uint8)}
+
+    class Loss:
+        def is_ready(self):
+            return ready
+
+    class Listener:
+        def __init__(self):
+            self.waits = []
+
+        def waited(self, seconds):
+            self.waits.append(seconds)
+
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: Clock.now)
+    listener = Listener()
+    trainer._next_batch(Loader(), [(1, {"loss": Loss()})], listener)
+    assert listener.waits == counted
+    trainer._next_batch(Loader(), [], listener)  # nothing was dispatched since a log
+    assert listener.waits == [*counted, 3.0]

@@ -50,11 +50,11 @@ def _stopped_after(batches):
 
 
 def _train_scalars(scalars):
-    timing = "train/images_per_second"
+    timing = ("train/images_per_second", "train/data_wait")
     return {
         tag: values
         for tag, values in scalars.items()
-        if tag.startswith("train/") and tag != timing
+        if tag.startswith("train/") and tag not in timing
     }
 
 

@@ -12,6 +12,9 @@ from vgg_unpool_jax.training import run_config
 
 # How fast, where and how loud; none of them changes a number that is trained.
 FREE = {
+    "convolution",
+    "remat",
+    "device_per_core",
     "data.num_workers",
     "data.num_threads",
     "data.prefetch",

@@ -74,6 +74,7 @@ def test_a_finished_run_logs_every_quantity(uninterrupted, read_scalars, read_ev
         "parameter_norm",
         "learning_rate",
         "images_per_second",
+        "data_wait",
         "broken_photos",
     }
     # 16² is too small for MS-SSIM.

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from vgg_unpool_jax import version
+from vgg_unpool_jax.cores import core_count
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -53,13 +54,6 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _core_count() -> int | None:
-    # In a container or under `taskset` a process may have fewer cores than there are.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
 def provenance(config: Any, *, workdir: str | os.PathLike | None = None) -> dict:
     """What has to stand beside a result to make it again.
 
@@ -84,7 +78,7 @@ def provenance(config: Any, *, workdir: str | os.PathLike | None = None) -> dict
             "device_kind": devices[0].device_kind,
             "device_count": len(devices),
             "cpu_model": _cpu_model(),
-            "cpu_cores": _core_count(),
+            "cpu_cores": core_count(),
         },
         "versions": {
             "python": platform.python_version(),

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
+from vgg_unpool_jax.models.convolution import AUTO, BLOCK_INPUT, Convolution
 from vgg_unpool_jax.models.vgg19_layers import (
     CHANNELS_PER_BLOCK,
     check_block,
@@ -43,12 +45,16 @@ class UnpoolingDecoder(nn.Module):
         kept in the collection "statistics" (ones until it is measured).
       output_scale: factor on the last convolution's output.
       initial_output: grey level in [0, 255] that the last bias starts at.
+      dtype: of activations and products; parameters and images are float32.
+      convolution: an implementation of `ops.convolution.convolve`, or "auto".
     """
 
     block: int
     normalize_features: bool = False
     output_scale: float = 1.0
     initial_output: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    convolution: str = AUTO
 
     @nn.compact
     def __call__(
@@ -61,7 +67,7 @@ class UnpoolingDecoder(nn.Module):
           switches: block - 1 uint8 arrays, of pools 1..block-1 in this order.
 
         Returns:
-          images: (n, h, w, 3) RGB on the scale of [0, 255], not clipped.
+          images: (n, h, w, 3) float32 RGB on the scale of [0, 255], not clipped.
           intermediates: the output of every convolution (after ReLU) and unpooling by
             name, such as "block2_conv1" and "unpool1".
 
@@ -75,27 +81,28 @@ class UnpoolingDecoder(nn.Module):
                 STATISTICS, "feature_rms", jnp.ones, (features.shape[-1],)
             )
             outputs = outputs / rms.value
+        outputs = outputs.astype(self.dtype)
         layers = convolutions_up_to(self.block)
         intermediates, previous = {}, self.block
         for layer in reversed(layers):
             if layer.block != previous:
+                outputs = checkpoint_name(outputs, BLOCK_INPUT)
                 outputs = max_unpool(outputs, switches[layer.block - 1])
                 intermediates[f"unpool{layer.block}"] = outputs
                 previous = layer.block
             last = layer is layers[0]
-            outputs = nn.Conv(
+            outputs = Convolution(
                 layer.inputs,
-                (3, 3),
+                not last,
+                self.convolution,
                 kernel_init=nn.initializers.he_normal(),
                 bias_init=nn.initializers.constant(
                     self.initial_output / self.output_scale if last else 0.0
                 ),
                 name=layer.name,
             )(outputs)
-            if not last:
-                outputs = nn.relu(outputs)
             intermediates[layer.name] = outputs
-        return outputs * self.output_scale, intermediates
+        return outputs.astype(jnp.float32) * self.output_scale, intermediates
 
 
 def measure_feature_rms(features: jax.Array) -> jax.Array:

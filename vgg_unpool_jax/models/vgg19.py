@@ -8,8 +8,11 @@ Source: Simonyan & Zisserman 2014, arXiv 1409.1556, configuration E.
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
+from vgg_unpool_jax.models.convolution import AUTO, BLOCK_INPUT, Convolution
 from vgg_unpool_jax.models.vgg19_layers import (
     PREPROCESSINGS,
     convolutions_up_to,
@@ -51,10 +54,14 @@ class VGG19Encoder(nn.Module):
     Attributes:
       block: 1 to 5.
       preprocessing: "caffe" or "torchvision"; it belongs to the weights.
+      dtype: of activations and products; parameters are float32.
+      convolution: an implementation of `ops.convolution.convolve`, or "auto".
     """
 
     block: int
     preprocessing: str = "caffe"
+    dtype: jnp.dtype = jnp.float32
+    convolution: str = AUTO
 
     @nn.compact
     def __call__(self, images: jax.Array) -> tuple[jax.Array, dict]:
@@ -64,7 +71,7 @@ class VGG19Encoder(nn.Module):
           images: (n, h, w, 3) RGB in [0, 255]; h and w multiples of 2^(block-1).
 
         Returns:
-          features: (n, h/2^(block-1), w/2^(block-1), c), non-negative.
+          features: (n, h/2^(block-1), w/2^(block-1), c) of `dtype`, non-negative.
           intermediates: the ReLU output of every convolution by layer name, and
             "switches": a tuple of uint8 arrays, one for each of pools 1..block-1.
 
@@ -72,15 +79,18 @@ class VGG19Encoder(nn.Module):
           ValueError: for another shape.
         """
         check_image_shape(images.shape, self.block)
-        outputs = preprocess(images, self.preprocessing)
+        outputs = preprocess(images, self.preprocessing).astype(self.dtype)
         intermediates, switches, previous = {}, [], 1
         for layer in convolutions_up_to(self.block):
             if layer.block != previous:
                 outputs, codes = max_pool_argmax(outputs)
+                outputs = checkpoint_name(outputs, BLOCK_INPUT)
                 switches.append(codes)
                 previous = layer.block
-            convolution = nn.Conv(layer.outputs, (3, 3), name=layer.name)
-            outputs = intermediates[layer.name] = nn.relu(convolution(outputs))
+            convolution = Convolution(
+                layer.outputs, True, self.convolution, name=layer.name
+            )
+            outputs = intermediates[layer.name] = convolution(outputs)
         intermediates["switches"] = tuple(switches)
         return outputs, intermediates
 

@@ -22,8 +22,10 @@ import ml_collections
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
+from vgg_unpool_jax.models.convolution import AUTO, BLOCK_INPUT
 from vgg_unpool_jax.models.unpooling_decoder import STATISTICS, measure_feature_rms
 from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Aux, PyTree
+from vgg_unpool_jax.ops.convolution import IMPLEMENTATIONS
 from vgg_unpool_jax.weights import (
     VGG19Weights,
     WeightsUnavailableError,
@@ -33,6 +35,13 @@ from vgg_unpool_jax.weights import (
 
 # What the config calls random weights, and what the origin of such weights begins with.
 RANDOM_ORIGIN = "random"
+
+# What the gradient keeps of the forward pass: every array that it needs, or what enters
+# each block, of which it computes the rest again.
+REMAT = ("none", "blocks")
+
+# Dtypes of activations and products by their name in the config.
+COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,6 +73,8 @@ class UnpoolingObjective:
         decoder: UnpoolingDecoder,
         weights: VGG19Weights,
         loss_weights: LossWeights,
+        *,
+        remat: str = "none",
     ):
         """Put a pair together.
 
@@ -72,10 +83,17 @@ class UnpoolingObjective:
           decoder: its mirror.
           weights: the encoder's parameters and where they come from.
           loss_weights: factors of the terms.
+          remat: one of `REMAT`: what the gradient keeps of the forward pass.
+
+        Raises:
+          ConfigError: for another `remat`.
         """
+        if remat not in REMAT:
+            raise ConfigError(f"remat must be one of {', '.join(REMAT)}, got {remat!r}")
         self.encoder = encoder
         self.decoder = decoder
         self.loss_weights = loss_weights
+        self.remat = remat
         self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
         self.record = {"vgg19": weights_record(weights)}
 
@@ -85,7 +103,7 @@ class UnpoolingObjective:
         variables = self.decoder.init(key, features, switches)
         model_state = {}
         if self.decoder.normalize_features:
-            rms = measure_feature_rms(features)
+            rms = measure_feature_rms(features.astype(jnp.float32))
             model_state = {STATISTICS: {"feature_rms": rms}}
         return variables["params"], model_state
 
@@ -104,16 +122,17 @@ class UnpoolingObjective:
         images = batch["image"]
         features, switches = self._encode(frozen["encoder"], images)
         features = jax.lax.stop_gradient(features)
-        outputs, _ = self.decoder.apply(
-            {"params": params, **model_state}, features, switches
-        )
+        decode, encode = self._decode, self._encode_features
+        if self.remat == "blocks":
+            decode, encode = _keep_block_inputs(decode), _keep_block_inputs(encode)
+        outputs = decode({"params": params, **model_state}, features, switches)
         weights = dataclasses.asdict(self.loss_weights)
         compute = {
             "l1": lambda: l1(outputs, images),
             "l2": lambda: l2(outputs, images),
             "ms_ssim": lambda: ms_ssim_loss(outputs, images),
             "perceptual": lambda: perceptual(
-                self._encode(frozen["encoder"], outputs)[0], features
+                encode(frozen["encoder"], outputs), features
             ),
         }
         terms = {name: compute[name]() for name, weight in weights.items() if weight}
@@ -126,6 +145,17 @@ class UnpoolingObjective:
     def _encode(self, encoder_params, images):
         features, intermediates = self.encoder.apply({"params": encoder_params}, images)
         return features, intermediates["switches"]
+
+    def _encode_features(self, encoder_params, images):
+        return self._encode(encoder_params, images)[0]
+
+    def _decode(self, variables, features, switches):
+        return self.decoder.apply(variables, features, switches)[0]
+
+
+def _keep_block_inputs(function):
+    policy = jax.checkpoint_policies.save_only_these_names(BLOCK_INPUT)
+    return jax.checkpoint(function, policy=policy)
 
 
 def weights_record(weights: VGG19Weights) -> dict[str, str]:
@@ -160,16 +190,35 @@ def from_config(
         weights = _find_weights(config.encoder)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
     loss_weights = LossWeights(**config.loss.to_dict())
-    return UnpoolingObjective(encoder, decoder, weights, loss_weights)
+    return UnpoolingObjective(
+        encoder, decoder, weights, loss_weights, remat=config.get("remat", "none")
+    )
 
 
 def make_pair_models(
     config: ml_collections.ConfigDict, preprocessing: str
 ) -> tuple[VGG19Encoder, UnpoolingDecoder]:
-    """The two modules of a config, for weights of this preprocessing."""
+    """The two modules of a config, for weights of this preprocessing.
+
+    Raises:
+      ConfigError: for another compute_dtype or convolution.
+    """
     block = config.encoder.block
-    return VGG19Encoder(block, preprocessing), UnpoolingDecoder(
-        block, **config.decoder.to_dict()
+    name = config.get("compute_dtype", "float32")
+    if name not in COMPUTE_DTYPES:
+        raise ConfigError(
+            f"compute_dtype must be one of {', '.join(COMPUTE_DTYPES)}, got {name!r}"
+        )
+    convolution = config.get("convolution", AUTO)
+    if convolution not in (AUTO, *IMPLEMENTATIONS):
+        raise ConfigError(
+            f"convolution must be one of {', '.join((AUTO, *IMPLEMENTATIONS))}, got "
+            f"{convolution!r}"
+        )
+    compute = {"dtype": COMPUTE_DTYPES[name], "convolution": convolution}
+    return (
+        VGG19Encoder(block, preprocessing, **compute),
+        UnpoolingDecoder(block, **config.decoder.to_dict(), **compute),
     )
 
 

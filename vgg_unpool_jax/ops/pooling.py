@@ -3,7 +3,8 @@
 Arrays are NHWC of any float dtype. Switches are uint8 codes inside the window: for the
 maximum at row r and column c of a window that is `width` wide, the code is
 `r * width + c`. A byte per pooled value is an eighth of the int64 flat indices that
-TensorFlow and torch keep; `ops/switches.py` converts.
+TensorFlow and torch keep, and packed codes of 2×2 windows (`ops/packing.py`) are a
+thirty-second; `ops/switches.py` converts to other programs' layouts.
 
 Rules that hold on every path:
 
@@ -15,28 +16,41 @@ Rules that hold on every path:
   as `tf.scatter_nd` does. That makes it linear, the transpose of picking the values at
   the switches, and deterministic.
 * A code outside the window is a `ValueError` when the switches are concrete. Inside
-  `jit`, where values are unknown, such a code writes nothing.
+  `jit`, where values are unknown, such a code writes nothing. Packed switches cannot
+  hold one.
 
 Both functions have custom gradients: pooling's is unpooling, unpooling's is the pick.
-No gradient flows into switches.
+No gradient flows into switches. With `relu=True` the gradient is that of ReLU followed
+by pooling, and what is kept for it is the pooled value, which the next layer keeps
+anyway, and its switch; not the four values before the ReLU.
 """
 
+import dataclasses
 import functools
+import importlib
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vgg_unpool_jax.ops.windows import (
-    Padding,
-    Size,
-    WindowGrid,
-    default_image_size,
-    make_grid,
+from vgg_unpool_jax.ops.pooling_checks import (
+    check_array,
+    check_codes,
+    check_implementation,
+    check_switches,
+    unpooling_grid,
 )
+from vgg_unpool_jax.ops.windows import Padding, Size, WindowGrid, make_grid
+
+__all__ = ["check_codes", "max_pool_argmax", "max_unpool"]
 
 _TWO_BY_TWO: Size = (2, 2)
+
+# What 2×2 windows get where the caller names no implementation; other windows get
+# "scatter", the only one that has them. "cpu" is measured. A GPU or a TPU was not at
+# hand: "pallas" takes the place of "xla" there once it measures faster, here alone.
+_DEFAULTS = {"cpu": "xla", "cuda": "xla", "rocm": "xla", "tpu": "xla"}
 
 
 def max_pool_argmax(
@@ -44,6 +58,10 @@ def max_pool_argmax(
     window: Sequence[int] = _TWO_BY_TWO,
     strides: Sequence[int] = _TWO_BY_TWO,
     padding: Padding = "VALID",
+    *,
+    relu: bool = False,
+    packed: bool = False,
+    implementation: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Max-pool and keep where each maximum stood.
 
@@ -52,19 +70,26 @@ def max_pool_argmax(
       window: (height, width), at most 256 elements.
       strides: (vertical, horizontal) step.
       padding: "VALID", "SAME" or ((top, bottom), (left, right)).
+      relu: pool ReLU(images), in the same pass. A window without a positive value is a
+        tie of zeros, so its code is 0, and no gradient goes through it.
+      packed: codes of two bits, four to a byte (`ops/packing.py`); 2×2 windows only.
+      implementation: None for the default of the platform, "xla" (slices and selects;
+        2×2 windows only), "pallas" (a kernel for GPU and TPU, interpreted and slow on
+        a CPU; 2×2 windows only) or "scatter" (any window; the reference).
 
     Returns:
       pooled: (n, h', w', c), dtype of `images`.
-      switches: (n, h', w', c) uint8 codes inside the window.
+      switches: (n, h', w', c) uint8 codes inside the window, or
+        (n, h', w', ceil(c / 4)) uint8 if packed.
 
     Raises:
-      ValueError: for arrays that are not 4-D or not float, or a window that does not
-        fit.
+      ValueError: for arrays that are not 4-D or not float, a window that does not fit,
+        and an implementation or packing that does not have this window.
     """
     images = jnp.asarray(images)
-    _check_array("images", images)
+    check_array("images", images)
     grid = make_grid(images.shape[1:3], window, strides, padding)
-    return _pool(images, grid)
+    return _pool(images, _options(grid, relu, packed, implementation))
 
 
 def max_unpool(
@@ -75,147 +100,157 @@ def max_unpool(
     padding: Padding = "VALID",
     *,
     output_shape: Sequence[int] | None = None,
+    packed: bool = False,
+    implementation: str | None = None,
 ) -> jax.Array:
     """Put pooled values back where their maxima stood, zero elsewhere.
 
     Args:
       values: (n, h', w', c), any float dtype.
-      switches: (n, h', w', c) uint8 codes from `max_pool_argmax`.
+      switches: (n, h', w', c) uint8 codes from `max_pool_argmax`, or its packed ones.
       window: the window that pooled.
       strides: the strides that pooled.
       padding: the padding that pooled.
       output_shape: (h, w) or (n, h, w, c) of the image that was pooled. Needed where
         pooling dropped or added rows (odd sizes); by default the natural size, for
         2×2 windows twice the pooled one.
+      packed: whether the switches are packed.
+      implementation: as in `max_pool_argmax`; it need not be the one that pooled.
 
     Returns:
       (n, h, w, c), dtype of `values`.
 
     Raises:
       ValueError: for shapes that do not belong together, switches that are not uint8,
-        and concrete switches with a code outside the window.
+        concrete switches with a code outside the window, and an implementation or
+        packing that does not have this window.
     """
     values, switches = jnp.asarray(values), jnp.asarray(switches)
-    _check_array("values", values)
-    _check_switches(values, switches)
-    grid = _unpooling_grid(values.shape, window, strides, padding, output_shape)
-    check_codes(switches, grid.window)
-    return _unpool(values, switches, grid)
+    check_array("values", values)
+    check_switches(values, switches, packed)
+    grid = unpooling_grid(values.shape, window, strides, padding, output_shape)
+    options = _options(grid, False, packed, implementation)
+    if not packed:
+        check_codes(switches, grid.window)
+    return _unpool(values, switches, None, options)
 
 
-def check_codes(switches: jax.Array, window: Size = _TWO_BY_TWO) -> None:
-    """Raise `ValueError` if concrete switches hold a code outside the window.
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """All that is static about an operation; `paths` are (platform, implementation)."""
 
-    Inside `jit`, where values are unknown, nothing is checked.
-    """
-    elements = window[0] * window[1]
-    if isinstance(switches, jax.core.Tracer) or not switches.size:
-        return
-    largest = int(switches.max())
-    if largest >= elements:
-        raise ValueError(
-            f"switches hold the code {largest}, but a window of "
-            f"{window[0]}×{window[1]} has codes 0 to {elements - 1}"
-        )
+    grid: WindowGrid
+    relu: bool
+    packed: bool
+    paths: tuple[tuple[str, str], ...]
 
 
-def _check_array(name: str, array: jax.Array) -> None:
-    if array.ndim != 4:
-        raise ValueError(
-            f"{name} must have the four axes (n, height, width, channels), got shape "
-            f"{array.shape}"
-        )
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(f"{name} must be of a float dtype, got {array.dtype}")
-
-
-def _check_switches(values: jax.Array, switches: jax.Array) -> None:
-    if switches.dtype != jnp.uint8:
-        raise ValueError(
-            f"switches must be uint8 window codes, got {switches.dtype}; "
-            "ops.switches converts flat indices and coordinate lists"
-        )
-    if switches.shape != values.shape:
-        raise ValueError(
-            f"switches must have the shape of values, {values.shape}, got "
-            f"{switches.shape}"
-        )
-
-
-def _unpooling_grid(shape, window, strides, padding, output_shape) -> WindowGrid:
-    pooled_size = tuple(shape[1:3])
-    if output_shape is None:
-        size = default_image_size(pooled_size, window, strides, padding)
+def _options(grid, relu, packed, implementation) -> _Options:
+    check_implementation(implementation, packed, grid)
+    if not grid.is_two_by_two:
+        implementation = "scatter"
+    if implementation is None:
+        paths = _DEFAULTS
     else:
-        output_shape = tuple(int(v) for v in output_shape)
-        size = output_shape[1:3] if len(output_shape) == 4 else output_shape
-        wanted = (shape[0], *size, shape[3])
-        if len(size) != 2 or (len(output_shape) == 4 and output_shape != wanted):
-            raise ValueError(
-                f"output_shape must be (height, width) or (n, height, width, c) with n "
-                f"and c of values {tuple(shape)}, got {output_shape}"
-            )
-    grid = make_grid(size, window, strides, padding)
-    if grid.pooled_size != pooled_size:
-        raise ValueError(
-            f"values of height and width {pooled_size} cannot come from pooling "
-            f"{size}, which gives {grid.pooled_size}"
-        )
-    return grid
+        paths = dict.fromkeys(_DEFAULTS, implementation)
+    return _Options(grid, bool(relu), bool(packed), tuple(paths.items()))
+
+
+def _run(operation: str, paths, *arrays, **static):
+    """Call an operation of the implementation that each platform has in `paths`."""
+
+    def function(implementation):
+        # Imported here, as most programs never need Pallas and it takes its time.
+        module = f"{__package__}.pooling_{implementation}"
+        operate = getattr(importlib.import_module(module), operation)
+        return lambda *arrays: operate(*arrays, **static)
+
+    functions = {name: function(name) for name in {name for _, name in paths}}
+    if len(functions) == 1:
+        # As long as all platforms agree, there is no choice to stage out.
+        return next(iter(functions.values()))(*arrays)
+    # The choice falls at lowering, for the platform that the code will run on, and not
+    # by this process' devices; what is not chosen is traced but never compiled.
+    return jax.lax.platform_dependent(
+        *arrays, **{platform: functions[name] for platform, name in paths}
+    )
 
 
 # --- the three operations with their gradients ----------------------------------------
+#
+# `gate`, where it is not None, has the shape of the pooled values: what is not positive
+# there lets nothing through. It carries the ReLU into the gradient of pooling, where a
+# kernel can read it on its way. Its own gradient is zero.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 @functools.partial(jax.jit, static_argnums=(1,))
-def _pool(images: jax.Array, grid: WindowGrid) -> tuple[jax.Array, jax.Array]:
-    if grid.is_two_by_two:
-        return _pool_two_by_two(images, grid)
-    return _pool_general(images, grid)
+def _pool(images: jax.Array, options: _Options) -> tuple[jax.Array, jax.Array]:
+    return _run(
+        "pool",
+        options.paths,
+        images,
+        grid=options.grid,
+        relu=options.relu,
+        packed=options.packed,
+    )
 
 
-def _pool_forward(images, grid):
-    pooled, switches = _pool(images, grid)
-    return (pooled, switches), switches
+def _pool_forward(images, options):
+    pooled, switches = _pool(images, options)
+    return (pooled, switches), (switches, pooled if options.relu else None)
 
 
-def _pool_backward(grid, switches, cotangents):
+def _pool_backward(options, residuals, cotangents):
     pooled_cotangent, _ = cotangents  # switches are integers: theirs is float0
-    return (_unpool(pooled_cotangent, switches, grid),)
+    return (_unpool(pooled_cotangent, *residuals, options),)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-@functools.partial(jax.jit, static_argnums=(2,))
-def _unpool(values: jax.Array, switches: jax.Array, grid: WindowGrid) -> jax.Array:
-    if grid.is_two_by_two:
-        return _unpool_two_by_two(values, switches, grid)
-    return _unpool_general(values, switches, grid)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+@functools.partial(jax.jit, static_argnums=(3,))
+def _unpool(values, switches, gate, options: _Options) -> jax.Array:
+    return _run(
+        "unpool",
+        options.paths,
+        values,
+        switches,
+        gate,
+        grid=options.grid,
+        packed=options.packed,
+    )
 
 
-def _unpool_forward(values, switches, grid):
-    return _unpool(values, switches, grid), switches
+def _unpool_forward(values, switches, gate, options):
+    return _unpool(values, switches, gate, options), (switches, gate)
 
 
-def _unpool_backward(grid, switches, cotangent):
-    return _pick(cotangent, switches, grid), _no_gradient(switches)
+def _unpool_backward(options, residuals, cotangent):
+    switches, gate = residuals
+    return _pick(cotangent, switches, gate, options), _no_gradient(switches), None
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-@functools.partial(jax.jit, static_argnums=(2,))
-def _pick(images: jax.Array, switches: jax.Array, grid: WindowGrid) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+@functools.partial(jax.jit, static_argnums=(3,))
+def _pick(images, switches, gate, options: _Options) -> jax.Array:
     """Values of `images` at the switches: the transpose of unpooling."""
-    if grid.is_two_by_two:
-        return _pick_two_by_two(images, switches, grid)
-    return _pick_general(images, switches, grid)
+    return _run(
+        "pick",
+        options.paths,
+        images,
+        switches,
+        gate,
+        grid=options.grid,
+        packed=options.packed,
+    )
 
 
-def _pick_forward(images, switches, grid):
-    return _pick(images, switches, grid), switches
+def _pick_forward(images, switches, gate, options):
+    return _pick(images, switches, gate, options), (switches, gate)
 
 
-def _pick_backward(grid, switches, cotangent):
-    return _unpool(cotangent, switches, grid), _no_gradient(switches)
+def _pick_backward(options, residuals, cotangent):
+    switches, gate = residuals
+    return _unpool(cotangent, switches, gate, options), _no_gradient(switches), None
 
 
 def _no_gradient(switches):
@@ -225,124 +260,3 @@ def _no_gradient(switches):
 _pool.defvjp(_pool_forward, _pool_backward)
 _unpool.defvjp(_unpool_forward, _unpool_backward)
 _pick.defvjp(_pick_forward, _pick_backward)
-
-
-# --- 2×2 windows: slices and selects, no scatter --------------------------------------
-
-
-def _quarters(images: jax.Array, grid: WindowGrid) -> list[jax.Array]:
-    """The four (n, h/2, w/2, c) elements of every 2×2 window, in code order."""
-    height, width = (2 * size for size in grid.pooled_size)
-    images = images[:, :height, :width]  # an odd last row or column has no window
-    return [images[:, row::2, column::2] for row in range(2) for column in range(2)]
-
-
-def _pool_two_by_two(images, grid):
-    quarters = _quarters(images, grid)
-    best = quarters[0]
-    codes = jnp.zeros(best.shape, jnp.uint8)
-    for code, candidate in enumerate(quarters[1:], start=1):
-        wins = _beats(candidate, best)
-        best = jnp.where(wins, candidate, best)
-        codes = jnp.where(wins, jnp.uint8(code), codes)
-    return best, codes
-
-
-def _beats(candidate, best):
-    """Strictly greater, or the first NaN."""
-    return (candidate > best) | (jnp.isnan(candidate) & ~jnp.isnan(best))
-
-
-def _unpool_two_by_two(values, switches, grid):
-    n, height, width, channels = values.shape
-    # One select over (n, h', 2, w', 2, c), which is the image in memory order.
-    codes = jnp.arange(4, dtype=jnp.uint8).reshape(1, 1, 2, 1, 2, 1)
-    windows = jnp.where(
-        switches[:, :, None, :, None, :] == codes,
-        values[:, :, None, :, None, :],
-        jnp.zeros((), values.dtype),
-    )
-    images = windows.reshape(n, 2 * height, 2 * width, channels)
-    rows, columns = grid.image_size
-    extra = ((0, 0), (0, rows - 2 * height), (0, columns - 2 * width), (0, 0))
-    return jnp.pad(images, extra)
-
-
-def _pick_two_by_two(images, switches, grid):
-    quarters = _quarters(images, grid)
-    picked = jnp.zeros((), images.dtype)
-    for code, quarter in enumerate(quarters):
-        picked = jnp.where(switches == code, quarter, picked)
-    return picked
-
-
-# --- any window: flat positions and scatter -------------------------------------------
-
-
-def _window_elements(grid: WindowGrid):
-    """Yield (code, rows, columns, inside) for each element of the window.
-
-    rows (h',) and columns (w',) are image positions of that element in every window,
-    clamped into the image; inside (h', w') says where clamping changed nothing.
-    """
-    starts = grid.starts
-    height, width = grid.image_size
-    for code in range(grid.window[0] * grid.window[1]):
-        rows = starts[0] + code // grid.window[1]
-        columns = starts[1] + code % grid.window[1]
-        inside = ((rows >= 0) & (rows < height))[:, None] & (
-            (columns >= 0) & (columns < width)
-        )[None, :]
-        yield code, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1), inside
-
-
-def _pool_general(images, grid):
-    shape = (images.shape[0], *grid.pooled_size, images.shape[3])
-    best = jnp.zeros(shape, images.dtype)
-    codes = jnp.zeros(shape, jnp.uint8)
-    found = np.zeros(grid.pooled_size, bool)  # static: has the window an element yet?
-    for code, rows, columns, inside in _window_elements(grid):
-        candidate = images[:, rows][:, :, columns]
-        first = (inside & ~found)[None, :, :, None]
-        wins = first | (inside[None, :, :, None] & _beats(candidate, best))
-        best = jnp.where(wins, candidate, best)
-        codes = jnp.where(wins, jnp.uint8(code), codes)
-        found |= inside
-    return best, codes
-
-
-def _flat_positions(switches, grid):
-    """Row-major positions (n, h', w', c) in one image plane, or -1 for none."""
-    height, width = grid.image_size
-    tops, lefts = (starts.astype(np.int32) for starts in grid.starts)
-    codes = switches.astype(jnp.int32)
-    rows = tops[None, :, None, None] + codes // grid.window[1]
-    columns = lefts[None, None, :, None] + codes % grid.window[1]
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    inside &= codes < grid.window[0] * grid.window[1]
-    return jnp.where(inside, rows * width + columns, -1)
-
-
-def _unpool_general(values, switches, grid):
-    n, _, _, channels = values.shape
-    height, width = grid.image_size
-    positions = _flat_positions(switches, grid).reshape(n, -1, channels)
-    # Negative indices would count from the end; past the end they are dropped.
-    positions = jnp.where(positions < 0, height * width, positions)
-    images = jnp.zeros((n, height * width, channels), values.dtype)
-    photo = jnp.arange(n)[:, None, None]
-    channel = jnp.arange(channels)[None, None, :]
-    images = images.at[photo, positions, channel].add(
-        values.reshape(n, -1, channels), mode="drop"
-    )
-    return images.reshape(n, height, width, channels)
-
-
-def _pick_general(images, switches, grid):
-    n, height, width, channels = images.shape
-    positions = _flat_positions(switches, grid)
-    flat = positions.reshape(n, -1, channels)
-    planes = images.reshape(n, height * width, channels)
-    picked = jnp.take_along_axis(planes, jnp.maximum(flat, 0), axis=1)
-    picked = picked.reshape(positions.shape)
-    return jnp.where(positions >= 0, picked, jnp.zeros((), images.dtype))

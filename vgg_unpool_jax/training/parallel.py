@@ -87,6 +87,15 @@ def parallelize_evaluation(evaluate: Callable) -> Callable:
     )
 
 
+def parallelize_inference(function: Callable) -> Callable:
+    """Map `function(variables, images) -> images` over devices, one shard each.
+
+    Variables are whole, see `replicate`; images and outputs have a leading device axis,
+    see `shard_batch` and `unshard`.
+    """
+    return jax.pmap(function, axis_name=DEVICE_AXIS, in_axes=(None, 0))
+
+
 def average_over_devices(tree: PyTree) -> PyTree:
     """Mean over all devices of all processes; only inside a mapped function."""
     return jax.lax.pmean(tree, DEVICE_AXIS)

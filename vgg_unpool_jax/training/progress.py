@@ -38,6 +38,7 @@ class Progress:
         self._total, self._batch_size = total_steps, batch_size
         self._step = self._first = first_step
         self._began = self._last_time = time.monotonic()
+        self._waited = 0.0
         self._bar = None
         if stream.isatty():
             self._bar = tqdm(
@@ -65,7 +66,11 @@ class Progress:
         self._began += away
         self._last_time += away
 
-    def report(self, step: int, loss: float) -> float:
+    def waited(self, seconds: float) -> None:
+        """Tell that the devices had nothing to do for so long but wait for a batch."""
+        self._waited += seconds
+
+    def report(self, step: int, loss: float) -> dict[str, float]:
         """Tell that `step` steps are done.
 
         Args:
@@ -73,11 +78,13 @@ class Progress:
           loss: mean loss since the last report.
 
         Returns:
-          Images per second since the last report.
+          "images_per_second" and "data_wait", the share of the time that the devices
+          waited for data, both since the last report.
         """
         now = time.monotonic()
-        rate = (step - self._step) / max(now - self._last_time, 1e-9)
-        images_per_second = rate * self._batch_size
+        elapsed = max(now - self._last_time, 1e-9)
+        images_per_second = (step - self._step) / elapsed * self._batch_size
+        data_wait = min(self._waited / elapsed, 1.0)
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.4g}, {images_per_second:.1f} img/s")
             self._bar.update(step - self._step)
@@ -85,15 +92,16 @@ class Progress:
             done = max(step - self._first, 1)
             left = (now - self._began) / done * (self._total - step)
             _LOG.info(
-                "step %d of %d: loss %.4g, %.1f images/s, %s left",
+                "step %d of %d: loss %.4g, %.1f images/s, %.0f %% data wait, %s left",
                 step,
                 self._total,
                 loss,
                 images_per_second,
+                100 * data_wait,
                 format_seconds(left),
             )
-        self._step, self._last_time = step, now
-        return images_per_second
+        self._step, self._last_time, self._waited = step, now, 0.0
+        return {"images_per_second": images_per_second, "data_wait": data_wait}
 
 
 def format_seconds(seconds: float) -> str:

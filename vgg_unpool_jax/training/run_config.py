@@ -21,6 +21,9 @@ FREE_FIELDS = (
     "data.max_broken_share",
     "encoder.weights",
     "encoder.random_if_unavailable",
+    "convolution",
+    "remat",
+    "device_per_core",
     "log_every_steps",
     "checkpoints.every_steps",
     "checkpoints.max_to_keep",
@@ -42,7 +45,11 @@ MODEL_FIELDS = (
 
 # Fields that configs did not have from the beginning, and what a config without them
 # means, so that older runs can go on.
-LATER_FIELDS = {"data.validation_source": "", "optimizer.schedule": "linear"}
+LATER_FIELDS = {
+    "data.validation_source": "",
+    "optimizer.schedule": "linear",
+    "compute_dtype": "float32",
+}
 
 
 def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
@@ -128,7 +135,7 @@ def _list(differences: list[tuple[str, Any, Any]]) -> str:
 
 
 def _differences(old, new) -> list[tuple[str, Any, Any]]:
-    old, new = LATER_FIELDS | _flatten(old.to_dict()), _flatten(new.to_dict())
+    old, new = (LATER_FIELDS | _flatten(config.to_dict()) for config in (old, new))
     missing = "absent"
     return [
         (field, old.get(field, missing), new.get(field, missing))

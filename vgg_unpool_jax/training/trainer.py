@@ -132,6 +132,17 @@ def train_and_evaluate(
             return run.train(state, loader, total_steps, progress, deadline)
 
 
+def _next_batch(loader, pending, progress) -> dict:
+    """The next batch, sharded; tells `progress` how long the devices waited for it."""
+    began = time.monotonic()
+    batch = parallel.shard_batch({"image": next(loader)["image"]})
+    # Steps are dispatched ahead of the devices. While the last one is under way they
+    # wait for nothing; when it ended in the meantime, the whole wait counts.
+    if not pending or pending[-1][1]["loss"].is_ready():
+        progress.waited(time.monotonic() - began)
+    return batch
+
+
 def _is_due(step: int, every_steps: int) -> bool:
     """Whether something that happens every so many steps does now; 0 is never."""
     return every_steps > 0 and step % every_steps == 0
@@ -156,7 +167,7 @@ class _Run:
         began, pending, metrics = time.monotonic(), [], {}
         first, step = int(state.step), int(state.step)
         while step < total_steps:
-            batch = parallel.shard_batch({"image": next(loader)["image"]})
+            batch = _next_batch(loader, pending, progress)
             state, step_metrics = self.step_fn(state, frozen, batch, key)
             step += 1
             pending.append((step, step_metrics))
@@ -206,7 +217,7 @@ class _Run:
             for name in values[0][1]
         }
         step = values[-1][0]
-        means["images_per_second"] = progress.report(step, means["loss"])
+        means |= progress.report(step, means["loss"])
         means["broken_photos"] = len(loader.broken)
         self.summaries.scalars(step, means, "train")
         # Before the checkpoint of this step: a run killed after it leaves no gap.

@@ -1,0 +1,90 @@
+"""The process of one size of the suite `reconstruct`; its argument is a JSON object.
+
+    python -m experiments.benchmarks.reconstruct_one_size '{"block": 1, ...}'
+
+Prints a JSON object: "samples" (seconds a photo), "compile_seconds" (of one tile),
+"baseline_bytes" (peak resident memory with weights and photo, before the first tile),
+"peak_bytes" (at the end) and, where the device tells, "device_peak_bytes".
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+import jax
+import numpy as np
+
+from experiments.benchmarks.our_pair import make_config
+from vgg_unpool_jax.cores import device_per_core
+from vgg_unpool_jax.objectives import make_objective
+from vgg_unpool_jax.pairs import Pair
+from vgg_unpool_jax.weights import random_vgg19_weights
+
+
+def peak_resident_bytes() -> int | None:
+    """Most memory that this process has held (VmHWM); None where nothing tells."""
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return None
+
+
+def make_pair(block: int) -> Pair:
+    """A pair with random weights."""
+    config = make_config(block, "float32")
+    objective = make_objective(config)
+    size = 2 ** (block - 1)
+    params, model_state = objective.init(
+        jax.random.key(0), {"image": np.zeros((1, size, size, 3), np.float32)}
+    )
+    weights = random_vgg19_weights(config.encoder.random_seed, block=block)
+    return Pair(config, weights, {"params": params, **model_state}, step=0)
+
+
+def measure(block, height, width, tile, repetitions, seconds, seed) -> dict:
+    """Reconstruct one random photo again and again, at least once after a first tile.
+
+    Args:
+      block: of the pair.
+      height: of the photo in pixels.
+      width: likewise.
+      tile: side of a tile in pixels.
+      repetitions: how often at most.
+      seconds: no further one is begun after so long.
+      seed: of the photo.
+    """
+    pair = make_pair(block)
+    generator = np.random.default_rng(seed)
+    photo = generator.integers(0, 256, (height, width, 3), np.uint8)
+    baseline = peak_resident_bytes()
+    began = time.perf_counter()
+    # One tile, which has the shape of all of them.
+    pair.reconstruct_photo(photo[:tile, :tile], tile=tile)
+    compiled = time.perf_counter() - began
+    samples, began = [], time.perf_counter()
+    while not samples or (
+        len(samples) < repetitions and time.perf_counter() - began < seconds
+    ):
+        start = time.perf_counter()
+        result = pair.reconstruct_photo(photo, tile=tile)
+        samples.append(time.perf_counter() - start)
+        if not np.isfinite(result).all():
+            raise ArithmeticError("the reconstruction is not finite")
+    found = {
+        "samples": samples,
+        "compile_seconds": compiled,
+        "baseline_bytes": baseline,
+        "peak_bytes": peak_resident_bytes(),
+    }
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        found["device_peak_bytes"] = statistics["peak_bytes_in_use"]
+    return found
+
+
+if __name__ == "__main__":
+    device_per_core(most=2)  # as `experiments/reconstruct.py` does it
+    print(json.dumps(measure(**json.loads(sys.argv[1]))))

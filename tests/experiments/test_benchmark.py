@@ -1,0 +1,241 @@
+"""The benchmark as a whole, on tiny arrays: what comes out and what is refused."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.benchmarks import losses, our_pair, peers, run
+from experiments.benchmarks.checks import MismatchError
+from experiments.benchmarks.settings import Settings
+from vgg_unpool_jax.errors import ConfigError
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def _run(suite, **options):
+    options = {"peers": (), "dtypes": ("float32",), "repetitions": 1} | options
+    settings = Settings(suites=(suite,), small=True, **options)
+    return run.run_suites(settings, lambda line: None)
+
+
+def _peers(*names):
+    for name in names:
+        pytest.importorskip(name, reason=f"{name} is an optional peer")
+    return names
+
+
+def _command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.benchmark", *arguments],
+        cwd=CHECKOUT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_the_command_prints_a_table_and_writes_a_record(tmp_path):
+    output = tmp_path / "new" / "ops.json"
+    done = _command(
+        "--suite=ops",
+        "--peers=",
+        "--small",
+        "--repetitions=3",
+        "--dtypes=float32",
+        "--cases=^(un)?pool: ",
+        "--markdown",
+        f"--output={output}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| pool: 2×16²×64 float32 | ours |" in done.stdout
+    assert "copy bandwidth" in done.stdout
+    record = json.loads(output.read_text())
+    assert {row["operation"] for row in record["rows"]} == {"pool", "unpool"}
+    row = record["rows"][0]
+    assert row["candidate"] == "ours" and row["shape"] == [2, 16, 16, 64]
+    assert row["repetitions"] == 3 and row["switch_bytes"] == 1
+    assert row["minimum_seconds"] <= row["median_seconds"] <= row["maximum_seconds"]
+    assert row["fraction_of_limit"] == pytest.approx(
+        row["amount"]
+        / row["median_seconds"]
+        / record["limits"]["copy_bandwidth_bytes_per_second"]
+    )
+    moments = [found["moment"] for found in record["limits"]["measurements"]]
+    assert moments == ["before", "after ops"]
+    assert record["suite"] == "ops" and record["small"]
+    provenance = record["provenance"]
+    assert provenance["threads"]["cores_of_this_process"] >= 1
+    assert provenance["environment"]["JAX_PLATFORMS"] == "cpu"
+    assert {"git", "hardware", "versions", "date"} <= set(provenance)
+
+
+def test_a_wrong_flag_is_one_sentence():
+    done = _command("--suite=speed")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: --suite knows ops, losses, step, data, reconstruct, all, and got "
+        "'speed'"
+    )
+
+
+def test_a_filter_that_leaves_nothing_is_an_error():
+    with pytest.raises(ConfigError, match="'nothing'"):
+        _run("ops", cases="nothing")
+
+
+def test_ops_agree_with_the_peers_in_both_dtypes():
+    record = _run(
+        "ops",
+        peers=_peers("torch", "tensorflow"),
+        dtypes=("float32", "bfloat16"),
+        cases="^(pool, unpool|unpool gradient|ReLU).* float32|^pool, unpool",
+    )
+    names = {row["candidate"] for row in record["rows"]}
+    assert {
+        "ours",
+        "ours, packed",
+        "ours, scatter",
+        "torch",
+        "torch, channels last",
+        "tensorflow",
+    } <= names
+    assert len({row["operation"] for row in record["rows"]}) == 4
+    assert {row["dtype"] for row in record["rows"]} == {"float32", "bfloat16"}
+    assert not record["skipped"] and not record["missing_peers"]
+    for row in record["rows"]:
+        others = {"torch", "torch, channels last", "tensorflow"} - {row["candidate"]}
+        assert set(row["ratios"]) == others
+    bytes_of = {row["candidate"]: row["switch_bytes"] for row in record["rows"]}
+    assert bytes_of["ours, packed"] == 0.25 and bytes_of["torch"] == 8
+    assert {"torch", "tensorflow"} <= set(record["provenance"]["versions"])
+    assert record["provenance"]["threads"]["torch"] >= 1
+
+
+def test_a_peer_that_unpools_wrongly_stops_the_run_before_its_time_is_taken(
+    monkeypatch,
+):
+    torch = pytest.importorskip("torch", reason="torch is an optional peer")
+    functional = torch.nn.functional
+    real = functional.max_unpool2d
+    monkeypatch.setattr(
+        functional, "max_unpool2d", lambda v, i, size: real(v, i, size) * 1.001
+    )
+    timed = []
+    monkeypatch.setattr(run.Report, "time", lambda *_: timed.append(1))
+    with pytest.raises(MismatchError, match="image differ between torch and ours"):
+        _run("ops", peers=("torch",), cases="^unpool: ")
+    assert not timed
+
+
+def test_losses_agree_with_the_peers():
+    # The value comes with the gradient; alone it is the same program with less.
+    cases = "gradient|^l1"
+    record = _run("losses", peers=_peers("torch", "tensorflow"), cases=cases)
+    found = {(row["loss"], row["kind"]) for row in record["rows"]}
+    assert len(found) == 4
+    assert {row["peer"] for row in record["rows"]} == {None, "torch", "tensorflow"}
+    row = record["rows"][0]
+    assert row["amount"] == 2 * 176 * 176 * 3 * 4
+
+
+def test_a_loss_that_differs_from_the_peers_stops_the_run(monkeypatch):
+    _peers("torch")
+    monkeypatch.setitem(losses._OURS, "l2", lambda x, y: losses.l2(x, y) * 1.01)
+    with pytest.raises(MismatchError, match="value of torch differs"):
+        _run("losses", peers=("torch",), cases="^l2, value:")
+
+
+def test_a_training_step_agrees_with_torch():
+    variant = "decoder.normalize_features=false"  # as it is anyway
+    record = _run("step", peers=_peers("torch"), blocks=(1,), ours=(variant,))
+    kinds = [(row["case"].split(":")[0], row["candidate"]) for row in record["rows"]]
+    assert kinds == [
+        (kind, name)
+        for kind in ("reconstruct", "train")
+        for name in ("ours", f"ours, {variant}", "torch", "torch, channels last")
+    ]
+    train = next(r for r in record["rows"] if r["case"].startswith("train"))
+    assert train["limit"] == "matmul" and train["compile_seconds"] > 0
+    assert set(train["ratios"]) == {"torch", "torch, channels last"}
+
+
+def test_a_training_step_with_other_weights_is_refused(monkeypatch):
+    _peers("torch")
+    from experiments.benchmarks import torch_losses
+
+    monkeypatch.setitem(torch_losses.LOSSES, "l1", lambda x, y: torch_losses.l2(x, y))
+    with pytest.raises(MismatchError, match="of torch differs"):
+        _run("step", peers=("torch",), blocks=(1,), cases="^train")
+
+
+@pytest.mark.parametrize(
+    "setting", ["seed", "seed=x", "nothing=1", "decoder.x=1", "data.flip=perhaps"]
+)
+def test_a_field_that_no_config_has_is_one_sentence(setting):
+    config = our_pair.make_config(1, "float32")
+    assert our_pair.override(config, "decoder.output_scale=2").decoder.output_scale == 2
+    assert our_pair.override(config, "data.flip=true").data.flip
+    with pytest.raises(ConfigError, match="--ours takes FIELD=VALUE"):
+        our_pair.override(config, setting)
+
+
+def test_photos_of_the_step_have_structure_and_are_new_every_time():
+    generator = np.random.default_rng(1)
+    first, second = (our_pair.draw_photos(generator, 1, 64) for _ in range(2))
+    assert first.dtype == np.uint8 and first.shape == (1, 64, 64, 3)
+    assert (first != second).mean() > 0.5
+    assert first.min() == 0 and first.max() == 255
+    neighbours = np.corrcoef(first[0, :, 1:].ravel(), first[0, :, :-1].ravel())[0, 1]
+    assert neighbours > 0.8
+
+
+def test_data_pipelines_give_the_same_photos(monkeypatch):
+    # Reader processes take seconds to start; threads go the same way.
+    from experiments.benchmarks import data_pipelines
+
+    real = data_pipelines._our_batches
+    monkeypatch.setattr(
+        data_pipelines,
+        "_our_batches",
+        lambda *a, workers, **k: real(*a, workers=0, **k),
+    )
+    record = _run("data", peers=_peers("tensorflow"))
+    assert len(record["rows"]) == 2 * 4
+    for row in record["rows"]:
+        assert row["images_per_second"] == pytest.approx(1 / row["median_seconds"])
+        assert row["images_per_second_and_core"] <= row["images_per_second"]
+        assert row["photos"] == 13
+
+
+def test_photos_that_a_plain_pipeline_cannot_take_are_named(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=r"a\.png is PNG of 40×40"):
+        _run("data", photos=str(tmp_path))
+
+
+def test_reconstruct_tells_time_and_memory():
+    record = _run("reconstruct")
+    (row,) = record["rows"]
+    assert row["peak_bytes"] >= row["baseline_bytes"] > 1 << 20
+    assert row["median_seconds"] > 0 and row["size"] == [40, 72]
+
+
+def test_a_missing_peer_is_in_the_record(monkeypatch):
+    def find(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(peers, "_find", find)
+    record = _run("ops", peers=("torch",), cases="^pool:")
+    assert record["missing_peers"] == [
+        {"peer": "torch", "reason": "No module named 'torch'"}
+    ]
+    assert all(row["ratios"] == {} for row in record["rows"])

@@ -1,0 +1,48 @@
+"""The 3×3 convolution layer of encoders and decoders."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+from vgg_unpool_jax.ops.convolution import convolve
+
+AUTO = "auto"
+
+# Name of the arrays that rematerialisation keeps: what enters a block. All else of the
+# block is computed again from it; see `jax.checkpoint_policies`.
+BLOCK_INPUT = "block_input"
+
+
+class Convolution(nn.Module):
+    """`nn.Conv(features, (3, 3))` and perhaps ReLU on `ops.convolution.convolve`.
+
+    Names, shapes and initial values of the parameters are those of `nn.Conv`.
+
+    The images decide the dtype of the computation; the parameters stay float32.
+
+    Attributes:
+      features: output channels.
+      relu: whether ReLU follows.
+      implementation: of `convolve`; "auto" is its default.
+      kernel_init: initializer of the kernel (3, 3, inputs, features).
+      bias_init: initializer of the bias (features,).
+    """
+
+    features: int
+    relu: bool
+    implementation: str = AUTO
+    kernel_init: Callable = nn.initializers.lecun_normal()
+    bias_init: Callable = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """(n, h, w, inputs) to (n, h, w, features), in the dtype of `images`."""
+        shape = (3, 3, images.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", self.bias_init, (self.features,))
+        kernel, bias = (array.astype(images.dtype) for array in (kernel, bias))
+        implementation = None if self.implementation == AUTO else self.implementation
+        return convolve(
+            images, kernel, bias, relu=self.relu, implementation=implementation
+        )

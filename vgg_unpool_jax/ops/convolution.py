@@ -1,0 +1,174 @@
+"""The 3×3 convolution of VGG19 and its mirrors, by the fastest way of a platform.
+
+Three implementations of one operation, stride 1 and zero padding of 1:
+
+* "xla": `jax.lax.conv_general_dilated` and the gradients that XLA makes of it; cuDNN on
+  a GPU.
+* "winograd": a quarter of the products, for float32; see `ops/winograd.py`.
+* "columns": the convolution of "xla", but the weight gradient as one matrix product
+  over nine shifted copies of the narrower side, for images or outputs of few channels.
+
+On a CPU XLA's weight gradient is several times slower than its convolution; there the
+default is "winograd", "columns" at the RGB end of a network, and "xla" for arrays too
+small to pay for the transformed kernels. Everywhere else, and for other dtypes, the
+default is "xla". `python -m experiments.benchmark --suite=convolution` compares them.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from vgg_unpool_jax.ops import winograd
+
+IMPLEMENTATIONS = ("xla", "winograd", "columns")
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+# Below so many tiles a transformed kernel, four times as large as the kernel, costs
+# more to read than its products save: break-even at 36 tiles of 512 channels.
+_MIN_TILES = 64
+# With fewer channels than the first, "columns" is faster; a matrix product over fewer
+# than the second does not make up for the transforms.
+_MAX_NARROW = 8
+_MIN_WIDE = 32
+
+
+def convolve(
+    images: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    *,
+    relu: bool = False,
+    implementation: str | None = None,
+) -> jax.Array:
+    """3×3 convolution with stride 1 and zero padding of 1, bias and perhaps ReLU.
+
+    Args:
+      images: (n, h, w, i), any float dtype.
+      kernel: (3, 3, i, o), the dtype of `images`.
+      bias: (o,), the dtype of `images`.
+      relu: whether negative outputs become zero; the gradient at zero is zero.
+      implementation: one of `IMPLEMENTATIONS`; None takes the fastest known for the
+        default platform, these shapes and this dtype.
+
+    Returns:
+      (n, h, w, o), the dtype of `images`.
+
+    Raises:
+      ValueError: for shapes or dtypes that do not fit, another implementation, or
+        "winograd" for another dtype than float32.
+    """
+    if (
+        images.ndim != 4
+        or kernel.shape[:2] != (3, 3)
+        or images.shape[3:] != kernel.shape[2:3]
+        or kernel.ndim != 4
+        or bias.shape != kernel.shape[3:]
+    ):
+        raise ValueError(
+            "images, kernel and bias must have shapes (n, h, w, i), (3, 3, i, o) and "
+            f"(o,), got {images.shape}, {kernel.shape} and {bias.shape}"
+        )
+    for name, array in (("kernel", kernel), ("bias", bias)):
+        if images.dtype != array.dtype:
+            raise ValueError(
+                f"{name} must have the dtype of images, {images.dtype}, got "
+                f"{array.dtype}"
+            )
+    if implementation is None:
+        implementation = default_implementation(images, kernel)
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(
+            f"implementation must be one of {', '.join(IMPLEMENTATIONS)}, got "
+            f"{implementation!r}"
+        )
+    if implementation == "winograd" and images.dtype != jnp.float32:
+        raise ValueError(
+            f"implementation 'winograd' takes float32 images, got {images.dtype}"
+        )
+    if implementation == "xla":
+        outputs = _xla(images, kernel) + bias
+        return jax.nn.relu(outputs) if relu else outputs
+    return _convolve(images, kernel, bias, relu, implementation)
+
+
+def default_implementation(images: jax.Array, kernel: jax.Array) -> str:
+    """What `convolve` takes for arrays of these shapes and dtypes."""
+    if jax.default_backend() != "cpu" or images.dtype != jnp.float32:
+        return "xla"
+    n, height, width, _ = images.shape
+    narrower = min(kernel.shape[2:])
+    if narrower <= _MAX_NARROW:
+        return "columns"
+    tiles = n * -(-height // winograd.TILE) * -(-width // winograd.TILE)
+    return "winograd" if narrower >= _MIN_WIDE and tiles >= _MIN_TILES else "xla"
+
+
+def _xla(images, kernel):
+    return jax.lax.conv_general_dilated(
+        images, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=_DIMENSIONS
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _convolve(images, kernel, bias, relu, implementation):
+    def finish(outputs):
+        outputs = outputs + bias
+        return jnp.maximum(outputs, 0) if relu else outputs
+
+    if implementation == "winograd":
+        return winograd.convolve(images, kernel, finish)
+    return finish(_xla(images, kernel))
+
+
+def _convolve_forward(images, kernel, bias, relu, implementation):
+    outputs = _convolve(images, kernel, bias, relu, implementation)
+    return outputs, (images, kernel, outputs if relu else None)
+
+
+def _convolve_backward(relu, implementation, residuals, cotangent):
+    images, kernel, outputs = residuals
+    if relu:
+        cotangent = jnp.where(outputs > 0, cotangent, 0)
+    bias_gradient = jnp.sum(cotangent, axis=(0, 1, 2))
+    # The transpose of a convolution is one with the kernel turned around.
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    if implementation == "winograd":
+        images_gradient = winograd.convolve(cotangent, turned)
+        kernel_gradient = winograd.weight_gradient(images, cotangent)
+    else:
+        images_gradient = _xla(cotangent, turned)
+        kernel_gradient = _weight_gradient_by_columns(images, cotangent)
+    return images_gradient, kernel_gradient, bias_gradient
+
+
+_convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def _weight_gradient_by_columns(images, cotangent):
+    """Σ over positions of image at p + (i, j) - 1 times cotangent at p."""
+    if images.shape[3] <= cotangent.shape[3]:
+        return _shifted_products(images, cotangent)
+    # Shifting the cotangent the other way shifts the image against it.
+    turned = _shifted_products(cotangent, images)
+    return turned[::-1, ::-1].swapaxes(2, 3)
+
+
+def _shifted_products(shifted, fixed):
+    n, height, width, channels = shifted.shape
+    padded = jnp.pad(shifted, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    columns = jnp.concatenate(
+        [
+            padded[:, row : row + height, column : column + width]
+            for row in range(3)
+            for column in range(3)
+        ],
+        axis=-1,
+    )
+    products = jax.lax.dot_general(
+        columns.reshape(n * height * width, -1),
+        fixed.reshape(n * height * width, -1),
+        (((0,), (0,)), ((), ())),
+    )
+    return products.reshape(3, 3, channels, -1)
