@@ -59,9 +59,9 @@ def run(main: Callable[..., None], *, positional: bool = False) -> None:
         logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
         if _CACHE.value:
             os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
-        if _KEEP_COMPILED.value:
-            compiled.keep_compiled(cache_folder() / "compiled")
         try:
+            if _KEEP_COMPILED.value:
+                compiled.keep_compiled(cache_folder() / "compiled")
             main(*[arguments[1:]] if positional else [])
         except USER_ERRORS as error:
             print(f"error: {error}", file=sys.stderr)

@@ -3,8 +3,8 @@
     python -m experiments.reconstruct --workdir=W --input=FILE_OR_FOLDER --output=FOLDER
 
 Writes a PNG with the input's name for each photo; with --grid also NAME_grid.png with
-input, reconstruction and amplified error side by side. A pair takes photos of any size,
-a VAE cuts and scales them as its evaluation does.
+input, reconstruction, error. A pair takes photos of any size, a VAE cuts and
+scales them as its evaluation does.
 """
 
 import functools
@@ -19,6 +19,7 @@ from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.data import PhotoError
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.evaluation import error_image, save_png, side_by_side
+from vgg_unpool_jax.memory import peak_memory
 from vgg_unpool_jax.trained import load_trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
@@ -39,8 +40,7 @@ _TILE = flags.DEFINE_integer(
 def main() -> None:
     """Run the command."""
     device_per_core(most=2)  # a tile each, and each needs its memory
-    output = pathlib.Path(_OUTPUT.value)
-    photos = list_photo_files(_INPUT.value, output)
+    photos = list_photo_files(_INPUT.value, pathlib.Path(_OUTPUT.value))
     trained = load_trained(_WORKDIR.value, _WEIGHTS.value)
     broken = []
     for number, photo in enumerate(photos, start=1):
@@ -51,6 +51,8 @@ def main() -> None:
             broken.append(str(problem))
             continue
         print(f"[{number}/{len(photos)}] {photo.output} L1 {error:.3f}", flush=True)
+    peaks = (f"{place} {size / 2**30:.2f} GiB" for place, size in peak_memory().items())
+    print(f"peak memory: {', '.join(peaks)}")
     if broken:
         raise PhotoError(
             f"{len(broken)} of {len(photos)} photos could not be read: "

@@ -47,3 +47,9 @@ def test_a_folder_of_the_environment_wins(tmp_path):
     _start(tmp_path / "kept", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
     assert not (tmp_path / "kept").exists()
     assert any((tmp_path / "mine").iterdir())
+
+
+def test_a_folder_that_cannot_be_made_costs_only_the_keeping(tmp_path):
+    (tmp_path / "kept").write_text("a file")
+    plain = {"JAX_COMPILATION_CACHE_DIR": ""}
+    assert _start(tmp_path / "kept", **plain) == [0, 0]

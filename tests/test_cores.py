@@ -6,21 +6,26 @@ import sys
 
 import pytest
 
-from vgg_unpool_jax.cores import core_count
+from vgg_unpool_jax import cores
 
 PROGRAM = """
 import sys
 from vgg_unpool_jax import cores
 cores.core_count = lambda: int(sys.argv[1])
-most = int(sys.argv[2]) or None
-cores.device_per_core(*map(int, sys.argv[3:]), most=most)
 import jax
+if sys.argv[2] == "late":
+    jax.local_device_count()
+options = {"most": int(sys.argv[2])} if sys.argv[2].isdecimal() else {}
+cores.device_per_core(*map(int, sys.argv[3:]), **options)
 print(jax.local_device_count())
 """
 
 
 def _devices(cores, most, *batch_sizes, **variables):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **variables}
+    plain = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", **variables}
+    environment = {**os.environ, **plain}
+    if "JAX_NUM_CPU_DEVICES" not in variables:
+        environment.pop("JAX_NUM_CPU_DEVICES", None)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, (cores, most, *batch_sizes))],
         env=environment,
@@ -34,17 +39,34 @@ def _devices(cores, most, *batch_sizes, **variables):
 
 @pytest.mark.parametrize(
     ("cores", "most", "batch_sizes", "wanted"),
-    [(8, 0, (12, 18), 6), (8, 0, (7,), 7), (4, 0, (7, 5), 1), (16, 2, (), 2)],
+    [
+        (8, "all", (12, 18), 6),
+        (8, "all", (7,), 7),
+        (4, "all", (7, 5), 1),
+        (16, 2, (), 2),
+        (64, "all", (64,), 8),
+        (4, "late", (4,), 1),
+    ],
 )
 def test_as_many_devices_as_divide_the_batches(cores, most, batch_sizes, wanted):
     assert _devices(cores, most, *batch_sizes) == wanted
 
 
 def test_what_the_user_said_stands():
-    assert _devices(8, 0, 8, JAX_NUM_CPU_DEVICES="3") == 3
+    assert _devices(8, "all", 8, JAX_NUM_CPU_DEVICES="3") == 3
     flags = "--xla_force_host_platform_device_count=5"
-    assert _devices(8, 0, 8, XLA_FLAGS=flags) == 5
+    assert _devices(8, "all", 8, XLA_FLAGS=flags) == 5
 
 
-def test_the_cores_are_those_of_this_process():
-    assert core_count() == len(os.sched_getaffinity(0))
+@pytest.mark.parametrize(
+    ("quota", "wanted"),
+    [("max 100000", 6), ("250000 100000", 2), ("50000 100000", 1), (None, 6)],
+)
+def test_cores_are_those_of_the_process_and_of_its_quota(
+    monkeypatch, tmp_path, quota, wanted
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(cores, "_CPU_QUOTA", tmp_path / "cpu.max")
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert cores.core_count() == wanted

@@ -18,7 +18,7 @@ PACKAGE = "vgg_unpool_jax"
 
 # Rooms of the library from the ground up; a room may import its own floor and below.
 FLOORS = (
-    ("ops", "version", "errors", "files", "compiled", "cores"),
+    ("ops", "version", "errors", "files", "compiled", "cores", "memory"),
     ("models", "losses"),
     ("objectives", "data", "weights"),
     ("training", "evaluation", "stylization", "export", "tiling"),

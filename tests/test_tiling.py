@@ -15,7 +15,10 @@ BLOCKS = (1, 2, 3, 4, 5)
 
 def _pair(block):
     """A reconstruction with random weights of a size that keeps contrasts alive."""
-    encoder, decoder = VGG19Encoder(block), UnpoolingDecoder(block)
+    # The deep ones would compile for most of a minute the other way.
+    options = {"convolution": "xla" if block > 3 else "auto"}
+    encoder = VGG19Encoder(block, **options)
+    decoder = UnpoolingDecoder(block, **options)
     images = jnp.zeros((1, 16, 16, 3))
     params = jax.jit(encoder.init)(jax.random.key(0), images)
     features, inner = jax.jit(encoder.apply)(params, images)

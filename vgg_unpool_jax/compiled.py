@@ -1,11 +1,14 @@
 """Programs that XLA compiled, kept for the next start."""
 
 import hashlib
+import logging
 import os
 import pathlib
 import platform
 
 import jax
+
+_LOG = logging.getLogger(__name__)
 
 # What compiles faster is not worth a file.
 _MIN_SECONDS = 0.1
@@ -20,13 +23,21 @@ def keep_compiled(folder: str | os.PathLike) -> None:
     never emptied; it may be deleted at any time.
 
     Args:
-      folder: created when something is first kept.
+      folder: created when missing; where that fails, a warning says so and nothing is
+        kept.
     """
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     name = f"{platform.machine()}-{_instructions()}"
-    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder) / name))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
+    folder = pathlib.Path(folder) / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _LOG.warning("compiled programs are not kept: %s", error)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
 
 
 def _instructions() -> str:

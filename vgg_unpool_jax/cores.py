@@ -1,36 +1,60 @@
 """The cores of a CPU, and XLA's use of them."""
 
+import logging
 import os
+import pathlib
 
 import jax
 
 _FORCE_DEVICES = "xla_force_host_platform_device_count"
+# XLA ends the process when one device waits for another for a minute, as in a long step
+# beside other programs. Here they share cores: a device that is late is not lost.
+_TIMEOUTS = (
+    "xla_cpu_collective_call_warn_stuck_timeout_seconds=3600",
+    "xla_cpu_collective_call_terminate_timeout_seconds=86400",
+)
+# More were never measured, and each device holds parameters and features of its own.
+_MOST_DEVICES = 8
+
+_CPU_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
+
+_LOG = logging.getLogger(__name__)
 
 
-def device_per_core(*batch_sizes: int, most: int | None = None) -> None:
+def device_per_core(*batch_sizes: int, most: int = _MOST_DEVICES) -> None:
     """Have XLA treat the cores of a CPU as devices, as many as divide all batch sizes.
 
     Many operations of XLA's CPU backend use one core of a device; its devices run side
-    by side. Must come before anything else of JAX is used. What the user has said in
-    JAX_NUM_CPU_DEVICES or XLA_FLAGS stands.
+    by side. Must come before anything else of JAX is used, else it only warns. What the
+    user has said in JAX_NUM_CPU_DEVICES or XLA_FLAGS stands.
 
     Args:
       batch_sizes: that will be divided among the devices.
       most: limit on their number.
     """
-    if "JAX_NUM_CPU_DEVICES" in os.environ or _FORCE_DEVICES in os.environ.get(
-        "XLA_FLAGS", ""
-    ):
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "JAX_NUM_CPU_DEVICES" in os.environ or _FORCE_DEVICES in flags:
         return
-    count = min(core_count(), most or core_count())
+    count = min(core_count(), most)
     while any(size % count for size in batch_sizes):
         count -= 1
-    jax.config.update("jax_num_cpu_devices", count)
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError as error:
+        _LOG.warning("the cores of the CPU stay one device: %s", error)
+        return
+    missing = [f"--{flag}" for flag in _TIMEOUTS if flag.split("=")[0] not in flags]
+    os.environ["XLA_FLAGS"] = " ".join([*flags.split(), *missing])
 
 
 def core_count() -> int:
-    """Cores that this process may run on."""
-    # In a container or under `taskset` there may be fewer than the machine has.
+    """Cores that this process may use: by affinity, and by the quota of a container."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    if _CPU_QUOTA.exists():
+        quota, period = _CPU_QUOTA.read_text().split()
+        if quota != "max":
+            count = min(count, max(1, int(quota) // int(period)))
+    return count

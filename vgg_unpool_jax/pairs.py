@@ -18,6 +18,7 @@ from vgg_unpool_jax.data import Part
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import ReconstructionScore, evaluate_reconstruction
 from vgg_unpool_jax.models import VGG19Encoder
+from vgg_unpool_jax.models.convolution import AUTO
 from vgg_unpool_jax.models.unpooling_decoder import check_decoder_inputs
 from vgg_unpool_jax.models.vgg19 import check_image_shape
 from vgg_unpool_jax.models.vgg19_layers import check_block, size_multiple
@@ -101,9 +102,9 @@ class Pair(Encoder):
         """Put modules and weights together."""
         super().__init__(config.encoder.block, weights)
         self.config, self.step = config, step
-        # float32 also after a training in bfloat16, which cost it nothing but time.
+        # By which convolution and how precisely it was trained decides nothing here.
         config = ml_collections.ConfigDict(config.to_dict())
-        config.compute_dtype = "float32"
+        config.compute_dtype, config.convolution = "float32", AUTO
         self._encoder, self.decoder = make_pair_models(config, weights.preprocessing)
         self.decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
         self._jitted_decode = jax.jit(self._decode)
@@ -153,12 +154,15 @@ class Pair(Encoder):
         if devices == 1 or len(images) % devices:
             variables = self._encoder_params, self.decoder_variables
             return self._jitted_reconstruct(variables, images)
-        shards = parallel.shard_batch({"image": images})["image"]
-        return parallel.unshard(self._mapped_reconstruct(self._replicated, shards))
+        shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
+        outputs = self._mapped_reconstruct(self._replicated, shards)
+        # On one device, as from the other way, so that it goes with other arrays.
+        return jnp.asarray(parallel.unshard(jax.device_get(outputs)))
 
     @functools.cached_property
     def _replicated(self):
-        return parallel.replicate((self._encoder_params, self.decoder_variables))
+        variables = self._encoder_params, self.decoder_variables
+        return parallel.replicate(variables, local=True)
 
     def reconstruct_photo(
         self, photo, *, tile: int = 1024, progress: Callable | None = None

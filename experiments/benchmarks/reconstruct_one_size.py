@@ -8,7 +8,6 @@ Prints a JSON object: "samples" (seconds a photo), "compile_seconds" (of one til
 """
 
 import json
-import pathlib
 import sys
 import time
 
@@ -17,19 +16,10 @@ import numpy as np
 
 from experiments.benchmarks.our_pair import make_config
 from vgg_unpool_jax.cores import device_per_core
+from vgg_unpool_jax.memory import peak_memory
 from vgg_unpool_jax.objectives import make_objective
 from vgg_unpool_jax.pairs import Pair
 from vgg_unpool_jax.weights import random_vgg19_weights
-
-
-def peak_resident_bytes() -> int | None:
-    """Most memory that this process has held (VmHWM); None where nothing tells."""
-    status = pathlib.Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    return None
 
 
 def make_pair(block: int) -> Pair:
@@ -59,10 +49,13 @@ def measure(block, height, width, tile, repetitions, seconds, seed) -> dict:
     pair = make_pair(block)
     generator = np.random.default_rng(seed)
     photo = generator.integers(0, 256, (height, width, 3), np.uint8)
-    baseline = peak_resident_bytes()
+    baseline = peak_memory()["host"]
     began = time.perf_counter()
-    # One tile, which has the shape of all of them.
-    pair.reconstruct_photo(photo[:tile, :tile], tile=tile)
+    # Tiles for all devices, which have the shape of all others; or the photo itself.
+    shape = (jax.local_device_count(), tile, tile, 3)
+    if max(photo.shape) <= tile:
+        shape = (1, *photo.shape)
+    pair.reconstruct(np.zeros(shape, np.uint8))
     compiled = time.perf_counter() - began
     samples, began = [], time.perf_counter()
     while not samples or (
@@ -77,11 +70,10 @@ def measure(block, height, width, tile, repetitions, seconds, seed) -> dict:
         "samples": samples,
         "compile_seconds": compiled,
         "baseline_bytes": baseline,
-        "peak_bytes": peak_resident_bytes(),
+        "peak_bytes": peak_memory()["host"],
     }
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in statistics:
-        found["device_peak_bytes"] = statistics["peak_bytes_in_use"]
+    if "device" in peak_memory():
+        found["device_peak_bytes"] = peak_memory()["device"]
     return found
 
 

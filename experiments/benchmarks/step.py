@@ -2,28 +2,22 @@
 
 Ours is what the trainer runs: the step of `training/step.py`, mapped over devices, with
 the config of `configs/vgg19_block*.py`. The peer is the same pair in torch, with the
-same weights, losses and learning rates. Both get their photos as uint8 on the host. The
-limit is the rate of matrix products, for the FLOPs of the convolutions.
+same weights, losses and learning rates. Both get their photos as uint8 on the host.
+Every program has a process of its own, and they take turns. The limit is the rate of
+matrix products, for the FLOPs of the convolutions; "winograd" may exceed it.
 """
 
+import contextlib
 import functools
 
-import jax
-import numpy as np
-
 from experiments.benchmarks.checks import require_close
+from experiments.benchmarks.elsewhere import Elsewhere
 from experiments.benchmarks.flops import reconstruction_flops, train_step_flops
-from experiments.benchmarks.our_pair import (
-    OurTraining,
-    draw_photos,
-    make_config,
-    override,
-)
-from experiments.benchmarks.peers import Peers, torch_wait
+from experiments.benchmarks.our_pair import draw_photos, make_config, override
+from experiments.benchmarks.peers import Peers
 from experiments.benchmarks.report import Case, Report, is_unsupported, platform
 from experiments.benchmarks.settings import Settings
 from experiments.benchmarks.timing import Candidate
-from vgg_unpool_jax.training import parallel
 
 SUITE = "step"
 # What rounding may change: losses, gradient and reconstruction as shares of their norm.
@@ -35,6 +29,13 @@ _TOLERANCE_TF32 = 3e-2
 _TOLERANCE_IMAGE = 3e-2
 # The learning rate is 0 in step 0. After two more steps the optimizer shows.
 _CHECKED_STEPS = 3
+_OURS = "experiments.benchmarks.our_program:OurProgram"
+_TORCH = "experiments.benchmarks.torch_program:TorchProgram"
+# A cache would hide how long ours compiles. And in a process of its own torch may wait
+# as it does by default; see `peers.py`.
+_ALONE = {"JAX_COMPILATION_CACHE_DIR": None, "OMP_WAIT_POLICY": None}
+# Learning rates that the peer is told; it keeps the last of them.
+_RATES = 200
 _CHECKED = ("loss", "l1", "l2", "ms_ssim_loss", "perceptual", "gradient_norm")
 
 
@@ -43,7 +44,6 @@ def measure(settings: Settings, peers: Peers, report: Report) -> None:
     if "tensorflow" in peers:
         report.skip(SUITE, "all", "tensorflow", "the suite has no such peer")
     batch, size = settings.step_shape
-    parallel.check_batch_size("--batch_size", batch)
     for block in settings.blocks:
         for dtype in settings.dtypes:
             names = {
@@ -63,38 +63,44 @@ def _measure_block(block, dtype, names, peers, report) -> None:
         report.skip(SUITE, names["train"], "ours", reason)
         return
     photos = draw_photos(report.generator, batch, size)
-    ours = {"ours": OurTraining(config, photos)}
+    configs = {"ours": config}
     for setting in report.settings.ours:
-        ours[f"ours, {setting}"] = OurTraining(override(config, setting), photos)
-    others = {}
-    if "torch" in peers:
-        others = _torch_trainings(block, dtype, config, ours["ours"])
-    flops = {"train": train_step_flops, "reconstruct": reconstruction_flops}
-    checks = {"train": _check_steps, "reconstruct": _check_reconstructions}
-    for kind, name in names.items():
-        if not report.wants(name):
-            continue
-        amount = flops[kind](block, batch, size, size)
-        facts = {"block": block, "batch_size": batch, "image_size": size}
-        facts["losses"] = {k: weight for k, weight in config.loss.items() if weight}
-        case = Case(SUITE, name, dtype, amount, "matmul", facts)
-        report.time(case, checks[kind](case, ours, others, photos, report))
+        configs[f"ours, {setting}"] = override(config, setting)
+    environment = {} if report.settings.small else _ALONE
+    with contextlib.ExitStack() as stack:
+        ours = {
+            name: stack.enter_context(
+                Elsewhere(_OURS, config.to_dict(), photos, environment=environment)
+            )
+            for name, config in configs.items()
+        }
+        others = {}
+        if "torch" in peers:
+            others = _start_torch(block, dtype, config, photos, ours["ours"], stack)
+        flops = {"train": train_step_flops, "reconstruct": reconstruction_flops}
+        checks = {"train": _check_steps, "reconstruct": _check_reconstructions}
+        for kind, name in names.items():
+            if not report.wants(name):
+                continue
+            amount = flops[kind](block, batch, size, size)
+            facts = {"block": block, "batch_size": batch, "image_size": size}
+            facts["losses"] = {k: weight for k, weight in config.loss.items() if weight}
+            case = Case(SUITE, name, dtype, amount, "matmul", facts)
+            report.time(case, checks[kind](case, ours, others, report))
 
 
-def _torch_trainings(block, dtype, config, ours) -> dict:
+def _start_torch(block, dtype, config, photos, ours, stack) -> dict[str, Elsewhere]:
     from experiments.benchmarks import torch_pair
 
+    pair = ours.ask("pair", _RATES)
+    sections = config.loss.to_dict(), config.optimizer.to_dict()
     return {
-        name: torch_pair.Training(
-            block,
-            jax.device_get(ours.objective.frozen["encoder"]),
-            ours.params,
-            config.loss.to_dict(),
-            lambda step: float(ours.learning_rate(step)),
-            config.optimizer.to_dict(),
-            variant,
+        name: stack.enter_context(
+            Elsewhere(
+                _TORCH, block, dtype, name, pair, *sections, photos, environment=_ALONE
+            )
         )
-        for name, variant in torch_pair.variants(dtype).items()
+        for name in torch_pair.variants(dtype)
     }
 
 
@@ -105,73 +111,56 @@ def tolerance(dtype: str) -> float:
     return TOLERANCE[dtype]
 
 
-def _our_first_steps(training) -> list[dict[str, float]]:
-    found = []
-    for _ in range(_CHECKED_STEPS):
-        metrics = {name: float(value) for name, value in training.step().items()}
-        found.append({name: metrics[name] for name in _CHECKED if name in metrics})
-    return found
-
-
-def _check_steps(case, ours, others, photos, report) -> dict[str, Candidate]:
+def _check_steps(case, ours, others, report) -> dict[str, Candidate]:
     """Candidates whose first steps have the losses and gradients that ours have."""
-    wanted, candidates = None, {}
-    for name, training in ours.items():
-        steps = _our_first_steps(training)
-        wanted = wanted or steps
+    wanted = [
+        {name: step[name] for name in _CHECKED if name in step}
+        for step in ours["ours"].ask("first_steps", _CHECKED_STEPS)
+    ]
+    candidates = {"ours": _candidate(ours["ours"], "train")}
+    for name, program in [*ours.items(), *others.items()]:
+        if name == "ours":
+            continue
+        steps = _ask(program, "first_steps", _CHECKED_STEPS, case, name, report)
+        if steps is None:
+            continue
         for came, step in zip(steps, wanted, strict=True):
             require_close(case.name, name, came, step, tolerance(case.dtype))
-        # The first step has compiled and computed.
-        facts = {"compile_seconds": training.compile_seconds}
-        candidates[name] = Candidate(training.step, facts=facts)
-
-    def first_steps(training):
-        for step in wanted:
-            came = {name: float(value) for name, value in training.step(photos).items()}
-            came["ms_ssim_loss"] = came.pop("ms_ssim", None)
-            came["gradient_norm"] = training.gradient_norm()
-            yield came, step
-
-    for name, training in others.items():
-        try:
-            for came, step in first_steps(training):
-                require_close(case.name, name, came, step, tolerance(case.dtype))
-        except RuntimeError as error:
-            _skip_or_raise(case, name, error, report)
-            continue
-        run = functools.partial(training.step, photos)
-        candidates[name] = Candidate(run, torch_wait, peer="torch")
+        peer = "torch" if name in others else None
+        candidates[name] = _candidate(program, "train", peer)
     return candidates
 
 
-def _check_reconstructions(case, ours, others, photos, report) -> dict[str, Candidate]:
+def _check_reconstructions(case, ours, others, report) -> dict[str, Candidate]:
     """Candidates that give our reconstructions."""
-    wanted = np.asarray(ours["ours"].reconstruct())
+    wanted = ours["ours"].ask("reconstruct")
     largest = max(tolerance(case.dtype), _TOLERANCE_IMAGE)
     candidates = {}
-    for name, training in ours.items():
-        came = {"image": np.asarray(training.reconstruct())}
-        require_close(case.name, name, came, {"image": wanted}, largest)
-        candidates[name] = Candidate(training.reconstruct)
-    for name, training in others.items():
-        try:
-            came = training.reconstruct(photos).cpu().permute(0, 2, 3, 1).numpy()
-        except RuntimeError as error:
-            _skip_or_raise(case, name, error, report)
+    for name, program in [*ours.items(), *others.items()]:
+        image = _ask(program, "reconstruct", None, case, name, report)
+        if image is None:
             continue
-        require_close(
-            case.name,
-            name,
-            {"image": came},
-            {"image": wanted},
-            largest,
-        )
-        run = functools.partial(training.reconstruct, photos)
-        candidates[name] = Candidate(run, torch_wait, peer="torch")
+        require_close(case.name, name, {"image": image}, {"image": wanted}, largest)
+        peer = "torch" if name in others else None
+        candidates[name] = _candidate(program, "reconstruct", peer)
     return candidates
 
 
-def _skip_or_raise(case, name, error, report) -> None:
-    if not is_unsupported(error):
-        raise error
-    report.skip(SUITE, case.name, name, str(error).splitlines()[0])
+def _candidate(program, kind, peer=None) -> Candidate:
+    facts = {}
+    if kind == "train" and peer is None:
+        # The first step has compiled and computed.
+        facts["compile_seconds"] = program.ask("compile_seconds")
+    run = functools.partial(program.ask, "seconds", kind)
+    return Candidate(run, peer=peer, facts=facts, times_itself=True)
+
+
+def _ask(program, method, count, case, name, report):
+    """The answer of a program, or None where it says that it cannot do this."""
+    try:
+        return program.ask(method, *([] if count is None else [count]))
+    except RuntimeError as error:
+        if not is_unsupported(error):
+            raise
+        report.skip(SUITE, case.name, name, str(error).splitlines()[0])
+        return None

@@ -1,6 +1,7 @@
 """What the benchmark computes from its clock: turns, ratios, limits, FLOPs, tables."""
 
 import importlib
+import os
 import types
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from experiments.benchmarks import checks, data_pipelines, flops, limits, machine, ops
 from experiments.benchmarks import report as reports
+from experiments.benchmarks.elsewhere import Elsewhere
 from experiments.benchmarks.peers import Peers
 from experiments.benchmarks.pooling_work import minimum_bytes
 from experiments.benchmarks.settings import Settings
@@ -216,3 +218,31 @@ def test_a_case_beyond_the_memory_is_left_out_with_its_reason(monkeypatch):
     ]
     assert "0.0 GB are granted" in report.skipped[0]["reason"]
     assert machine.memory_budget() > 1 << 20
+
+
+class Answers:
+    """A program for a process of its own."""
+
+    def __init__(self, number):
+        if number < 0:
+            raise ConfigError("number must not be negative")
+        self._number = number
+
+    def add(self, other):
+        return self._number + other
+
+    def end(self):
+        os._exit(3)
+
+
+def test_a_program_elsewhere_answers_fails_and_ends():
+    name = "tests.experiments.test_benchmark_parts:Answers"
+    with Elsewhere(name, 40) as program:
+        assert program.ask("add", 2) == 42
+        with pytest.raises(RuntimeError, match=r"TypeError: .*str"):
+            program.ask("add", "2")
+        assert program.ask("add", 3) == 43  # one failure does not end it
+        with pytest.raises(RuntimeError, match="ended with status 3"):
+            program.ask("end")
+    with pytest.raises(ConfigError, match="must not be negative"):
+        Elsewhere(name, -1)

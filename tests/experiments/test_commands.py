@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -154,6 +155,26 @@ def test_errors_are_one_sentence(command, arguments, words, tmp_path):
     assert words in done.stderr
     assert done.stderr.count("error: ") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_memory_is_told_and_does_not_grow_with_the_photo(workdir, tmp_path):
+    peaks, sizes = [], ((96, 128), (1200, 1600))
+    for number, size in enumerate(sizes):
+        _photo(tmp_path / f"{number}.png", size)
+        done = _run(
+            "reconstruct",
+            f"--workdir={workdir}",
+            f"--input={tmp_path / f'{number}.png'}",
+            f"--output={tmp_path / 'rebuilt'}",
+            "--tile=128",
+        )
+        assert done.returncode == 0, done.stderr
+        told = re.search(r"peak memory: host ([0-9.]+) GiB", done.stdout)
+        peaks.append(float(told[1]) * 2**30)
+    image = 4 * 3 * 1200 * 1600
+    # Photo and reconstruction stand on the host in a few copies; features of the whole
+    # photo, 64 channels at its resolution, would be more than twenty of them.
+    assert peaks[1] - peaks[0] < 8 * image
 
 
 def test_reconstruct_never_overwrites_a_photo(workdir, photos):

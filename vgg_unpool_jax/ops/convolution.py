@@ -11,7 +11,9 @@ Three implementations of one operation, stride 1 and zero padding of 1:
 On a CPU XLA's weight gradient is several times slower than its convolution; there the
 default is "winograd", "columns" at the RGB end of a network, and "xla" for arrays too
 small to pay for the transformed kernels. Everywhere else, and for other dtypes, the
-default is "xla". `python -m experiments.benchmark --suite=convolution` compares them.
+default is "xla"; `docs/performance.md` has the numbers. The default is that of the
+platform which JAX computes on; a program that is lowered for another one (`jax.export`)
+should name "xla". Only "xla" has forward-mode derivatives.
 """
 
 import functools

@@ -49,8 +49,10 @@ def unshard(outputs: PyTree) -> PyTree:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
 
 
-def replicate(tree: PyTree) -> PyTree:
+def replicate(tree: PyTree, *, local: bool = False) -> PyTree:
     """Copy a tree to all local devices as a mapped function returns it.
+
+    With `local` other processes take no part, as in `parallelize_inference`.
 
     Arrays placed in any other way would make the first step compile twice, and could
     not be donated when there are several processes.
@@ -58,7 +60,11 @@ def replicate(tree: PyTree) -> PyTree:
     if not jax.tree.leaves(tree):  # which pmap refuses where there are processes
         return tree
     identity = jax.pmap(
-        lambda tree, _: tree, axis_name=DEVICE_AXIS, in_axes=(None, 0), out_axes=None
+        lambda tree, _: tree,
+        axis_name=DEVICE_AXIS,
+        in_axes=(None, 0),
+        out_axes=None,
+        devices=jax.local_devices() if local else None,
     )
     return identity(tree, np.zeros(jax.local_device_count(), np.int8))
 
@@ -91,9 +97,9 @@ def parallelize_inference(function: Callable) -> Callable:
     """Map `function(variables, images) -> images` over devices, one shard each.
 
     Variables are whole, see `replicate`; images and outputs have a leading device axis,
-    see `shard_batch` and `unshard`.
+    see `shard_batch` and `unshard`. The devices are those of this process alone.
     """
-    return jax.pmap(function, axis_name=DEVICE_AXIS, in_axes=(None, 0))
+    return jax.pmap(function, in_axes=(None, 0), devices=jax.local_devices())
 
 
 def average_over_devices(tree: PyTree) -> PyTree:
