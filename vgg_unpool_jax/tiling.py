@@ -16,6 +16,7 @@ from vgg_unpool_jax.models.vgg19_layers import (
     check_block,
     size_multiple,
 )
+from vgg_unpool_jax.ops import winograd
 
 
 class TileError(ValueError):
@@ -73,10 +74,11 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
     """Tiles along one side of an image; all but a single one have the same length.
 
     Args:
-      length: of the side, a multiple of `multiple`.
-      tile: length of a tile; rounded down to a multiple.
+      length: of the side.
+      tile: largest length of a tile; those taken differ from `length` by a multiple, so
+        that the last begins at one as all others do.
       margin: how much of a tile's border inside the image is wrong.
-      multiple: of the pooling grid.
+      multiple: where tiles may begin.
 
     Returns:
       Spans whose outer parts cover the side.
@@ -84,16 +86,17 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
     Raises:
       TileError: for a tile that has nothing left between its margins.
     """
-    tile = tile // multiple * multiple
     margin = -(-margin // multiple) * multiple
-    step = tile - 2 * margin
-    if step < multiple:
+    least = 2 * (margin + multiple)
+    if tile < least:
         raise TileError(
-            f"tile must be at least {2 * margin + multiple} pixels, of which "
-            f"{2 * margin} are the margins, got {tile}"
+            f"tile must be at least {least} pixels, of which {2 * margin} are the "
+            f"margins, got {tile}"
         )
     if length <= tile:
         return [Span(0, length, slice(0, length), slice(0, length))]
+    tile -= (tile - length) % multiple
+    step = (tile - 2 * margin) // multiple * multiple
     spans = []
     for start in [*range(0, length - tile, step), length - tile]:
         first = 0 if start == 0 else margin
@@ -121,8 +124,7 @@ def reconstruct_tiled(
         such as `Pair.reconstruct`; it is called with one shape alone.
       image: (h, w, 3) RGB in [0, 255], any real dtype; it stays on the host.
       block: of the pair, 1 to 5.
-      tile: side of a tile in pixels, margins included; rounded down to the pooling
-        grid.
+      tile: largest side of a tile in pixels, margins included.
       batch: tiles that are done together, such as one for each device.
       progress: wraps the list of groups of tiles, such as `tqdm`.
 
@@ -137,6 +139,8 @@ def reconstruct_tiled(
         raise ValueError(f"image must have shape (height, width, 3), got {image.shape}")
     multiple = size_multiple(block)
     margin = receptive_margin(block)
+    # A Winograd tile of the deepest layer: rounding then falls as in the whole image.
+    grid = multiple * winograd.TILE
     height, width, _ = image.shape
     # As `ops.padding.pad_to_multiple` does it, but on the host.
     pads = [(0, -height % multiple), (0, -width % multiple), (0, 0)]
@@ -145,7 +149,7 @@ def reconstruct_tiled(
         only = [pad if place == axis else (0, 0) for place in range(3)]
         image = np.pad(image, only, mode=mode)
     rows, columns = (
-        tile_spans(length, tile, margin, multiple) for length in image.shape[:2]
+        tile_spans(length, tile, margin, grid) for length in image.shape[:2]
     )
     result = np.empty(image.shape, np.float32)
     spans = [(row, column) for row in rows for column in columns]
