@@ -82,8 +82,9 @@ run_experiment() {
   shift
   install run requirements.txt
   # Else the C library gives the memory of large arrays back after every step, and the
-  # kernel clears it and hands it out again; see docs/performance.md.
-  if [ "$ACCELERATOR" = cpu ]; then
+  # kernel clears it and hands it out again; see docs/performance.md. Not for large
+  # photos, which need their memory back.
+  if [ "$ACCELERATOR" = cpu ] && [ "$name" != reconstruct ]; then
     local keep=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.arena_max=1
     keep+=:glibc.malloc.trim_threshold=100000000000
     export GLIBC_TUNABLES=${GLIBC_TUNABLES:-$keep}

@@ -15,7 +15,6 @@ import tqdm
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.data import PhotoError
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.evaluation import error_image, save_png, side_by_side
@@ -39,7 +38,6 @@ _TILE = flags.DEFINE_integer(
 
 def main() -> None:
     """Run the command."""
-    device_per_core(most=2)  # a tile each, and each needs its memory
     photos = list_photo_files(_INPUT.value, pathlib.Path(_OUTPUT.value))
     trained = load_trained(_WORKDIR.value, _WEIGHTS.value)
     broken = []
@@ -66,7 +64,7 @@ def _reconstruct(trained, photo: PhotoFile) -> float:
         image = trained.prepare(pixels).astype(np.float32)
     except PhotoError as error:  # which does not know the name
         raise PhotoError(f"{photo.path}: {error}") from error
-    progress = functools.partial(tqdm.tqdm, desc="tiles, one a device", leave=False)
+    progress = functools.partial(tqdm.tqdm, desc="tiles", leave=False)
     result = trained.reconstruct_photo(image, tile=_TILE.value, progress=progress)
     save_png(photo.output, result)
     if _GRID.value:

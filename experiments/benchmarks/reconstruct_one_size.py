@@ -15,7 +15,6 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.our_pair import make_config
-from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.memory import peak_memory
 from vgg_unpool_jax.objectives import make_objective
 from vgg_unpool_jax.pairs import Pair
@@ -78,5 +77,4 @@ def measure(block, height, width, tile, repetitions, seconds, seed) -> dict:
 
 
 if __name__ == "__main__":
-    device_per_core(most=2)  # as `experiments/reconstruct.py` does it
     print(json.dumps(measure(**json.loads(sys.argv[1]))))

@@ -5,6 +5,7 @@ stand in the peak of the next. The peer of a pair is its own block, so there is 
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -79,6 +80,8 @@ def _in_a_process(**arguments) -> dict:
             json.dumps(arguments),
         ],
         cwd=_CHECKOUT,
+        # `launch.sh` sets it for everything but this.
+        env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
