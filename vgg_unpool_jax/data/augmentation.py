@@ -15,20 +15,19 @@ def make_augmentation(*, flip: bool) -> Callable[[jax.Array, jax.Array], jax.Arr
       flip: mirror each image left to right with probability 1/2.
 
     Returns:
-      A function `(key, images) -> images` of the same shape and dtype. Every image
-      gets its own draw; the same key gives the same draws. It raises `ValueError`
+      A function `(keys, images) -> images` of the same shape and dtype, with a key
+      (n,) for each image; the same key gives the same draw. It raises `ValueError`
       where `images` has no shape (n, H, W, C).
     """
     # Imported here because reader processes import this package, too, and never
     # augment.
     import dm_pix
 
-    def augment(key: jax.Array, images: jax.Array) -> jax.Array:
+    def augment(keys: jax.Array, images: jax.Array) -> jax.Array:
         if images.ndim != 4:
             raise ValueError(f"images must have shape (n, H, W, C), got {images.shape}")
         if not flip:
             return images
-        keys = jax.random.split(key, images.shape[0])
         return jax.vmap(dm_pix.random_flip_left_right)(keys, images)
 
     return augment

@@ -10,6 +10,7 @@ Every photo leaves as an array of shape (H, W, 3), RGB, uint8, sRGB:
 - of an animation the first frame counts.
 """
 
+import contextlib
 import functools
 import io
 import os
@@ -23,6 +24,11 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from vgg_unpool_jax.data.errors import PhotoError
+
+try:
+    import simplejpeg
+except ModuleNotFoundError:  # only slower
+    simplejpeg = None
 
 # Pillow knows formats that start other programs (EPS) or that no photo comes in; they
 # are left out because the files come from strangers. MPO (the JPEG of many phones)
@@ -60,7 +66,7 @@ def decode_photo(
       name: what to call the photo in an error message.
 
     Returns:
-      A writable uint8 array of shape (H, W, 3), RGB in [0, 255].
+      A uint8 array of shape (H, W, 3), RGB in [0, 255].
 
     Raises:
       PhotoError: the photo is missing, empty, truncated, in no known format, larger
@@ -70,12 +76,18 @@ def decode_photo(
     data = _read_bytes(file_or_bytes, name)
     if not data:
         raise PhotoError(f"photo {name} is empty (0 bytes)")
-    image = _open_and_load(data, name)
+    with _photo_errors(name):
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        pixels = _decode_plain_jpeg(image, data)
+        if pixels is not None:
+            return pixels
+        image.load()
     transposition = _TRANSPOSITIONS.get(_orientation(image))
     rgb = _to_rgb(image, name)
     if transposition is not None:
         rgb = rgb.transpose(transposition)
-    return np.array(rgb)
+    # It cannot be written to; a copy would take a sixth of the whole time.
+    return np.asarray(rgb)
 
 
 def _read_bytes(file_or_bytes, name: str) -> bytes:
@@ -91,11 +103,37 @@ def _read_bytes(file_or_bytes, name: str) -> bytes:
         raise PhotoError(f"photo {name} cannot be read: {reason}") from error
 
 
-def _open_and_load(data: bytes, name: str) -> Image.Image:
+def _decode_plain_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
+    """Pixels of a JPEG that is to be shown as it is stored; None for all others.
+
+    The same library as Pillow's decodes it, straight into an array: the same pixels in
+    two thirds of the time, most of it without Python's lock.
+    """
+    if (
+        simplejpeg is None
+        or image.format != "JPEG"
+        or image.mode != "RGB"
+        or "transparency" in image.info
+        or _orientation(image) in _TRANSPOSITIONS
+    ):
+        return None
+    profile = image.info.get("icc_profile")
+    if profile and _icc_transform(profile, "RGB") is not None:
+        return None
+    try:
+        return simplejpeg.decode_jpeg(
+            data, "RGB", fastdct=False, fastupsample=False, strict=True
+        )
+    except ValueError:
+        return None  # damaged, or else unusual: Pillow shall say
+
+
+@contextlib.contextmanager
+def _photo_errors(name: str):
+    """Turn what Pillow's readers raise into a `PhotoError`."""
     _quieten_pillow()
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        image.load()
+        yield
     except MemoryError:
         # The machine's trouble, not the photo's.
         raise
@@ -113,7 +151,6 @@ def _open_and_load(data: bytes, name: str) -> Image.Image:
         # Damaged bytes make Pillow's readers raise nearly anything: OSError,
         # SyntaxError, struct.error, EOFError, IndexError, zlib.error ...
         raise PhotoError(f"photo {name} is damaged: {error}") from error
-    return image
 
 
 def _quieten_pillow() -> None:
@@ -203,7 +240,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         transform = _icc_transform(profile, "RGB")
     if transform is not None:
         return transform.apply(image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @functools.lru_cache(maxsize=64)

@@ -57,12 +57,9 @@ def make_loader(
       indices: which of them to use, integers of shape (count,).
       batch_size: images of one batch over all processes together.
       image_size: side S of the crops in pixels.
-      crop: `center_resize` (largest centred square, resized), `center_resize:375`
-        (centred square of 375 pixels, padded with black, resized), `random` (random
-        crop in native resolution; photos that are too small are enlarged),
-        `random_resize:0.5` (random square, side 0.5 to 1 times the short side, resized)
-        or `center` (centred crop in native resolution; photos that are too small come
-        as mask False and are named in `Loader.too_small`).
+      crop: `center_resize`, `center_resize:375`, `random`, `random_resize:0.5` or
+        `center`, see `data/crops.py`. Photos that do not fit `center` come as mask
+        False and are named in `Loader.too_small`.
       seed: seed of epoch orders and random crops, not negative.
       shuffle: True (training): every epoch in a new order; a broken photo is replaced
         by the next readable one. False (evaluation): in the order of `indices`; a
@@ -115,13 +112,37 @@ def make_loader(
         raise ValueError(
             f"start must be at most {num_batches}, the number of batches, got {start}"
         )
+    share = slice(start * batch_size + process_index, None, process_count)
+    batches = _read_ahead(
+        stream, share, batch_size // process_count, num_workers, num_threads, prefetch
+    )
+    return Loader(
+        batches,
+        source,
+        count=len(indices),
+        start=start,
+        num_batches=num_batches,
+        replaces_broken=shuffle,
+        in_shared_memory=num_workers > 0,
+        max_broken_share=max_broken_share,
+    )
+
+
+def _read_ahead(
+    stream: ExampleStream,
+    share: slice,
+    batch_size: int,
+    num_workers: int,
+    num_threads: int,
+    prefetch: int,
+) -> grain.IterDataset:
     reader_processes.let_grain_read_its_flags()
     # Batches are put together before the data set is divided among readers, so that
     # what a batch holds does not depend on how many readers there are.
-    data_set = (
+    batches = (
         grain.MapDataset.source(stream)
-        .slice(slice(start * batch_size + process_index, None, process_count))
-        .batch(batch_size // process_count, batch_fn=_collate)
+        .slice(share)
+        .batch(batch_size, batch_fn=_collate)
         .to_iter_dataset(
             grain.ReadOptions(
                 num_threads=num_threads,
@@ -129,18 +150,10 @@ def make_loader(
             )
         )
     )
-    if num_workers:
-        data_set = reader_processes.read_in_processes(
-            data_set, num_workers=num_workers, prefetch=prefetch
-        )
-    return Loader(
-        data_set,
-        source,
-        count=len(indices),
-        start=start,
-        num_batches=num_batches,
-        replaces_broken=shuffle,
-        max_broken_share=max_broken_share,
+    if not num_workers:
+        return batches
+    return reader_processes.read_in_processes(
+        batches, num_workers=num_workers, prefetch=prefetch
     )
 
 
@@ -168,11 +181,13 @@ class Loader:
         start: int,
         num_batches: int | None,
         replaces_broken: bool,
+        in_shared_memory: bool,
         max_broken_share: float,
     ):
         self._source = source
         self._count = count
         self._replaces_broken = replaces_broken
+        self._in_shared_memory = in_shared_memory
         self._max_broken_share = max_broken_share
         self.position = start
         self.num_batches = num_batches
@@ -207,8 +222,9 @@ class Loader:
                 f"so far: {self._first_names()}"
             )
         self.position += 1
-        # Plain arrays of this process: what comes from a worker lies in shared memory
-        # that is unlinked with grain's array.
+        if not self._in_shared_memory:
+            return batch
+        # Plain arrays of this process: the memory is unlinked with grain's array.
         return {key: np.array(value) for key, value in batch.items()}
 
     def close(self) -> None:
