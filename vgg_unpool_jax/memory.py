@@ -1,7 +1,6 @@
 """How much memory this process has taken at most."""
 
 import pathlib
-import resource
 import sys
 
 import jax
@@ -11,22 +10,27 @@ def peak_memory() -> dict[str, int]:
     """Peak memory so far.
 
     Returns:
-      Bytes by place: "host" is resident memory; "device" is the largest of this
-      process's accelerators, where they tell.
+      Bytes by place: "host" is resident memory, where the system tells (Linux and
+      macOS); "device" is the largest of this process's accelerators, where they tell.
     """
-    peaks = {"host": _peak_resident_bytes()}
+    host = _peak_resident_bytes()
+    peaks = {} if host is None else {"host": host}
     statistics = [device.memory_stats() or {} for device in jax.local_devices()]
     if any("peak_bytes_in_use" in found for found in statistics):
         peaks["device"] = max(found.get("peak_bytes_in_use", 0) for found in statistics)
     return peaks
 
 
-def _peak_resident_bytes() -> int:
+def _peak_resident_bytes() -> int | None:
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has none
+        return None
     # On Linux this would count what the process was before it became this program.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

@@ -75,8 +75,8 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
 
     Args:
       length: of the side.
-      tile: largest length of a tile; those taken differ from `length` by a multiple, so
-        that the last begins at one as all others do.
+      tile: largest length of a tile; those taken are the shortest that are as few, and
+        differ from `length` by a multiple, so that the last begins at one as all do.
       margin: how much of a tile's border inside the image is wrong.
       multiple: where tiles may begin.
 
@@ -96,14 +96,25 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
     if length <= tile:
         return [Span(0, length, slice(0, length), slice(0, length))]
     tile -= (tile - length) % multiple
-    step = (tile - 2 * margin) // multiple * multiple
+    count = len(_starts(length, tile, margin, multiple))
+    # Smaller tiles that are no more in number do the same with less overlap.
+    while len(_starts(length, tile - multiple, margin, multiple)) == count:
+        tile -= multiple
     spans = []
-    for start in [*range(0, length - tile, step), length - tile]:
+    for start in _starts(length, tile, margin, multiple):
         first = 0 if start == 0 else margin
         last = tile if start + tile == length else tile - margin
         outer = slice(start + first, start + last)
         spans.append(Span(start, start + tile, slice(first, last), outer))
     return spans
+
+
+def _starts(length: int, tile: int, margin: int, multiple: int) -> list[int]:
+    """Where tiles of one length begin; empty for one with nothing to keep."""
+    step = (tile - 2 * margin) // multiple * multiple
+    if step <= 0:
+        return []
+    return [*range(0, length - tile, step), length - tile]
 
 
 def reconstruct_tiled(

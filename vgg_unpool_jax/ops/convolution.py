@@ -61,6 +61,7 @@ def convolve(
       ValueError: for shapes or dtypes that do not fit, another implementation, or
         "winograd" for another dtype than float32.
     """
+    images, kernel, bias = map(jnp.asarray, (images, kernel, bias))
     if (
         images.ndim != 4
         or kernel.shape[:2] != (3, 3)
