@@ -103,7 +103,9 @@ def test_a_wait_counts_unless_the_devices_are_busy(monkeypatch, ready, counted):
     class Loader:
         def __next__(self):
             Clock.now += 3.0
-            return {"image": np.zeros((jax.local_device_count(), 2, 2, 3), np.uint8)}
+            count = jax.local_device_count()
+            images = np.zeros((count, 2, 2, 3), np.uint8)
+            return {"image": images, "index": np.arange(count)}
 
     class Loss:
         def is_ready(self):

@@ -61,7 +61,8 @@ def _start(objective, *, averaged=False, rate=0.1):
 
 def _batch(values):
     images = np.asarray(values, np.uint8).reshape(-1, 1, 1, 1)
-    return parallel.shard_batch({"image": images})
+    indices = np.arange(len(images), dtype=np.int32)
+    return parallel.shard_batch({"image": images, "index": indices})
 
 
 def test_a_step_follows_the_gradient_and_tells_its_metrics():
@@ -130,10 +131,11 @@ def test_training_images_are_augmented_with_the_key_of_the_step():
     objective = Scaling()
     flips = []
 
-    def augment(key, images):
+    def augment(keys, images):
         assert images.dtype == jnp.float32
-        flips.append(key)
-        return images + jnp.floor(jax.random.uniform(key) * 1000)
+        flips.append(keys)
+        added = jnp.floor(jax.vmap(jax.random.uniform)(keys) * 1000)
+        return images + added[:, None, None, None]
 
     step = _train_step(objective, augment=augment, rate=0.0)
     state, frozen = _start(objective, rate=0.0)
@@ -145,21 +147,28 @@ def test_training_images_are_augmented_with_the_key_of_the_step():
     assert len(flips) == 1  # traced once
 
 
-def test_the_flip_mirrors_some_photos_and_not_others():
+def test_the_flip_mirrors_some_photos_wherever_they_are_in_the_batch():
     class Left(Scaling):
         def loss(self, params, model_state, batch, key, train):
             loss, aux = super().loss(params, model_state, batch, key, train)
-            left = jnp.mean(batch["image"][:, :, 0])
-            return loss, aux.replace(terms={"left": left})
+            left = jnp.zeros(64).at[batch["index"]].set(batch["image"][:, 0, 0, 0])
+            return loss, aux.replace(terms={"left": left * jax.device_count()})
 
     objective = Left()
     images = np.zeros((64, 1, 2, 1), np.uint8)
     images[:, :, 0] = 100
     step = _train_step(objective, augment=make_augmentation(flip=True))
-    state, frozen = _start(objective)
-    batch = parallel.shard_batch({"image": images})
-    _, metrics = step(state, frozen, batch, jax.random.key(0))
-    assert 20 < float(metrics["left"]) < 80  # about half of them
+
+    def left(indices):
+        state, frozen = _start(objective)
+        batch = {"image": images, "index": np.asarray(indices, np.int32)}
+        batch = parallel.shard_batch(batch)
+        return np.asarray(step(state, frozen, batch, jax.random.key(0))[1]["left"])
+
+    mirrored = left(range(64))
+    assert 20 < mirrored.mean() < 80  # about half of them
+    # On another device the same photos are mirrored: a run may go on with more.
+    np.testing.assert_array_equal(left(range(63, -1, -1)), mirrored)
 
 
 def test_a_loss_knows_the_step_of_training():

@@ -202,7 +202,7 @@ sgd = optax.sgd(0.0)
 state = create_train_state(params, model_state, sgd, averaged=False)
 step = parallel.parallelize_step(make_train_step(
     objective, Optimizer(sgd, {}), lambda key, images: images, average_decay=0.0))
-batch = parallel.shard_batch({"image": images})
+batch = parallel.shard_batch({"image": images, "index": np.arange(len(images))})
 state, _ = step(parallel.replicate(state), parallel.replicate({}), batch,
                 jax.random.key(0))
 

@@ -24,24 +24,29 @@ def make_train_step(
     Args:
       objective: the system.
       optimizer: its optimizer.
-      augment: (key, images) -> images on the device.
+      augment: (keys, images) -> images on the device, a key for each image.
       average_decay: decay of the parameter average; 0 for none.
 
     Returns:
       step(state, frozen, batch, key) -> (state, metrics): batch holds uint8 "image"
-      (n, h, w, 3); metrics are scalars averaged over all devices: the objective's
-      terms, "loss", "gradient_norm", "parameter_norm" and the learning rates.
+      (n, h, w, 3) and int32 "index" (n,), the photos' numbers; metrics are scalars
+      averaged over all devices: the objective's terms, "loss", "gradient_norm",
+      "parameter_norm" and the learning rates.
     """
 
     def step(state: TrainState, frozen, batch, key):
-        key = parallel.device_key(jax.random.fold_in(key, state.step))
-        augment_key, loss_key = jax.random.split(key)
-        images = augment(augment_key, as_float(batch["image"]))
+        augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step))
+        # A photo's draw is its own, whatever device it came to.
+        augment_keys = jax.vmap(jax.random.fold_in, (None, 0))(
+            augment_key, batch["index"]
+        )
+        images = augment(augment_keys, as_float(batch["image"]))
         batch = dict(batch, image=images, step=state.step)
 
         def compute_loss(params):
             model_state = {**state.model_state, "frozen": frozen}
-            return objective.loss(params, model_state, batch, loss_key, True)
+            key = parallel.device_key(loss_key)
+            return objective.loss(params, model_state, batch, key, True)
 
         gradient_fn = jax.value_and_grad(compute_loss, has_aux=True)
         (loss, aux), gradients = gradient_fn(state.params)

@@ -80,21 +80,9 @@ def train_and_evaluate(
             config.optimizer, total_steps, num_photos / config.data.batch_size
         )
     with Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved:
-        resumed = saved.latest_step() is not None
-        if resumed:
-            run_config.compare(workdir, config)
-        with setup.config_errors():
-            record = setup.read_record(config, saved, resumed)
-            objective = make_objective(config, record)
-            shapes = setup.check_images(config, objective)
-            if resumed:
-                shapes = setup.state_shapes(config, optimizer.transformation, *shapes)
-                state = saved.restore(like=shapes)
-                _LOG.info("resuming %s at step %d", workdir, int(state.step))
-            else:
-                state = setup.initial_state(
-                    config, objective, optimizer.transformation, parts["train"]
-                )
+        objective, state = _start_or_resume(
+            config, workdir, saved, optimizer.transformation, parts["train"]
+        )
         # Kept only now: a start that failed because of its config leaves none behind.
         run_config.save(workdir, config)
         first_step = int(state.step)
@@ -132,10 +120,30 @@ def train_and_evaluate(
             return run.train(state, loader, total_steps, progress, deadline)
 
 
+def _start_or_resume(
+    config, workdir, saved, transformation, photos
+) -> tuple[Objective, TrainState]:
+    """The system, and its first state or that of the newest checkpoint."""
+    resumed = saved.latest_step() is not None
+    if resumed:
+        run_config.compare(workdir, config)
+    with setup.config_errors():
+        record = setup.read_record(config, saved, resumed)
+        objective = make_objective(config, record)
+        shapes = setup.check_images(config, objective)
+        if not resumed:
+            state = setup.initial_state(config, objective, transformation, photos)
+            return objective, state
+        state = saved.restore(like=setup.state_shapes(config, transformation, *shapes))
+    _LOG.info("resuming %s at step %d", workdir, int(state.step))
+    return objective, state
+
+
 def _next_batch(loader, pending, progress) -> dict:
     """The next batch, sharded; tells `progress` how long the devices waited for it."""
     began = time.monotonic()
-    batch = parallel.shard_batch({"image": next(loader)["image"]})
+    batch = next(loader)
+    batch = parallel.shard_batch({key: batch[key] for key in ("image", "index")})
     # Steps are dispatched ahead of the devices. While the last one is under way they
     # wait for nothing; when it ended in the meantime, the whole wait counts.
     if not pending or pending[-1][1]["loss"].is_ready():
