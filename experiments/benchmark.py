@@ -1,10 +1,10 @@
 """Measure the speed of this library, side by side with torch and TensorFlow.
 
-    python -m experiments.benchmark --suite=ops|losses|step|data|reconstruct|all \
-        [--peers=torch,tensorflow] [--output=FILE.json]
+    python -m experiments.benchmark --suite=SUITE,... [--peers=torch,tensorflow]
 
 Numbers are taken in turn with those of the peers, after a check that all give the same
-result. `experiments/benchmarks/` says what a suite measures.
+result. Suites: ops, convolution, losses, step, data, reconstruct; see
+`experiments/benchmarks/`.
 """
 
 import sys
@@ -13,12 +13,12 @@ from absl import flags
 
 from experiments import command
 from experiments.benchmarks.run import run_suites, write_record
-from experiments.benchmarks.settings import DTYPES, LEAST_REPETITIONS, Settings
+from experiments.benchmarks.settings import DTYPES, LEAST_REPETITIONS, SUITES, Settings
 from experiments.benchmarks.tables import limits_lines, suite_table
 from vgg_unpool_jax.cores import device_per_core
 
 _SUITE = flags.DEFINE_list(
-    "suite", None, "ops, losses, step, data, reconstruct; several by comma, or all."
+    "suite", None, f"Some of {', '.join(SUITES)}, by comma, or all."
 )
 _PEERS = flags.DEFINE_list(
     "peers", ["torch", "tensorflow"], "Programs to compare with; empty for none."
@@ -35,7 +35,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 0, "Of a step; default is 4 on a CPU, 32 elsewhere.", lower_bound=0
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", 0, "Of a step; default is 192 on a CPU, 256 elsewhere.", lower_bound=0
+    "image_size", 0, "Of a step; default is 192 on a CPU, 256 elsewhere.", 0
 )
 _OURS = flags.DEFINE_list(
     "ours", [], "FIELD=VALUE of the config, each a further candidate of a step."

@@ -59,6 +59,8 @@ def require_close(
     """
     largest = 0.0
     for key, value in wanted.items():
+        if key not in came:
+            raise MismatchError(f"{case}: {name} gives no {key}, and ours does")
         ours, other = np.asarray(value, np.float64), np.asarray(came[key], np.float64)
         if ours.shape != other.shape:
             raise MismatchError(

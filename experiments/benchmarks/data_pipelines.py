@@ -2,7 +2,7 @@
 
 An epoch is timed from its fourth batch to its last: starting processes and filling a
 pipeline count for nobody, and what was read ahead by then is used up. All programs may
-use the same cores.
+use the same cores. Nobody flips: ours does that on the device, as a part of the step.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def measure(settings, peers: Peers, report: Report) -> None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             copies = min(_COPIES_PER_CORE * core_count(), _MOST_COPIES)
             write_samples(folder, 1 if settings.small else copies)
-        paths = find_jpegs(folder, size)
+        paths = find_jpegs(folder, size, report)
         for crop in _CROPS:
             name = f"{crop}: {len(paths)} photos to {batch}×{size}²"
             if not report.wants(name):
@@ -73,23 +73,27 @@ def write_samples(folder: str | os.PathLike, copies: int) -> None:
             photo.save(path, quality=_JPEG_QUALITY)
 
 
-def find_jpegs(folder: str | os.PathLike, size: int) -> list[str]:
-    """Paths of the JPEG files of a folder, in the order of our source.
+def find_jpegs(folder: str | os.PathLike, size: int, report: Report) -> dict[int, str]:
+    """JPEG files of a folder that are large enough to cut from: number -> path.
 
-    Raises:
-      ConfigError: where there is no batch of them, or another file or a photo smaller
-        than a crop among them, which a plain pipeline does not get over.
+    Smaller photos and other files, which a plain pipeline does not get over, are left
+    out for all programs, and the report says how many.
     """
     source = make_source(f"folder:{folder}")
-    paths = [str(pathlib.Path(folder) / source.name(i)) for i in range(len(source))]
-    for path in paths:
+    paths = {}
+    for index in range(len(source)):
+        path = pathlib.Path(folder) / source.name(index)
         with Image.open(path) as photo:
-            if photo.format != "JPEG" or min(photo.size) < size:
-                raise ConfigError(
-                    f"--photos must hold JPEG files of at least {size}×{size} pixels "
-                    f"and nothing else, and {path} is {photo.format} of "
-                    f"{photo.width}×{photo.height}"
-                )
+            if photo.format == "JPEG" and min(photo.size) >= size:
+                paths[index] = str(path)
+    if left_out := len(source) - len(paths):
+        reason = f"{left_out} files are no JPEG or smaller than {size}×{size} pixels"
+        report.skip(SUITE, "all", "photos", reason)
+    if not paths:
+        raise ConfigError(
+            f"--photos must hold JPEG files of at least {size}×{size} pixels, and "
+            f"{folder} has none"
+        )
     return paths
 
 
@@ -118,11 +122,10 @@ def seconds_an_image(batches: Callable[[], Iterator[np.ndarray]], warm: int) -> 
         return (time.perf_counter() - began) / images
 
 
-def _our_batches(crop, folder, size, batch, *, workers, threads, shuffle):
-    source = make_source(f"folder:{folder}")
+def _our_batches(crop, folder, paths, size, batch, *, workers, threads, shuffle):
     with make_loader(
-        source,
-        np.arange(len(source)),
+        make_source(f"folder:{folder}"),
+        np.array(list(paths)),
         batch_size=batch,
         image_size=size,
         crop=crop,
@@ -141,7 +144,7 @@ def _pillow_batches(crop, paths, size, batch) -> Iterator[np.ndarray]:
     cut = make_crop(crop, size).cut
     generator = np.random.default_rng(0)
     photos = []
-    for path in paths:
+    for path in paths.values():
         with Image.open(path) as photo:
             photos.append(cut(np.asarray(photo.convert("RGB")), generator))
         if len(photos) == batch:
@@ -161,7 +164,7 @@ def _candidates(crop, folder, paths, size, batch, peers):
 
     def ours(**readers):
         return functools.partial(
-            _our_batches, crop, folder, size, batch, shuffle=True, **readers
+            _our_batches, crop, folder, paths, size, batch, shuffle=True, **readers
         )
 
     yield "ours, threads", candidate(ours(workers=0, threads=cores))
@@ -173,13 +176,12 @@ def _candidates(crop, folder, paths, size, batch, peers):
 
         batches = functools.partial(
             tensorflow_data.batches,
-            paths,
+            paths.values(),
             crop=crop,
             size=size,
             batch_size=batch,
             cores=cores,
             shuffle=True,
-            flip=True,
         )
         yield "tensorflow", candidate(batches, peer="tensorflow")
 
@@ -192,7 +194,9 @@ def check(crop, folder, paths, size, batch, peers) -> None:
     crop = "center" if crop == "random" else crop
     ours = np.concatenate(
         list(
-            _our_batches(crop, folder, size, batch, workers=0, threads=1, shuffle=False)
+            _our_batches(
+                crop, folder, paths, size, batch, workers=0, threads=1, shuffle=False
+            )
         )
     )
     others = {"Pillow, one thread": _pillow_batches(crop, paths, size, batch)}
@@ -200,13 +204,12 @@ def check(crop, folder, paths, size, batch, peers) -> None:
         from experiments.benchmarks import tensorflow_data
 
         others["tensorflow"] = tensorflow_data.batches(
-            paths,
+            paths.values(),
             crop=crop,
             size=size,
             batch_size=batch,
             cores=core_count(),
             shuffle=False,
-            flip=False,
         )
     for name, batches in others.items():
         came = np.concatenate(list(batches))

@@ -125,7 +125,7 @@ class OurTraining:
         )
         self._state = parallel.replicate(state)
         self._frozen = parallel.replicate(self.objective.frozen)
-        self._photos = photos
+        self._batch = {"image": photos, "index": np.arange(len(photos))}
         self.learning_rate = optimizer.learning_rates["learning_rate"]
         self._step = parallel.parallelize_step(
             make_train_step(
@@ -145,7 +145,7 @@ class OurTraining:
     def step(self) -> dict[str, jax.Array]:
         """One training step; returns its metrics."""
         began = time.perf_counter()
-        batch = parallel.shard_batch({"image": self._photos})
+        batch = parallel.shard_batch(self._batch)
         self._state, metrics = self._step(self._state, self._frozen, batch, self._key)
         if self.compile_seconds is None:
             jax.block_until_ready(metrics)
@@ -154,7 +154,7 @@ class OurTraining:
 
     def reconstruct(self) -> jax.Array:
         """(n, s, s, 3) float32 reconstructions by the decoder as it was at first."""
-        photos = parallel.shard_batch({"image": self._photos})["image"]
+        photos = parallel.shard_batch(self._batch)["image"]
         return parallel.unshard(self._reconstruct(self._variables, photos))
 
     def _compute_reconstruction(self, variables, photos):

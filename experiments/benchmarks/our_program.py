@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.benchmarks.our_pair import OurTraining
 from vgg_unpool_jax.cores import device_per_core
+from vgg_unpool_jax.training.parallel import check_batch_size
 
 
 class OurProgram:
@@ -18,6 +19,7 @@ class OurProgram:
         config = ml_collections.ConfigDict(config)
         if config.get("device_per_core", False):  # as `experiments/train.py` does it
             device_per_core(len(photos))
+        check_batch_size("--batch_size", len(photos))
         self._training = OurTraining(config, photos)
 
     def pair(self, rates: int):

@@ -15,6 +15,7 @@ from vgg_unpool_jax.files import replacing
 
 _MODULES = {
     "ops": "ops",
+    "convolution": "convolutions",
     "losses": "losses",
     "step": "step",
     "data": "data_pipelines",

@@ -7,7 +7,7 @@ import jax
 
 from vgg_unpool_jax.errors import ConfigError
 
-SUITES = ("ops", "losses", "step", "data", "reconstruct")
+SUITES = ("ops", "convolution", "losses", "step", "data", "reconstruct")
 DTYPES = ("float32", "bfloat16")
 LEAST_REPETITIONS = 7
 

@@ -1,6 +1,6 @@
 """A plain tf.data pipeline: files to batches. Imported only where it is asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -38,14 +38,13 @@ _CROPS = {"center_resize": _center_resize, "random": _random, "center": _center}
 
 
 def batches(
-    paths: Sequence[str],
+    paths: Collection[str],
     *,
     crop: str,
     size: int,
     batch_size: int,
     cores: int,
     shuffle: bool,
-    flip: bool,
 ) -> Iterator[np.ndarray]:
     """One pass over photos.
 
@@ -56,7 +55,6 @@ def batches(
       batch_size: images of a batch; the last may be smaller.
       cores: threads of the pipeline.
       shuffle: whether photos come in a new order.
-      flip: whether half of them are mirrored.
 
     Yields:
       uint8 (n, size, size, 3).
@@ -66,8 +64,7 @@ def batches(
         dataset = dataset.shuffle(len(paths))
 
     def load(path):
-        photo = _CROPS[crop](_decode(path), size)
-        return tf.image.random_flip_left_right(photo) if flip else photo
+        return _CROPS[crop](_decode(path), size)
 
     dataset = dataset.map(load, num_parallel_calls=cores)
     dataset = dataset.batch(batch_size).prefetch(2)

@@ -9,10 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.benchmarks import losses, our_pair, peers, run, step
+from experiments.benchmarks import convolutions, losses, our_pair, peers, run, step
 from experiments.benchmarks.checks import MismatchError
+from experiments.benchmarks.report import Case
 from experiments.benchmarks.settings import Settings
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.ops import convolution
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -152,6 +154,28 @@ def test_a_loss_that_differs_from_the_peers_stops_the_run(monkeypatch):
         _run("losses", peers=("torch",), cases="^l2, value:")
 
 
+def test_convolutions_agree_with_torch_in_both_directions():
+    record = _run("convolution", peers=_peers("torch"), cases=": (64→3|64→64) ")
+    rows = record["rows"]
+    assert len({row["case"] for row in rows}) == 2 * 3
+    names = {row["candidate"] for row in rows}
+    assert names >= {"ours", "ours, xla", "ours, winograd", "ours, columns", "torch"}
+    wide = next(row for row in rows if "64→64" in row["case"])
+    assert wide["amount"] == 2 * 9 * 64 * 64 * 32 * 32
+
+
+def test_a_convolution_that_differs_stops_the_run(monkeypatch):
+    def convolve(images, kernel, bias, *, implementation):
+        outputs = convolution.convolve(
+            images, kernel, bias, implementation=implementation
+        )
+        return outputs if implementation == "xla" else 1.01 * outputs
+
+    monkeypatch.setattr(convolutions, "convolve", convolve)
+    with pytest.raises(MismatchError, match="result of ours, xla differs"):
+        _run("convolution", peers=(), cases="^gradient of kernel: 64→64")
+
+
 def test_a_training_step_agrees_with_torch():
     variant = "decoder.normalize_features=false"  # as it is anyway
     record = _run("step", peers=_peers("torch"), blocks=(1,), ours=(variant,))
@@ -166,19 +190,21 @@ def test_a_training_step_agrees_with_torch():
     assert set(train["ratios"]) == {"torch", "torch, channels last"}
 
 
-def test_a_training_step_with_other_weights_is_refused(monkeypatch):
-    _peers("torch")
-    start = step.Elsewhere
+def test_a_training_step_with_other_losses_is_refused():
+    class Program:
+        def __init__(self, loss):
+            self.loss = loss
 
-    def with_other_weights(program, *arguments, **options):
-        if program == step._TORCH:
-            *front, losses, optimizer, photos = arguments
-            arguments = *front, losses | {"l1": 20.0}, optimizer, photos
-        return start(program, *arguments, **options)
+        def ask(self, method, *_):
+            steps = [{"loss": self.loss, "l1": 1.0}] * 3
+            return {"first_steps": steps, "compile_seconds": 1.0}[method]
 
-    monkeypatch.setattr(step, "Elsewhere", with_other_weights)
-    with pytest.raises(MismatchError, match="of torch differs"):
-        _run("step", peers=("torch",), blocks=(1,), cases="^train")
+    case = Case("step", "train: block 1", "float32")
+    ours = {"ours": Program(1.0)}
+    candidates = step._check_steps(case, ours, {"torch": Program(1.0001)}, None)
+    assert list(candidates) == ["ours", "torch"]
+    with pytest.raises(MismatchError, match="loss of torch differs"):
+        step._check_steps(case, ours, {"torch": Program(1.01)}, None)
 
 
 @pytest.mark.parametrize(
@@ -224,8 +250,14 @@ def test_photos_that_a_plain_pipeline_cannot_take_are_named(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-    with pytest.raises(ConfigError, match=r"a\.png is PNG of 40×40"):
+    with pytest.raises(ConfigError, match=r"JPEG files of at least 32×32 pixels"):
         _run("data", photos=str(tmp_path))
+    for count in range(20):
+        Image.new("RGB", (40, 40)).save(tmp_path / f"{count}.jpg")
+    Image.new("RGB", (40, 30)).save(tmp_path / "small.jpg")
+    record = _run("data", photos=str(tmp_path), cases="^random")
+    assert all(row["photos"] == 20 for row in record["rows"])
+    assert "2 files are no JPEG or smaller" in record["skipped"][0]["reason"]
 
 
 def test_reconstruct_tells_time_and_memory():
