@@ -3,10 +3,10 @@
     python -m experiments.evaluate --workdir=W --source=folder:PHOTOS --image_size=256
 
 Prints tables; writes results.json, pictures/*.png and both for TensorBoard into the
-workdir. A pair: L1, L2, PSNR, SSIM and MS-SSIM of reconstructions clipped to [0, 255];
-evaluation.png has input, reconstruction and amplified error, one photo a column. A VAE:
-also PCC, ELBO, active units, pictures of its latent space and, with --weights, Fréchet
-distances of VGG19 features.
+workdir; of a released decoder, results and pictures to --output. A pair: L1, L2, PSNR,
+SSIM and MS-SSIM of reconstructions clipped to [0, 255]; evaluation.png has input,
+reconstruction and amplified error, one photo a column. A VAE: also PCC, ELBO, active
+units, pictures of its latent space and, with --weights, Fréchet distances.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ from experiments import command
 from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.data import PARTS, Part, make_source, open_parts
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.trained import load_trained, write_evaluation
+from vgg_unpool_jax.trained import load_trained, results_file, write_evaluation
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _SOURCE = flags.DEFINE_string(
     "source",
     None,
@@ -35,13 +35,14 @@ _CROP = flags.DEFINE_string(
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Result file; default WORKDIR/results.json."
+    "output", None, "Result file; default WORKDIR/results.json, if that is a folder."
 )
 
 
 def main() -> None:
     """Run the command."""
     workdir = _WORKDIR.value
+    output = results_file(workdir, _OUTPUT.value)
     device_per_core(_BATCH_SIZE.value)
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.data
@@ -62,7 +63,6 @@ def main() -> None:
         "source": _SOURCE.value or f"{_PART.value} part of {part.source!r}",
         "crop": _CROP.value or trained.crop,
     }
-    output = _OUTPUT.value
     results, *pictures = write_evaluation(workdir, trained, score, facts, output)
     print(f"{trained.describe()}\n{score.report()}\nresults: {results}")
     for picture in pictures:

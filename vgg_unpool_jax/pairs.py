@@ -23,6 +23,8 @@ from vgg_unpool_jax.models.unpooling_decoder import check_decoder_inputs
 from vgg_unpool_jax.models.vgg19 import check_image_shape
 from vgg_unpool_jax.models.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.objectives.unpooling import (
+    RANDOM_ORIGIN,
+    WeightsMismatchError,
     load_recorded_weights,
     make_pair_models,
     weights_record,
@@ -32,7 +34,17 @@ from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.tiling import TileError, reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
-from vgg_unpool_jax.weights import VGG19Weights, load_vgg19_weights
+from vgg_unpool_jax.weights import (
+    VGG19Weights,
+    load_vgg19_weights,
+    random_vgg19_weights,
+)
+from vgg_unpool_jax.weights.released import (
+    encoder_sha256,
+    find_release,
+    read_decoder,
+    write_decoder,
+)
 
 PathLike = str | os.PathLike
 
@@ -86,6 +98,8 @@ class Pair(Encoder):
       error_gain: how often pictures amplify its errors.
       decoder: the Flax module, an `UnpoolingDecoder`.
       decoder_variables: its variables, for `decoder.apply`.
+      release: metadata of the released decoder that it is, None for a workdir's; see
+        `weights/release_metadata`.
     """
 
     crop = "center"
@@ -98,10 +112,11 @@ class Pair(Encoder):
         weights: VGG19Weights,
         decoder_variables: Mapping[str, Any],
         step: int,
+        release: Mapping[str, Any] | None = None,
     ):
         """Put modules and weights together."""
         super().__init__(config.encoder.block, weights)
-        self.config, self.step = config, step
+        self.config, self.step, self.release = config, step, release
         # By which convolution and how precisely it was trained decides nothing here.
         config = ml_collections.ConfigDict(config.to_dict())
         config.compute_dtype, config.convolution = "float32", AUTO
@@ -197,6 +212,40 @@ class Pair(Encoder):
         except TileError as error:
             raise ConfigError(str(error)) from error
 
+    def export(
+        self,
+        path: PathLike,
+        *,
+        dtype: str = "float32",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the decoder into one file, for `load_pair` on any machine.
+
+        VGG19 is not in it: the file knows the weights by a digest.
+
+        Args:
+          path: the file, ending in `.safetensors`; one that is there is replaced.
+          dtype: "float16" halves the file and rounds the parameters to 11 bits.
+          facts: what users should know, in the types of JSON and without paths, such as
+            training photos, hardware, hours, results. None repeats those of the file
+            that the pair was loaded from.
+
+        Raises:
+          ReleaseError: when that cannot be written; see `weights.released`.
+        """
+        # A release may run on a copy of the weights from another file.
+        known = self.release or {"vgg19": self.record, "facts": {}}
+        write_decoder(
+            path,
+            self.decoder_variables,
+            config=self.config.to_dict(),
+            vgg19=known["vgg19"],
+            encoder_sha256=encoder_sha256(self._encoder_params, self.block),
+            step=self.step,
+            dtype=dtype,
+            facts=known["facts"] if facts is None else facts,
+        )
+
     def describe(self) -> str:
         """One line for a report."""
         origin = self.record["origin"]
@@ -240,24 +289,60 @@ def load_encoder(block: int, weights: PathLike | None = None) -> Encoder:
     return Encoder(block, load_vgg19_weights(weights, block=check_block(block)))
 
 
-def load_pair(workdir: PathLike, weights: PathLike | None = None) -> Pair:
-    """Load a trained pair.
+def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pair:
+    """Load a trained pair: a run's, or a released decoder with its encoder.
 
     Args:
-      workdir: folder of a training run.
-      weights: the encoder's weight file; None is the file that the run was trained
-        with if it is still there, else the order of `load_encoder`. A pair that was
-        trained with random weights needs none.
+      workdir_or_name: folder of a training run; the file of a released decoder, ending
+        in `.safetensors`; or the name of one inside this package, such as
+        "vgg19-block1". A path that exists goes before a name.
+      weights: the encoder's weight file. None is, for a run, the file that it was
+        trained with if it is still there, else the order of `load_encoder`; for a
+        released decoder that order. A pair that was trained with random weights needs
+        none. Runs know their weights by the file's hash, released decoders by the
+        layers that they use, which other files may hold as well.
 
     Raises:
       ConfigError: when the folder is no workdir, or of another system.
       CheckpointError: when there is no checkpoint in it.
+      ReleaseError: when there is no such name or file, or it cannot be used.
       WeightsError: when the weights cannot be had.
       WeightsMismatchError: when they are not those that the pair was trained with.
     """
-    config = run_config.read(workdir, system="unpooling")
-    with Checkpoints(workdir, create=False) as saved:
+    file = find_release(workdir_or_name)
+    if file is not None:
+        decoder = read_decoder(file)
+        release = decoder.metadata
+        config = ml_collections.ConfigDict(release["config"])
+        found = _released_weights(release, weights)
+        return Pair(config, found, decoder.variables, release["step"], release)
+    config = run_config.read(workdir_or_name, system="unpooling")
+    with Checkpoints(workdir_or_name, create=False) as saved:
         recorded = saved.read_record()["vgg19"]
         params, model_state, step = saved.restore_for_inference()
     found = load_recorded_weights(config.encoder, recorded, weights)
     return Pair(config, found, {"params": params, **model_state}, step)
+
+
+def _released_weights(release: Mapping[str, Any], path: PathLike | None):
+    """Find weights that equal those of a released decoder as far as it uses them."""
+    block, recorded = release["block"], release["vgg19"]
+    preprocessing = recorded["preprocessing"]
+    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        seed = release["config"]["encoder"].get("random_seed", 0)
+        weights = random_vgg19_weights(seed, block=block, preprocessing=preprocessing)
+    else:
+        # What to download where no file is named.
+        flavour = "torchvision" if preprocessing == "torchvision" else "keras"
+        weights = load_vgg19_weights(path, block=block, flavour=flavour)
+    wanted = release["encoder_sha256"], preprocessing
+    found = encoder_sha256(weights.params, block), weights.preprocessing
+    if found != wanted:
+        named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
+        layer = f"block{block}_conv2"
+        raise WeightsMismatchError(
+            "this decoder was trained with the VGG19 weights "
+            f"{named(recorded['origin'], layer, *wanted)}, not with "
+            f"{named(weights.origin, layer, *found)}: name the right file"
+        )
+    return weights

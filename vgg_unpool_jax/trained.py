@@ -1,10 +1,11 @@
-"""The trained system of a workdir, whichever it is, and what its evaluation leaves."""
+"""A trained system, whichever it is, and what its evaluation leaves."""
 
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import (
     ReconstructionScore,
     provenance,
@@ -16,6 +17,8 @@ from vgg_unpool_jax.pairs import Pair, load_pair
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.summaries import SummaryWriter
 from vgg_unpool_jax.vaes import TrainedVAE, load_vae
+from vgg_unpool_jax.weights.hashes import file_digest
+from vgg_unpool_jax.weights.released import find_release
 
 PathLike = str | os.PathLike
 
@@ -23,23 +26,45 @@ PathLike = str | os.PathLike
 def load_trained(
     workdir: PathLike, weights: PathLike | None = None
 ) -> Pair | TrainedVAE:
-    """Load what a run trained.
+    """Load what a run trained, or a released decoder.
 
     Both have `reconstruct`, `reconstruct_photo`, `prepare`, `evaluate`, `describe`,
     `config`, `step`, `record`, `crop`, `image_size` and `error_gain`.
 
     Args:
-      workdir: folder of a training run.
+      workdir: folder of a training run, or a name or file as `load_pair` takes it.
       weights: a VGG19 weight file; see `load_pair` and `load_vae`.
 
     Raises:
       ConfigError: when the folder is no workdir.
       CheckpointError: when there is no checkpoint in it.
-      WeightsError, WeightsMismatchError: as `load_pair`.
+      ReleaseError, WeightsError, WeightsMismatchError: as `load_pair`.
     """
+    if find_release(workdir) is not None:
+        return load_pair(workdir, weights)
     if run_config.read(workdir).get("system") == "vae":
         return load_vae(workdir, weights)
     return load_pair(workdir, weights)
+
+
+def results_file(workdir: PathLike, output: PathLike | None = None) -> pathlib.Path:
+    """Where the results of an evaluation go; worth asking before the evaluation.
+
+    Args:
+      workdir: what `load_trained` was given.
+      output: the file that the user named; None is results.json in the workdir.
+
+    Raises:
+      ConfigError: for a released decoder without an output: it has no folder.
+    """
+    if output:
+        return pathlib.Path(output)
+    if find_release(workdir) is not None:
+        raise ConfigError(
+            f"{workdir} is a released decoder and has no folder for results: name a "
+            "file with --output"
+        )
+    return pathlib.Path(workdir) / "results.json"
 
 
 def write_evaluation(
@@ -51,8 +76,11 @@ def write_evaluation(
 ) -> list[pathlib.Path]:
     """Keep an evaluation: a result file, pictures, and both in TensorBoard.
 
+    The pictures of a released decoder, which has no workdir, stand beside the result
+    file under its name, and there is no TensorBoard.
+
     Args:
-      workdir: folder of the training run.
+      workdir: what `load_trained` was given.
       trained: what was evaluated.
       score: what `trained.evaluate` found.
       facts: what was evaluated on; stands beside the numbers.
@@ -60,21 +88,37 @@ def write_evaluation(
 
     Returns:
       The files that people read: the result file, then the pictures.
+
+    Raises:
+      ConfigError: as `results_file`.
     """
-    workdir = pathlib.Path(workdir)
-    results = pathlib.Path(output or workdir / "results.json")
+    results, release = results_file(workdir, output), find_release(workdir)
+    place = workdir if release is None else None
     record = {
         "vgg19_weights": trained.record,
         "training_steps": trained.step,
-        "provenance": provenance(trained.config, workdir=workdir),
+        "provenance": provenance(trained.config, workdir=place),
     }
+    if release is not None:
+        digest = file_digest(release, "sha256")
+        record["released_decoder"] = {"file": release.name, "sha256": digest}
     write_results(results, {**score.to_dict(), **facts, **record})
+    pictures = score.pictures()
+    if release is None:
+        folder, prefix = pathlib.Path(workdir) / "pictures", ""
+        _write_summaries(workdir, trained.step, score, pictures)
+    else:
+        folder, prefix = results.parent, f"{results.stem}_"
     files = [results]
-    folder = workdir / "tensorboard" / "evaluation"
-    with SummaryWriter(folder, first_step=trained.step) as summaries:
-        summaries.scalars(trained.step, score.scalars(), "evaluation")
-        for name, picture in score.pictures().items():
-            summaries.picture(trained.step, f"evaluation/{name}", picture)
-            files.append(workdir / "pictures" / f"{name}.png")
-            save_png(files[-1], picture)
+    for name, picture in pictures.items():
+        files.append(folder / f"{prefix}{name}.png")
+        save_png(files[-1], picture)
     return files
+
+
+def _write_summaries(workdir, step, score, pictures):
+    folder = pathlib.Path(workdir) / "tensorboard" / "evaluation"
+    with SummaryWriter(folder, first_step=step) as summaries:
+        summaries.scalars(step, score.scalars(), "evaluation")
+        for name, picture in pictures.items():
+            summaries.picture(step, f"evaluation/{name}", picture)

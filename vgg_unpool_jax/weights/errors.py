@@ -9,6 +9,10 @@ class WeightsUnavailableError(WeightsError):
     """No weight file is here and none could be fetched; the message says what to do."""
 
 
+class ReleaseError(WeightsError, ValueError):
+    """A released decoder cannot be read or written; the message says which and why."""
+
+
 def first_line(error: BaseException) -> str:
     """Shorten another library's error text so that it fits into one sentence.
 

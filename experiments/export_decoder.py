@@ -1,0 +1,61 @@
+"""Write the decoder of a trained pair into one file that travels.
+
+    python -m experiments.export_decoder --workdir=W --output=FILE.safetensors \
+        [--dtype=float16|float32] [--facts=FILE.json] [--results=W/results.json]
+
+`load_pair` and --workdir of other commands take the file. --facts is a JSON object for
+its users: training photos, hardware, hours. With --results, a file of `evaluate`, a
+model card FILE.md is written beside.
+"""
+
+import pathlib
+
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation import read_results
+from vgg_unpool_jax.files import replacing
+from vgg_unpool_jax.pairs import load_pair
+from vgg_unpool_jax.weights.model_card import model_card
+from vgg_unpool_jax.weights.released import DTYPES, read_decoder
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
+_OUTPUT = flags.DEFINE_string("output", None, "File to write, ending in .safetensors.")
+_DTYPE = flags.DEFINE_enum("dtype", "float32", DTYPES, "Of the stored parameters.")
+_FACTS = flags.DEFINE_string("facts", None, "JSON file with facts for the users.")
+_RESULTS = flags.DEFINE_string("results", None, "Result file; also write a model card.")
+_WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
+
+
+def main() -> None:
+    """Run the command."""
+    output = pathlib.Path(_OUTPUT.value)
+    facts = _read_json(_FACTS.value) if _FACTS.value else None
+    results = _read_json(_RESULTS.value) if _RESULTS.value else None
+    pair = load_pair(_WORKDIR.value, _WEIGHTS.value)
+    pair.export(output, dtype=_DTYPE.value, facts=facts)
+    # Read back: what was written is a decoder that others can read.
+    metadata = read_decoder(output).metadata
+    size = output.stat().st_size
+    print(f"{pair.describe()}\ndecoder: {output} ({size:,} bytes, {_DTYPE.value})")
+    if results is not None:
+        card = output.with_suffix(".md")
+        text = model_card(metadata, results, name=output.stem)
+        with replacing(card) as file:
+            file.write(text.encode())
+        print(f"model card: {card}")
+
+
+def _read_json(path: str) -> dict:
+    try:
+        return read_results(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} holds no JSON object of use: {error}") from error
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir", "output"])
+    command.run(main)
