@@ -1,5 +1,15 @@
 """Evaluation: metrics that merge, result files, pictures."""
 
+from vgg_unpool_jax.evaluation.artefacts import (
+    GridSums,
+    compute_artefacts,
+    missing_artefacts,
+    phase_counts,
+    photo_border_l1,
+    photo_center_l1,
+    photo_color_error,
+    photo_phase_errors,
+)
 from vgg_unpool_jax.evaluation.correlation import (
     CorrelationSums,
     photo_pair_moments,
@@ -21,6 +31,7 @@ from vgg_unpool_jax.evaluation.latents import (
     latent_statistics,
 )
 from vgg_unpool_jax.evaluation.metrics import (
+    ARTEFACT_METRICS,
     METRICS,
     VAE_METRICS,
     MetricInfo,
@@ -37,6 +48,7 @@ from vgg_unpool_jax.evaluation.pictures import (
     enlarge,
     error_image,
     picture_grid,
+    save_jpeg,
     save_png,
     side_by_side,
     square_grid,
@@ -58,10 +70,12 @@ from vgg_unpool_jax.evaluation.statistics import MetricSums, Summary
 from vgg_unpool_jax.evaluation.vae_pictures import walk
 
 __all__ = [
+    "ARTEFACT_METRICS",
     "METRICS",
     "VAE_METRICS",
     "CorrelationSums",
     "FeatureMoments",
+    "GridSums",
     "LatentStatistics",
     "MetricInfo",
     "MetricSums",
@@ -69,6 +83,7 @@ __all__ = [
     "ReconstructionScore",
     "Report",
     "Summary",
+    "compute_artefacts",
     "compute_photo_metrics",
     "embed_tsne",
     "enlarge",
@@ -80,12 +95,18 @@ __all__ = [
     "latent_map",
     "latent_statistics",
     "make_report",
+    "missing_artefacts",
     "missing_metrics",
+    "phase_counts",
+    "photo_border_l1",
+    "photo_center_l1",
+    "photo_color_error",
     "photo_l1",
     "photo_l2",
     "photo_ms_ssim",
     "photo_pair_moments",
     "photo_pcc",
+    "photo_phase_errors",
     "photo_psnr",
     "photo_ssim",
     "photo_ssim_zero_padded",
@@ -93,6 +114,7 @@ __all__ = [
     "provenance",
     "read_labels",
     "read_results",
+    "save_jpeg",
     "save_png",
     "side_by_side",
     "spatial_mean_features",

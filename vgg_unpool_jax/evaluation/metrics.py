@@ -39,6 +39,15 @@ METRICS = {
     "ms_ssim": MetricInfo("MS-SSIM", "", 4),
 }
 
+# Of where errors lie and which way they go; see `evaluation/artefacts.py`.
+ARTEFACT_METRICS = {
+    "border_l1": MetricInfo("border L1", "grey levels", 3),
+    "center_l1": MetricInfo("centre L1", "grey levels", 3),
+    "color_error_red": MetricInfo("red error", "grey levels", 3),
+    "color_error_green": MetricInfo("green error", "grey levels", 3),
+    "color_error_blue": MetricInfo("blue error", "grey levels", 3),
+}
+
 # Of a variational autoencoder; see `evaluation/vae_score.py`.
 VAE_METRICS = {
     "photo_pcc": MetricInfo("PCC of a photo", "", 4),

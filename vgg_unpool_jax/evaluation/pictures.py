@@ -1,9 +1,10 @@
-"""Pictures for people: grids of photos, error images, PNG files.
+"""Pictures for people: grids of photos, error images, PNG and JPEG files.
 
 Images are RGB in [0, 255], float of any size or uint8; values out of range are clipped
 and fractions rounded. What comes back is uint8 unless it says otherwise.
 """
 
+import io
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ _BACKGROUND = 255
 _INK = (0, 0, 0)
 _LABEL_HEIGHT = 20
 _LABEL_SIZES = range(14, 7, -1)
+# Below the lowest, blocks and ringing would pass for errors of a decoder.
+_JPEG_QUALITIES = range(92, 59, -4)
 
 
 def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
@@ -56,7 +59,7 @@ def error_image(
     return np.clip(np.abs(predictions - targets) * gain, 0, 255)
 
 
-def _label(text: str, width: int) -> np.ndarray:
+def _label(text: str, width: int, *, centered: bool = False) -> np.ndarray:
     """`text` as black on white, `(_LABEL_HEIGHT, width, 3)`.
 
     The text becomes smaller to fit the width; what does not fit at the smallest size is
@@ -69,7 +72,8 @@ def _label(text: str, width: int) -> np.ndarray:
         font = ImageFont.load_default(size)
         if draw.textlength(text, font=font) <= width:
             break
-    draw.text((0, _LABEL_HEIGHT // 2), text, fill=_INK, font=font, anchor="lm")
+    left = max(0.0, width - draw.textlength(text, font=font)) / 2 if centered else 0
+    draw.text((left, _LABEL_HEIGHT // 2), text, fill=_INK, font=font, anchor="lm")
     return np.asarray(picture)
 
 
@@ -109,9 +113,13 @@ def side_by_side(images: Sequence[np.ndarray], *, padding: int = 4) -> np.ndarra
 
 
 def picture_grid(
-    columns: Mapping[str, np.ndarray], *, padding: int = 4, labels: bool = True
+    columns: Mapping[str, np.ndarray],
+    *,
+    padding: int = 4,
+    labels: bool = True,
+    row_labels: Sequence[str] = (),
 ) -> np.ndarray:
-    """A grid with one row a photo and one column a kind of picture.
+    """A grid with one row a photo and one column a kind of picture, or the other way.
 
     Args:
       columns: `(n, height, width, 3)` in [0, 255] per title, all of one shape, from
@@ -119,12 +127,15 @@ def picture_grid(
         built-in font, which draws the titles, has few letters beyond ASCII.
       padding: white pixels around and between the pictures.
       labels: whether the titles stand above the columns.
+      row_labels: n titles that stand to the left of the rows, written upwards; empty
+        for none.
 
     Returns:
       uint8 `(grid height, grid width, 3)`.
 
     Raises:
-      ValueError: if there is no column or the shapes differ or are not (n, h, w, 3).
+      ValueError: if there is no column, the shapes differ or are not (n, h, w, 3), or
+        there is another number of row labels.
     """
     if not columns:
         raise ValueError("columns is empty; wanted at least one column.")
@@ -141,14 +152,18 @@ def picture_grid(
                 f"columns[{name!r}] has shape {images.shape}; wanted {first}, the "
                 "shape of the first column."
             )
-    count, _, width, _ = first
-    rows = [
-        side_by_side([images[i] for images in arrays.values()], padding=padding)
-        for i in range(count)
-    ]
+    count, height, width, _ = first
+    if row_labels and len(row_labels) != count:
+        raise ValueError(f"row_labels has {len(row_labels)} titles; wanted {count}.")
+    lines = [[images[i] for images in arrays.values()] for i in range(count)]
     if labels:
-        titles = [_label(name, width) for name in arrays]
-        rows.insert(0, side_by_side(titles, padding=padding))
+        lines.insert(0, [_label(name, width) for name in arrays])
+    if row_labels:
+        upwards = [np.rot90(_label(name, height, centered=True)) for name in row_labels]
+        corner = [_label("", _LABEL_HEIGHT)] if labels else []
+        for line, title in zip(lines, corner + upwards, strict=True):
+            line.insert(0, title)
+    rows = [side_by_side(line, padding=padding) for line in lines]
     gap = np.full((padding, rows[0].shape[1], 3), _BACKGROUND, np.uint8)
     stacked = [part for row in rows for part in (row, gap)][:-1]
     margin = ((padding, padding), (padding, padding), (0, 0))
@@ -239,10 +254,41 @@ def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
     Raises:
       ValueError: if the image is not RGB or has NaN; no file is written.
     """
+    image = _require_picture(image)
+    with replacing(path) as file:
+        Image.fromarray(image).save(file, format="PNG")
+
+
+def save_jpeg(
+    path: str | os.PathLike, image: np.ndarray, *, max_bytes: int = 1_500_000
+) -> None:
+    """Write a JPEG file of high quality, aside first and then renamed.
+
+    Args:
+      path: the file; missing parent folders are made, a file there is replaced.
+      image: `(height, width, 3)` in [0, 255], uint8 or float.
+      max_bytes: a larger file is written with a lower quality, from 92 down to 60,
+        where it is written whatever its size.
+
+    Raises:
+      ValueError: if the image is not RGB or has NaN; no file is written.
+    """
+    picture = Image.fromarray(_require_picture(image))
+    for quality in _JPEG_QUALITIES:
+        file = io.BytesIO()
+        # All colour is kept: half of it would smooth what an error image shows.
+        # Without `optimize`, with which Pillow fails on pictures as rough as errors.
+        picture.save(file, "JPEG", quality=quality, subsampling=0)
+        if file.tell() <= max_bytes:
+            break
+    with replacing(path) as final:
+        final.write(file.getvalue())
+
+
+def _require_picture(image: np.ndarray) -> np.ndarray:
     image = _to_uint8(image, "image")
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
             f"image has shape {image.shape}; wanted (height, width, 3), not empty."
         )
-    with replacing(path) as file:
-        Image.fromarray(image).save(file, format="PNG")
+    return image

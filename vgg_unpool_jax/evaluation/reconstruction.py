@@ -9,6 +9,14 @@ import numpy as np
 
 from vgg_unpool_jax.data import Source, check_crop, make_loader
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.artefacts import (
+    COLOR_ERRORS,
+    GridSums,
+    compute_artefacts,
+    missing_artefacts,
+    phase_counts,
+    ratio,
+)
 from vgg_unpool_jax.evaluation.metrics import compute_photo_metrics, missing_metrics
 from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid
 from vgg_unpool_jax.evaluation.results import format_table
@@ -25,6 +33,8 @@ class ReconstructionScore:
 
     Attributes:
       metrics: mean, 95 % interval and photo count of each metric.
+      grid_ratios: how uneven the error is over the phases of a pixel grid, by its
+        period, see `GridSums`; empty for crops below 48 pixels.
       image_size: side of the evaluated crops in pixels.
       too_small: photos that the crop does not fit into, name to (height, width).
       broken: photos that could not be read, name to reason.
@@ -34,17 +44,27 @@ class ReconstructionScore:
     """
 
     metrics: dict[str, Summary]
+    grid_ratios: dict[int, float]
     image_size: int
     too_small: dict[str, tuple[int, int]]
     broken: dict[str, str]
     examples: dict[str, np.ndarray]
     error_gain: float = 8.0
 
+    @property
+    def border_ratio(self) -> float | None:
+        """L1 of the border to that of the centre; None for crops below 48 pixels."""
+        if "border_l1" not in self.metrics:
+            return None
+        return ratio(self.metrics["border_l1"].mean, self.metrics["center_l1"].mean)
+
     def to_dict(self) -> dict[str, Any]:
-        """Metrics and what was left out, ready for `write_results`."""
+        """Metrics, artefacts and what was left out, ready for `write_results`."""
         metrics = {k: dataclasses.asdict(v) for k, v in self.metrics.items()}
         return {
             "metrics": metrics,
+            "border_ratio": self.border_ratio,
+            "grid_ratios": {str(k): v for k, v in self.grid_ratios.items()},
             "image_size": self.image_size,
             "too_small": self.too_small,
             "broken": self.broken,
@@ -56,7 +76,8 @@ class ReconstructionScore:
 
     def report(self) -> str:
         """A table for people, and a line for everything that was left out."""
-        lines = [format_table(self.metrics)]
+        shown = {k: v for k, v in self.metrics.items() if k not in COLOR_ERRORS}
+        lines = [format_table(shown), *self._artefact_lines()]
         lines += missing_metrics(self.image_size, self.image_size).values()
         lines += [
             f"left out, too small for the crop: {name} ({height}×{width})"
@@ -67,6 +88,20 @@ class ReconstructionScore:
             for name, reason in self.broken.items()
         ]
         return "\n".join(lines)
+
+    def _artefact_lines(self) -> list[str]:
+        colors = (f"{self.metrics[name].mean:+.3f}" for name in COLOR_ERRORS)
+        red, green, blue = colors
+        lines = [f"colour error, output - input: red {red}, green {green}, blue {blue}"]
+        left_out = missing_artefacts(self.image_size, self.image_size)
+        if left_out:
+            return [*lines, left_out]
+        grids = (f"{value:.3f} at {key}" for key, value in self.grid_ratios.items())
+        return [
+            f"border L1 / centre L1: {self.border_ratio:.3f}",
+            *lines,
+            f"grid, worst / best pixel phase (1 is none): {', '.join(grids)} pixels",
+        ]
 
     def pictures(self) -> dict[str, np.ndarray]:
         """The one picture, by its name."""
@@ -124,8 +159,8 @@ def evaluate_reconstruction(
         raise ConfigError(str(error)) from error
     if not len(indices):
         raise NothingEvaluatedError(f"there is no photo to evaluate of {source!r}")
-    measure = jax.jit(compute_photo_metrics)
-    sums, examples = MetricSums(), {}
+    measure = jax.jit(_measure)
+    sums, grid, examples = MetricSums(), GridSums(), {}
     with make_loader(
         source,
         indices,
@@ -140,7 +175,10 @@ def evaluate_reconstruction(
         for batch in loader:
             images, mask = batch["image"].astype(np.float32), batch["mask"]
             reconstructions = reconstruct(images)
-            sums.update(measure(reconstructions, images), mask)
+            values, phase_errors = measure(reconstructions, images)
+            sums.update(values, mask)
+            if phase_errors is not None:
+                grid.update(phase_errors, phase_counts(image_size, image_size), mask)
             if observe is not None:
                 observe(batch, reconstructions)
             for place in np.flatnonzero(mask)[: num_examples - len(examples)]:
@@ -154,4 +192,16 @@ def evaluate_reconstruction(
             f"{image_size}: {len(too_small)} are too small and {len(broken)} cannot be "
             "read"
         )
-    return ReconstructionScore(sums.summary(), image_size, too_small, broken, examples)
+    return ReconstructionScore(
+        metrics=sums.summary(),
+        grid_ratios=grid.ratios(),
+        image_size=image_size,
+        too_small=too_small,
+        broken=broken,
+        examples=examples,
+    )
+
+
+def _measure(predictions, targets):
+    metrics, phase_errors = compute_artefacts(predictions, targets)
+    return compute_photo_metrics(predictions, targets) | metrics, phase_errors

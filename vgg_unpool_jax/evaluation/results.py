@@ -15,9 +15,16 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.evaluation.metrics import METRICS, VAE_METRICS, MetricInfo
+from vgg_unpool_jax.evaluation.metrics import (
+    ARTEFACT_METRICS,
+    METRICS,
+    VAE_METRICS,
+    MetricInfo,
+)
 from vgg_unpool_jax.evaluation.statistics import Summary
 from vgg_unpool_jax.files import replacing
+
+_KNOWN = METRICS | ARTEFACT_METRICS | VAE_METRICS
 
 
 def _to_json(value: Any, place: str) -> Any:
@@ -107,7 +114,7 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _row(name: str, summary: Summary) -> tuple[str, ...]:
-    info = (METRICS | VAE_METRICS).get(name, MetricInfo(name, "", 4))
+    info = _KNOWN.get(name, MetricInfo(name, "", 4))
     interval = "-"
     if summary.interval is not None:
         low, high = summary.interval
@@ -120,17 +127,16 @@ def format_table(metrics: Mapping[str, Summary]) -> str:
     """A plain table for a terminal.
 
     Args:
-      metrics: a summary per metric, as from `MetricSums.summary`. Those of `METRICS`
-        and `VAE_METRICS` come first and in their order; others follow under their own
-        names.
+      metrics: a summary per metric, as from `MetricSums.summary`. Those of `METRICS`,
+        `ARTEFACT_METRICS` and `VAE_METRICS` come first and in their order; others
+        follow under their own names.
 
     Returns:
       Aligned lines without a newline at the end: metric, unit, mean, 95 % interval of
       the mean ("-" where there is none), number of photos.
     """
-    known = METRICS | VAE_METRICS
-    names = [name for name in known if name in metrics]
-    names += [name for name in metrics if name not in known]
+    names = [name for name in _KNOWN if name in metrics]
+    names += [name for name in metrics if name not in _KNOWN]
     header = ("metric", "unit", "mean", "95 % interval", "photos")
     rows = [header, *(_row(name, metrics[name]) for name in names)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

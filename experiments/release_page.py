@@ -1,0 +1,50 @@
+"""Write a page of pictures: photos, what pairs make of them, amplified errors.
+
+    python -m experiments.release_page --pairs=runs/block1,runs/block2 \
+        --source=folder:PHOTOS --output=page
+
+The photos are spaced evenly over the source, sorted by name. Writes block{N}.jpg a
+pair, all.jpg and index.html, which shows them with L1 and PSNR of each photo.
+"""
+
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.evaluation.release_page import write_release_page
+from vgg_unpool_jax.pairs import load_pair
+
+_PAIRS = flags.DEFINE_list(
+    "pairs", None, "Trained pairs, at most one a block: whatever `load_pair` takes."
+)
+_SOURCE = flags.DEFINE_string(
+    "source", None, "Photos: folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the pictures and the page.")
+_PHOTOS = flags.DEFINE_integer("photos", 6, "How many photos.", lower_bound=1)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", 256, "Side of their centre crops in pixels.", lower_bound=1
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "VGG19 weight file of all pairs; default: trained with."
+)
+
+
+def main() -> None:
+    """Run the command."""
+    source = make_source(_SOURCE.value)
+    pairs = [load_pair(pair, _WEIGHTS.value) for pair in _PAIRS.value]
+    files = write_release_page(
+        pairs,
+        source,
+        _OUTPUT.value,
+        photos=_PHOTOS.value,
+        image_size=_IMAGE_SIZE.value,
+    )
+    for file in files:
+        print(file)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["pairs", "source", "output"])
+    command.run(main)
