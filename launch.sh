@@ -15,9 +15,14 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   evaluate       python -m experiments.evaluate ...
   reconstruct    python -m experiments.reconstruct ...
   sample         python -m experiments.sample ...
+  release        python -m experiments.release ...: train, evaluate and export the pair of
+                 a block, from any state of its run
+  export         python -m experiments.export_decoder ...
+  release_table  python -m experiments.release_table ...
+  release_page   python -m experiments.release_page ...
   benchmark      python -m experiments.benchmark ...; torch and TensorFlow take part
                  where they are installed
-  help           this text; the five above have their own --help
+  help           this text; those from train on have their own --help
 
 environment:
   VENV           virtual environment to make or reuse (.venv in the checkout)
@@ -128,7 +133,11 @@ command=${1:-help}
 case "$command" in
   quickstart) quickstart "$@" ;;
   test) run_tests "$@" ;;
-  train | evaluate | reconstruct | sample | benchmark) run_experiment "$command" "$@" ;;
+  train | evaluate | reconstruct | sample | benchmark | release | release_table | \
+    release_page)
+    run_experiment "$command" "$@"
+    ;;
+  export) run_experiment export_decoder "$@" ;;
   help | -h | --help) usage ;;
   *)
     usage >&2

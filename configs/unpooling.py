@@ -41,6 +41,9 @@ def _published(block: int) -> ml_collections.ConfigDict:
     config.num_steps = 0
     # Start from the decoder parameters of another run's workdir.
     config.initialize_from = ""
+    # Layers that another block's decoder has too: its workdir, file or released name.
+    config.initialize_shared_from = ""
+    config.initialization = "he"  # of the kernels; or orthogonal or encoder
     config.log_every_steps = 50
 
     # Speed. Activations and products may be bfloat16; parameters, losses and optimizer
@@ -82,6 +85,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     decoder.normalize_features = False
     decoder.output_scale = 1.0
     decoder.initial_output = 0.0
+    decoder.upsampling = "unpool"  # or, to do without switches, nearest or transposed
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.l1 = 10.0
@@ -102,6 +106,12 @@ def _published(block: int) -> ml_collections.ConfigDict:
     optimizer.eps = 1e-8
     optimizer.average_decay = 0.0  # of the averaged parameters; 0 is none
 
+    _set_reports(config)
+    return config
+
+
+def _set_reports(config: ml_collections.ConfigDict) -> None:
+    """How often a run is looked at and saved."""
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.every_steps = 2000
     evaluation.num_photos = 512  # of the validation split; 0 is all
@@ -113,21 +123,28 @@ def _published(block: int) -> ml_collections.ConfigDict:
     config.checkpoints = checkpoints = ml_collections.ConfigDict()
     checkpoints.every_steps = 1000
     checkpoints.max_to_keep = 3
-    return config
+
+
+# Of the recipe `:best`; deeper decoders want smaller steps.
+_BEST_LEARNING_RATES = {1: 4e-3, 2: 2e-3, 3: 1e-3, 4: 1e-3, 5: 1e-3}
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
-    """Fastest fall of L1 for the compute: see the record of each config."""
-    config.num_epochs, config.num_steps = 0.0, 9000
+    """Fastest fall of L1 for the compute: see docs/training_notes.md."""
+    block = config.encoder.block
+    config.num_epochs, config.num_steps = 0.0, 30000
+    if block > 1:  # the deepest released decoder that is shallower
+        config.initialize_shared_from = f"vgg19-block{min(block - 1, 3)}"
     config.decoder.normalize_features = True
     config.decoder.output_scale = 64.0
     config.decoder.initial_output = 114.0  # mean grey level of ImageNet photos
+    config.loss.l2 = 0.0
     config.loss.ms_ssim = 0.0
     config.loss.perceptual = 0.0
     config.data.crop = "random"
     config.data.image_size = 96
     config.data.batch_size = 8
-    config.optimizer.learning_rate = 4e-3
+    config.optimizer.learning_rate = _BEST_LEARNING_RATES[block]
     config.optimizer.average_decay = 0.999
     config.optimizer.warmup_steps = 100
 
@@ -144,6 +161,7 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
     config.evaluation.every_steps = config.checkpoints.every_steps = 4
     config.log_every_steps = 1
     config.convolution = "xla"  # compiles in a fraction of the time
+    config.initialize_shared_from = ""
     config.encoder.weights = "random"
     config.optimizer.warmup_steps = 0
     config.optimizer.learning_rate = config.optimizer.final_learning_rate = 2e-4
@@ -152,6 +170,7 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
 def _quickstart(config: ml_collections.ConfigDict) -> None:
     """A few minutes on two CPU cores, on the sample photos of scikit-image."""
     _best(config)
+    config.initialize_shared_from = ""
     config.num_epochs, config.num_steps = 0.0, 500
     config.data.source = "samples"
     config.data.split_fractions = (0.6, 0.2, 0.2)

@@ -25,6 +25,7 @@ FLOORS = (
     ("pairs",),
     ("vaes",),
     ("trained",),
+    ("releasing",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NOT_THE_LIBRARY = {"experiments", "configs", "tests"}

@@ -13,7 +13,7 @@ def peak_memory() -> dict[str, int]:
       Bytes by place: "host" is resident memory, where the system tells (Linux and
       macOS); "device" is the largest of this process's accelerators, where they tell.
     """
-    host = _peak_resident_bytes()
+    host = peak_resident_bytes()
     peaks = {} if host is None else {"host": host}
     statistics = [device.memory_stats() or {} for device in jax.local_devices()]
     if any("peak_bytes_in_use" in found for found in statistics):
@@ -21,7 +21,8 @@ def peak_memory() -> dict[str, int]:
     return peaks
 
 
-def _peak_resident_bytes() -> int | None:
+def peak_resident_bytes() -> int | None:
+    """Peak resident memory in bytes; None where the system does not tell."""
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.benchmarks.our_pair import OurTraining
 from vgg_unpool_jax.cores import device_per_core
+from vgg_unpool_jax.memory import peak_memory
 from vgg_unpool_jax.training.parallel import check_batch_size
 
 
@@ -39,6 +40,11 @@ class OurProgram:
     def compile_seconds(self) -> float:
         """Of the first step, the step included."""
         return self._training.compile_seconds
+
+    def peak_bytes(self) -> int:
+        """Memory that the process has taken at most, of the device where it tells."""
+        peaks = peak_memory()
+        return peaks.get("device", peaks.get("host", 0))
 
     def reconstruct(self) -> np.ndarray:
         """(n, s, s, 3) float32."""

@@ -148,6 +148,8 @@ def _check_reconstructions(case, ours, others, report) -> dict[str, Candidate]:
 
 def _candidate(program, kind, peer=None) -> Candidate:
     facts = {}
+    if kind == "train":
+        facts["peak_bytes"] = program.ask("peak_bytes")
     if kind == "train" and peer is None:
         # The first step has compiled and computed.
         facts["compile_seconds"] = program.ask("compile_seconds")

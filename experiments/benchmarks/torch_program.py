@@ -3,9 +3,11 @@
 import time
 
 import numpy as np
+import torch
 
 from experiments.benchmarks import torch_pair
-from experiments.benchmarks.peers import torch_wait
+from experiments.benchmarks.peers import torch_device, torch_wait
+from vgg_unpool_jax.memory import peak_resident_bytes
 
 
 class TorchProgram:
@@ -54,6 +56,12 @@ class TorchProgram:
                 found["ms_ssim_loss"] = found.pop("ms_ssim")
             steps.append(found | {"gradient_norm": self._training.gradient_norm()})
         return steps
+
+    def peak_bytes(self) -> int:
+        """Memory that the process has taken at most, of the GPU where there is one."""
+        if torch_device().type == "cuda":
+            return torch.cuda.max_memory_reserved()
+        return peak_resident_bytes() or 0
 
     def reconstruct(self) -> np.ndarray:
         """(n, s, s, 3) float32."""

@@ -187,6 +187,8 @@ def test_a_training_step_agrees_with_torch():
     ]
     train = next(r for r in record["rows"] if r["case"].startswith("train"))
     assert train["limit"] == "matmul" and train["compile_seconds"] > 0
+    trained = [row for row in record["rows"] if row["case"].startswith("train")]
+    assert all(row["peak_bytes"] > 1 << 20 for row in trained)
     assert set(train["ratios"]) == {"torch", "torch, channels last"}
 
 
@@ -197,7 +199,8 @@ def test_a_training_step_with_other_losses_is_refused():
 
         def ask(self, method, *_):
             steps = [{"loss": self.loss, "l1": 1.0}] * 3
-            return {"first_steps": steps, "compile_seconds": 1.0}[method]
+            answers = {"first_steps": steps, "compile_seconds": 1.0, "peak_bytes": 1}
+            return answers[method]
 
     case = Case("step", "train: block 1", "float32")
     ours = {"ours": Program(1.0)}

@@ -11,6 +11,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _STAND_IN = """#!/bin/sh
 case "$*" in "-m pip --version") exit ;; esac
 echo "$@" >> "{log}"
+echo "${{GLIBC_TUNABLES:-none}}" > "{log}.memory"
 case "$*" in
   *"{fails}"*) exit 7 ;;
 esac
@@ -46,7 +47,8 @@ def test_help_names_every_command(launch):
     done, calls = launch("help")
     assert done.returncode == 0
     commands = ("quickstart", "test", "train", "evaluate", "reconstruct", "sample")
-    for command in (*commands, "benchmark"):
+    release = ("release", "export", "release_table", "release_page")
+    for command in (*commands, *release, "benchmark"):
         assert f"\n  {command} " in done.stdout
     assert calls == []
 
@@ -60,6 +62,21 @@ def test_commands_run_in_the_environment_which_is_installed_once(launch):
     assert calls == ["-m experiments.evaluate"]
     _, calls = launch("benchmark", "--suite=ops")
     assert calls == ["-m experiments.benchmark --suite=ops"]
+    _, calls = launch("release_table", "--results=FILE")
+    assert calls == ["-m experiments.release_table --results=FILE"]
+    _, calls = launch("export")
+    assert calls == ["-m experiments.export_decoder"]
+
+
+def test_memory_is_kept_but_for_large_photos_and_accelerators(launch, tmp_path):
+    def kept(*arguments, **environment):
+        launch(*arguments, **{"GLIBC_TUNABLES": ""} | environment)
+        return (tmp_path / "log.memory").read_text().strip()
+
+    assert "glibc.malloc.mmap_max=0" in kept("train")
+    assert kept("reconstruct") == "none"
+    assert kept("train", ACCELERATOR="cuda") == "none"
+    assert kept("train", GLIBC_TUNABLES="glibc.malloc.perturb=0").endswith("perturb=0")
 
 
 def test_another_accelerator_installs_again(launch):

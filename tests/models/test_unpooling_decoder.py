@@ -162,6 +162,49 @@ def test_each_pool_unpools_with_its_own_switches():
         np.testing.assert_array_equal(named[f"unpool{pool}"], expected)
 
 
+def test_without_switches_nearest_neighbours_or_a_transposed_convolution_upsample():
+    features, switches = _random_inputs(2, height=8, width=8)
+    other = tuple(3 - codes for codes in switches)
+    for upsampling in ("nearest", "transposed"):
+        decoder = UnpoolingDecoder(2, upsampling=upsampling)
+        params = _random_params(decoder, features, switches)
+        outputs, named = decoder.apply({"params": params}, features, switches)
+        same, _ = decoder.apply({"params": params}, features, other)
+        np.testing.assert_array_equal(outputs, same)
+        below, above = (np.asarray(named[n]) for n in ("block2_conv1", "unpool1"))
+        if upsampling == "nearest":
+            expected = below.repeat(2, axis=1).repeat(2, axis=2)
+        else:
+            kernel, bias = (params["transposed1"][n] for n in ("kernel", "bias"))
+            expected = np.einsum("nhwi,yxio->nhywxo", below, kernel)
+            expected = expected.reshape(above.shape) + np.asarray(bias)
+        np.testing.assert_allclose(above, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_transposed_convolution_keeps_the_scale_of_the_features():
+    features, switches = _inputs(3)
+    decoder = UnpoolingDecoder(3, upsampling="transposed")
+    params = jax.eval_shape(decoder.init, jax.random.key(0), features, switches)
+    sizes = {
+        name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(layer))
+        for name, layer in params["params"].items()
+        if name.startswith("transposed")
+    }
+    assert sizes == {"transposed2": 4 * 128**2 + 128, "transposed1": 4 * 64**2 + 64}
+    features, switches = _random_inputs(2, height=8, width=8)
+    decoder = UnpoolingDecoder(2, upsampling="transposed")
+    variables = decoder.init(jax.random.key(0), features, switches)
+    _, named = decoder.apply(variables, features, switches)
+    ratio = jnp.mean(named["unpool1"] ** 2) / jnp.mean(named["block2_conv1"] ** 2)
+    assert 0.7 < float(ratio) < 1.4
+
+
+def test_another_upsampling_is_refused():
+    features, switches = _random_inputs(2, height=8, width=8)
+    with pytest.raises(ValueError, match="nearest, transposed, got 'x'"):
+        UnpoolingDecoder(2, upsampling="x").init(jax.random.key(0), features, switches)
+
+
 def test_all_but_the_last_convolution_are_rectified():
     features, switches = _random_inputs(2, height=16, width=16)
     decoder = UnpoolingDecoder(2)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
@@ -242,6 +243,39 @@ def test_parameters_of_another_model_are_refused_with_the_fields(
     assert str(uninterrupted.workdir) in sentence
     assert "decoder.normalize_features was True and is False" in sentence
     assert "decoder.output_scale was 64.0 and is 1.0" in sentence
+
+
+def test_the_decoder_of_a_deeper_block_starts_with_the_layers_that_both_have(
+    make_config, tmp_path, uninterrupted
+):
+    still = {"optimizer__learning_rate": 0.0, "optimizer__final_learning_rate": 0.0}
+    shallow, deep = uninterrupted.result.state, {"encoder__block": 2, "num_steps": 1}
+    fresh = train_and_evaluate(make_config(**still, **deep), tmp_path / "fresh")
+    config = make_config(
+        initialize_shared_from=str(uninterrupted.workdir), **still, **deep
+    )
+    started = train_and_evaluate(config, tmp_path / "run").state.params
+    assert set(shallow.average) == {"block1_conv1", "block1_conv2"}
+    release = tmp_path / "block1.safetensors"
+    load_pair(uninterrupted.workdir).export(release)
+    config.initialize_shared_from = str(release)
+    released = train_and_evaluate(config, tmp_path / "released").state.params
+    for name, layer in fresh.state.params.items():
+        wanted = shallow.average.get(name, layer)
+        np.testing.assert_array_equal(started[name]["kernel"], wanted["kernel"])
+        np.testing.assert_array_equal(released[name]["kernel"], wanted["kernel"])
+
+
+def test_shared_layers_of_another_output_scale_are_refused(
+    make_config, tmp_path, uninterrupted
+):
+    config = make_config(
+        initialize_shared_from=str(uninterrupted.workdir),
+        encoder__block=2,
+        decoder__output_scale=1.0,
+    )
+    with pytest.raises(ConfigError, match=r"has decoder.output_scale 64.0.*has 1.0"):
+        train_and_evaluate(config, tmp_path)
 
 
 def test_a_run_that_is_not_there_cannot_be_started_from(make_config, tmp_path):

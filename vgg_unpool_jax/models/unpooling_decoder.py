@@ -8,6 +8,9 @@ which is linear and gives RGB.
     features ─ block2_conv2 ─ block2_conv1 ─ unpool1 ─ block1_conv2 ─ block1_conv1 ─ RGB
                  128→128        128→64       switches     64→64          64→3
 
+To measure what the switches are worth the decoder can go without them: nearest
+neighbours or a transposed convolution then take the place of unpooling.
+
 Source: the VGG19 unpooling encoder-decoder collection (decoders "mirror the layout of
 their corresponding encoders"), PhotoWCT (arXiv 1802.06474).
 """
@@ -25,7 +28,11 @@ from vgg_unpool_jax.models.vgg19_layers import (
     check_block,
     convolutions_up_to,
 )
+from vgg_unpool_jax.ops.conv_transpose import conv_transpose
 from vgg_unpool_jax.ops.pooling import max_unpool
+
+# What doubles the sides of the features; only "unpool" uses the switches.
+UPSAMPLINGS = ("unpool", "nearest", "transposed")
 
 # Collection of values that are measured on data, not trained.
 STATISTICS = "statistics"
@@ -45,6 +52,9 @@ class UnpoolingDecoder(nn.Module):
         kept in the collection "statistics" (ones until it is measured).
       output_scale: factor on the last convolution's output.
       initial_output: grey level in [0, 255] that the last bias starts at.
+      upsampling: one of `UPSAMPLINGS`. "transposed" is a transposed convolution of 2×2
+        and stride 2 from c to c channels with bias, named "transposedK" beside the
+        place of pool K: 4c² + c parameters each.
       dtype: of activations and products; parameters and images are float32.
       convolution: an implementation of `ops.convolution.convolve`, or "auto".
     """
@@ -53,6 +63,7 @@ class UnpoolingDecoder(nn.Module):
     normalize_features: bool = False
     output_scale: float = 1.0
     initial_output: float = 0.0
+    upsampling: str = "unpool"
     dtype: jnp.dtype = jnp.float32
     convolution: str = AUTO
 
@@ -72,8 +83,14 @@ class UnpoolingDecoder(nn.Module):
             name, such as "block2_conv1" and "unpool1".
 
         Raises:
-          ValueError: for features or switches that do not fit the block.
+          ValueError: for features or switches that do not fit the block, or another
+            upsampling.
         """
+        if self.upsampling not in UPSAMPLINGS:
+            raise ValueError(
+                f"decoder.upsampling must be one of {', '.join(UPSAMPLINGS)}, got "
+                f"{self.upsampling!r}"
+            )
         check_decoder_inputs(features.shape, switches, self.block)
         outputs = features
         if self.normalize_features:
@@ -87,7 +104,7 @@ class UnpoolingDecoder(nn.Module):
         for layer in reversed(layers):
             if layer.block != previous:
                 outputs = checkpoint_name(outputs, BLOCK_INPUT)
-                outputs = max_unpool(outputs, switches[layer.block - 1])
+                outputs = self._upsample(outputs, layer.block, switches)
                 intermediates[f"unpool{layer.block}"] = outputs
                 previous = layer.block
             last = layer is layers[0]
@@ -103,6 +120,27 @@ class UnpoolingDecoder(nn.Module):
             )(outputs)
             intermediates[layer.name] = outputs
         return outputs.astype(jnp.float32) * self.output_scale, intermediates
+
+    def _upsample(self, outputs, block, switches):
+        if self.upsampling == "unpool":
+            return max_unpool(outputs, switches[block - 1])
+        if self.upsampling == "nearest":
+            return jnp.repeat(jnp.repeat(outputs, 2, axis=1), 2, axis=2)
+        return _TransposedConvolution(name=f"transposed{block}")(outputs)
+
+
+class _TransposedConvolution(nn.Module):
+    """Doubles height and width; every output pixel sees one input pixel."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        channels = inputs.shape[-1]
+        # Four taps count as inputs, of which an output pixel meets one.
+        initializer = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
+        kernel = self.param("kernel", initializer, (2, 2, channels, channels))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        kernel, bias = (array.astype(inputs.dtype) for array in (kernel, bias))
+        return conv_transpose(inputs, kernel, stride=2, padding=(1, 1)) + bias
 
 
 def measure_feature_rms(features: jax.Array) -> jax.Array:

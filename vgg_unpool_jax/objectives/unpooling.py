@@ -25,6 +25,10 @@ from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
 from vgg_unpool_jax.models.convolution import AUTO, BLOCK_INPUT
 from vgg_unpool_jax.models.unpooling_decoder import STATISTICS, measure_feature_rms
 from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Aux, PyTree
+from vgg_unpool_jax.objectives.initialization import (
+    check_initialization,
+    initialize_kernels,
+)
 from vgg_unpool_jax.ops.convolution import IMPLEMENTATIONS
 from vgg_unpool_jax.weights import (
     VGG19Weights,
@@ -75,6 +79,7 @@ class UnpoolingObjective:
         loss_weights: LossWeights,
         *,
         remat: str = "none",
+        initialization: str = "he",
     ):
         """Put a pair together.
 
@@ -84,28 +89,36 @@ class UnpoolingObjective:
           weights: the encoder's parameters and where they come from.
           loss_weights: factors of the terms.
           remat: one of `REMAT`: what the gradient keeps of the forward pass.
+          initialization: of the decoder's kernels; see `initialize_kernels`.
 
         Raises:
-          ConfigError: for another `remat`.
+          ConfigError: for another `remat` or `initialization`.
         """
+        check_initialization(initialization)
         if remat not in REMAT:
             raise ConfigError(f"remat must be one of {', '.join(REMAT)}, got {remat!r}")
         self.encoder = encoder
         self.decoder = decoder
         self.loss_weights = loss_weights
         self.remat = remat
+        self.initialization = initialization
         self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
         self.record = {"vgg19": weights_record(weights)}
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise the decoder and measure its input statistics on the batch."""
         features, switches = self._encode(self.frozen["encoder"], batch["image"])
-        variables = self.decoder.init(key, features, switches)
+        params = initialize_kernels(
+            self.initialization,
+            key,
+            self.decoder.init(key, features, switches)["params"],
+            self.frozen["encoder"],
+        )
         model_state = {}
         if self.decoder.normalize_features:
             rms = measure_feature_rms(features.astype(jnp.float32))
             model_state = {STATISTICS: {"feature_rms": rms}}
-        return variables["params"], model_state
+        return params, model_state
 
     def loss(
         self,
@@ -191,7 +204,12 @@ def from_config(
     encoder, decoder = make_pair_models(config, weights.preprocessing)
     loss_weights = LossWeights(**config.loss.to_dict())
     return UnpoolingObjective(
-        encoder, decoder, weights, loss_weights, remat=config.get("remat", "none")
+        encoder,
+        decoder,
+        weights,
+        loss_weights,
+        remat=config.get("remat", "none"),
+        initialization=config.get("initialization", "he"),
     )
 
 

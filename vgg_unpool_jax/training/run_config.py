@@ -49,6 +49,9 @@ LATER_FIELDS = {
     "data.validation_source": "",
     "optimizer.schedule": "linear",
     "compute_dtype": "float32",
+    "initialization": "he",
+    "initialize_shared_from": "",
+    "decoder.upsampling": "unpool",
 }
 
 

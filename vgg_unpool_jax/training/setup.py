@@ -17,6 +17,7 @@ from vgg_unpool_jax.objectives import Objective
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
 from vgg_unpool_jax.training.state import TrainState, create_train_state
+from vgg_unpool_jax.weights.released import find_release, read_decoder
 
 
 def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
@@ -143,8 +144,45 @@ def initial_state(config, objective, optimizer, part) -> TrainState:
             {"params": params, "model_state": model_state},
         )
         params, model_state = saved_params, saved_state
+    elif config.get("initialize_shared_from", ""):
+        params = _with_shared_layers(config, params)
     averaged = config.optimizer.average_decay > 0
     return create_train_state(params, model_state, optimizer, averaged=averaged)
+
+
+def _with_shared_layers(config, params):
+    """`params` with another decoder's layers of the same name and shapes."""
+    origin = config.initialize_shared_from
+    file = find_release(origin)
+    if file is not None:
+        released = read_decoder(file)
+        scale = released.metadata["config"]["decoder"]["output_scale"]
+        saved = released.variables["params"]
+    else:
+        scale = run_config.read(origin, system=config.system).decoder.output_scale
+        with Checkpoints(origin, create=False) as other:
+            saved, _, _ = other.restore_for_inference()
+    # The last layer, which all decoders share, was trained with it.
+    if scale != config.decoder.output_scale:
+        raise ConfigError(
+            f"initialize_shared_from: the decoder of {origin} has decoder.output_scale "
+            f"{scale}, and this config has {config.decoder.output_scale}"
+        )
+    shared = {
+        name: layer
+        for name, layer in saved.items()
+        if name in params and _shapes(layer) == _shapes(params[name])
+    }
+    if not shared:
+        raise ConfigError(
+            f"initialize_shared_from: the decoder of {origin} has no layer in common "
+            "with this model"
+        )
+    return {**params, **shared}
+
+
+def _shapes(tree):
+    return jax.tree.map(lambda array: array.shape, tree)
 
 
 @contextlib.contextmanager

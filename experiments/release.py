@@ -1,0 +1,61 @@
+"""Train, evaluate and export the pair of a block, from any state of its run.
+
+    python -m experiments.release --block=2 --photos=folder:PHOTOS \
+        --test_photos=folder:COCO128 [--weights=VGG19.h5] [--max_minutes=60]
+
+The recipe is the variant `:best` of configs/vgg19_blockN.py. The same command goes on
+where the last one stopped; every time it evaluates what there is, and writes the
+decoder, its model card and the row of the table. See `vgg_unpool_jax/releasing.py`.
+"""
+
+import importlib
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax import releasing
+from vgg_unpool_jax.cores import device_per_core
+from vgg_unpool_jax.data import Part, make_source
+
+_BLOCK = flags.DEFINE_integer("block", None, "1 to 5.", 1, 5)
+_PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:PATH.")
+_TEST_PHOTOS = flags.DEFINE_string("test_photos", None, "Test photos, all of them.")
+_WEIGHTS = flags.DEFINE_string("weights", "", "VGG19 weights; default: see README.")
+_VARIANT = flags.DEFINE_string("variant", "best", "Of the config.")
+_FOLDER = flags.DEFINE_string("folder", "runs/release", "Where all releases are.")
+_MAX_MINUTES = flags.DEFINE_float(
+    "max_minutes", None, "Stop training after so long; the same command goes on later."
+)
+
+
+def main() -> None:
+    """Run the command."""
+    block = _BLOCK.value
+    config = importlib.import_module(f"configs.vgg19_block{block}").get_config(
+        _VARIANT.value
+    )
+    config.data.source = _PHOTOS.value
+    config.encoder.weights = _WEIGHTS.value
+    if config.device_per_core:
+        device_per_core(config.data.batch_size, config.evaluation.batch_size)
+    # Opened before hours of training: a wrong path shall show now.
+    source = make_source(_TEST_PHOTOS.value)
+    workdir = pathlib.Path(_FOLDER.value) / f"block{block}"
+    result = releasing.train(config, workdir, _MAX_MINUTES.value)
+    print(f"step {int(result.state.step)} of {result.total_steps} in {workdir}")
+    files = releasing.export_release(
+        workdir,
+        Part(source, np.arange(len(source))),
+        {"source": _TEST_PHOTOS.value},
+        weights=_WEIGHTS.value or None,
+    )
+    print((workdir.parent / "table.md").read_text())
+    for file in files:
+        print(file)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["block", "photos", "test_photos"])
+    command.run(main)
