@@ -8,8 +8,9 @@ usage() {
 usage: ./launch.sh COMMAND [ARGUMENTS]
 
   quickstart [--weights=FILE] [--workdir=FOLDER]
-                 train the block-1 pair for a few minutes on sample photos, evaluate it,
-                 and say where the pictures and results are
+                 rebuild sample photos with the released pairs, train the block-1 pair
+                 for a few minutes on them, evaluate it, and say where the pictures and
+                 results are
   test           run ruff and pytest; further arguments go to pytest
   train          python -m experiments.train ...
   evaluate       python -m experiments.evaluate ...
@@ -100,14 +101,21 @@ run_experiment() {
 }
 
 quickstart() {
-  local workdir=runs/quickstart weights=()
+  local workdir=runs/quickstart weights=() page=()
   for argument in "$@"; do
     case "$argument" in
-      --weights=*) weights=("--config.encoder.weights=${argument#*=}") ;;
+      --weights=*)
+        weights=("--config.encoder.weights=${argument#*=}")
+        page=("--weights=${argument#*=}")
+        ;;
       --workdir=*) workdir=${argument#*=} ;;
       *) fail "quickstart knows --weights=FILE and --workdir=FOLDER, got $argument" ;;
     esac
   done
+  echo "what the released pairs make of the sample photos:"
+  run_experiment release_page --pairs=released --source=samples \
+    --output="$workdir/released" --without_weights=skip ${page[@]+"${page[@]}"}
+  echo "and one trained here:"
   run_experiment train --config="$ROOT/configs/vgg19_block1.py:quickstart" \
     --workdir="$workdir" ${weights[@]+"${weights[@]}"}
   run_experiment evaluate --workdir="$workdir"

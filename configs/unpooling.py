@@ -54,7 +54,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     # divide the batch sizes.
     config.device_per_core = True
     # "blocks" keeps only what enters each block for the gradient and computes the rest
-    # again: a third more time for a fraction of the memory.
+    # again: a sixth to a third more time; see docs/performance.md for the memory.
     config.remat = "none"
 
     config.data = data = ml_collections.ConfigDict()
@@ -125,16 +125,20 @@ def _set_reports(config: ml_collections.ConfigDict) -> None:
     checkpoints.max_to_keep = 3
 
 
-# Of the recipe `:best`; deeper decoders want smaller steps.
+# Decoders inside this package, of blocks 1 to here.
+_RELEASED = 1
+
+# Of the recipe `:best`. At block 5 the decoder blew up at 1e-3 from the first step; the
+# rates between have not been tried yet.
 _BEST_LEARNING_RATES = {1: 4e-3, 2: 2e-3, 3: 1e-3, 4: 1e-3, 5: 1e-3}
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
-    """Fastest fall of L1 for the compute: see docs/training_notes.md."""
+    """For the L1 of few photos and little compute; see docs/training_notes.md."""
     block = config.encoder.block
     config.num_epochs, config.num_steps = 0.0, 30000
-    if block > 1:  # the deepest released decoder that is shallower
-        config.initialize_shared_from = f"vgg19-block{min(block - 1, 3)}"
+    if block > 1:
+        config.initialize_shared_from = f"vgg19-block{min(block - 1, _RELEASED)}"
     config.decoder.normalize_features = True
     config.decoder.output_scale = 64.0
     config.decoder.initial_output = 114.0  # mean grey level of ImageNet photos

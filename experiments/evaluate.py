@@ -4,9 +4,8 @@
 
 Prints tables; writes results.json, pictures/*.png and both for TensorBoard into the
 workdir; of a released decoder, results and pictures to --output. A pair: L1, L2, PSNR,
-SSIM and MS-SSIM of reconstructions clipped to [0, 255]; evaluation.png has input,
-reconstruction and amplified error, one photo a column. A VAE: also PCC, ELBO, active
-units, pictures of its latent space and, with --weights, Fréchet distances.
+SSIM, MS-SSIM, border, colour cast and grid of reconstructions clipped to [0, 255]. A
+VAE: also PCC, ELBO, active units, its latent space, with --weights Fréchet distances.
 """
 
 import numpy as np
@@ -17,6 +16,7 @@ from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.data import PARTS, Part, make_source, open_parts
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.trained import load_trained, results_file, write_evaluation
+from vgg_unpool_jax.weights.released import find_release
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _SOURCE = flags.DEFINE_string(
@@ -34,9 +34,7 @@ _CROP = flags.DEFINE_string(
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Result file; default WORKDIR/results.json, if that is a folder."
-)
+_OUTPUT = flags.DEFINE_string("output", None, "Result file; WORKDIR/results.json.")
 
 
 def main() -> None:
@@ -44,6 +42,8 @@ def main() -> None:
     workdir = _WORKDIR.value
     output = results_file(workdir, _OUTPUT.value)
     device_per_core(_BATCH_SIZE.value)
+    if not _SOURCE.value and find_release(workdir):
+        raise ConfigError(f"{workdir} is a released decoder: name photos with --source")
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.data
     part = _whole() if _SOURCE.value else open_parts(data)[_PART.value]

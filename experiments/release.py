@@ -22,7 +22,7 @@ from vgg_unpool_jax.data import Part, make_source
 _BLOCK = flags.DEFINE_integer("block", None, "1 to 5.", 1, 5)
 _PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:PATH.")
 _TEST_PHOTOS = flags.DEFINE_string("test_photos", None, "Test photos, all of them.")
-_WEIGHTS = flags.DEFINE_string("weights", "", "VGG19 weights; default: see README.")
+_WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: see README.")
 _VARIANT = flags.DEFINE_string("variant", "best", "Of the config.")
 _FOLDER = flags.DEFINE_string("folder", "runs/release", "Where all releases are.")
 _MAX_MINUTES = flags.DEFINE_float(
@@ -37,7 +37,8 @@ def main() -> None:
         _VARIANT.value
     )
     config.data.source = _PHOTOS.value
-    config.encoder.weights = _WEIGHTS.value
+    if _WEIGHTS.value:
+        config.encoder.weights = _WEIGHTS.value
     if config.device_per_core:
         device_per_core(config.data.batch_size, config.evaluation.batch_size)
     # Opened before hours of training: a wrong path shall show now.
@@ -49,7 +50,6 @@ def main() -> None:
         workdir,
         Part(source, np.arange(len(source))),
         {"source": _TEST_PHOTOS.value},
-        weights=_WEIGHTS.value or None,
     )
     print((workdir.parent / "table.md").read_text())
     for file in files:

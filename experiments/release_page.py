@@ -12,10 +12,16 @@ from absl import flags
 from experiments import command
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.evaluation.release_page import write_release_page
+from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
 from vgg_unpool_jax.pairs import load_pair
+from vgg_unpool_jax.weights import WeightsError
+from vgg_unpool_jax.weights.released import released_names
 
 _PAIRS = flags.DEFINE_list(
-    "pairs", None, "Trained pairs, at most one a block: whatever `load_pair` takes."
+    "pairs",
+    None,
+    "Trained pairs, at most one a block: whatever `load_pair` takes; or released, for "
+    "all decoders inside this package.",
 )
 _SOURCE = flags.DEFINE_string(
     "source", None, "Photos: folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples."
@@ -28,12 +34,27 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "VGG19 weight file of all pairs; default: trained with."
 )
+_WITHOUT_WEIGHTS = flags.DEFINE_enum(
+    "without_weights",
+    "fail",
+    ("fail", "skip"),
+    "What to do if VGG19 cannot be had or is not that of the pairs.",
+)
 
 
 def main() -> None:
     """Run the command."""
     source = make_source(_SOURCE.value)
-    pairs = [load_pair(pair, _WEIGHTS.value) for pair in _PAIRS.value]
+    names = _PAIRS.value
+    if names == ["released"]:
+        names = released_names()
+    try:
+        pairs = [load_pair(name, _WEIGHTS.value) for name in names]
+    except (WeightsError, WeightsMismatchError) as error:
+        if _WITHOUT_WEIGHTS.value == "fail":
+            raise
+        print(f"no page of released pairs: {error}")
+        return
     files = write_release_page(
         pairs,
         source,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.training.trainer import train_and_evaluate
+from vgg_unpool_jax.weights.released import find_release
 
 BLOCKS = [1, 2, 3, 4, 5]
 
@@ -35,6 +36,14 @@ def test_the_default_is_the_published_recipe(block):
     record = _module(block).__doc__
     assert published[block] in record
     assert f"--config=configs/vgg19_block{block}.py" in record
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_decoder_that_best_starts_from_comes_with_the_package(block):
+    start = _module(block).get_config("best").initialize_shared_from
+    assert (start == "") == (block == 1)
+    if start:
+        assert find_release(start).exists()
 
 
 @pytest.mark.parametrize("variant", ["best", "quickstart", "best,runlocal"])

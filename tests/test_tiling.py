@@ -113,6 +113,11 @@ def test_tiles_are_no_longer_than_their_number_needs():
     spans = tile_spans(1080, 1024, 187, 64)
     assert [(span.start, span.stop) for span in spans] == [(0, 760), (320, 1080)]
     assert len(tile_spans(1080, 760 - 64, 187, 64)) > 2
+    # Each length of a tile is a program to compile: photos of all sizes share a few.
+    lengths = {
+        tile_spans(length, 1024, 187, 64)[0].stop for length in range(1040, 4096, 16)
+    }
+    assert len(lengths) <= 16
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Encoders and encoder-decoder pairs ready to use from other code.
 
-Images are NHWC RGB in [0, 255], any real dtype; results are float32. Functions are
-jit-compiled, once per image shape.
+Images are NHWC RGB in [0, 255], any real dtype; results are float32, and functions
+jit-compiled.
 """
 
 import functools
@@ -93,13 +93,12 @@ class Pair(Encoder):
     Attributes:
       step: number of training steps of the decoder.
       config: of the training run.
-      crop: how `evaluate` cuts photos when nothing else is said.
-      image_size: side of its crops in pixels.
+      crop: how `evaluate` cuts photos, and
+      image_size: the side in pixels, when nothing else is said.
       error_gain: how often pictures amplify its errors.
       decoder: the Flax module, an `UnpoolingDecoder`.
       decoder_variables: its variables, for `decoder.apply`.
-      release: metadata of the released decoder that it is, None for a workdir's; see
-        `weights/release_metadata`.
+      release: metadata of the released decoder that it is, None for a workdir's.
     """
 
     crop = "center"
@@ -219,9 +218,7 @@ class Pair(Encoder):
         dtype: str = "float32",
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the decoder into one file, for `load_pair` on any machine.
-
-        VGG19 is not in it: the file knows the weights by a digest.
+        """Write the decoder into one file for `load_pair`, and a digest of VGG19.
 
         Args:
           path: the file, ending in `.safetensors`; one that is there is replaced.
@@ -233,7 +230,6 @@ class Pair(Encoder):
         Raises:
           ReleaseError: when that cannot be written; see `weights.released`.
         """
-        # A release may run on a copy of the weights from another file.
         known = self.release or {"vgg19": self.record, "facts": {}}
         write_decoder(
             path,
@@ -245,6 +241,11 @@ class Pair(Encoder):
             dtype=dtype,
             facts=known["facts"] if facts is None else facts,
         )
+
+    def with_decoder(self, variables: Mapping[str, Any]) -> "Pair":
+        """The same encoder with other variables of the decoder."""
+        encoder = VGG19Weights(self._encoder_params, **self.record)
+        return Pair(self.config, encoder, variables, self.step)
 
     def describe(self) -> str:
         """One line for a report."""

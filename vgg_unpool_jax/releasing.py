@@ -9,24 +9,24 @@ A folder holds the releases of all blocks:
     table.md                   one row a block
 """
 
-import contextlib
 import os
 import pathlib
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 import ml_collections
+import numpy as np
 
 from vgg_unpool_jax.data import Part
 from vgg_unpool_jax.evaluation import provenance, read_results, write_results
 from vgg_unpool_jax.evaluation.release_table import read_pair_results, release_table
 from vgg_unpool_jax.files import replacing
-from vgg_unpool_jax.pairs import load_pair
+from vgg_unpool_jax.pairs import Pair, load_pair
 from vgg_unpool_jax.trained import write_evaluation
+from vgg_unpool_jax.training.checkpoints import FOLDER, Checkpoints
 from vgg_unpool_jax.training.trainer import TrainResult, train_and_evaluate
-from vgg_unpool_jax.weights.errors import ReleaseError
 from vgg_unpool_jax.weights.model_card import model_card
 from vgg_unpool_jax.weights.released import read_decoder
 
@@ -45,34 +45,58 @@ def train(
 ) -> TrainResult:
     """Train as `train_and_evaluate`, and add the time to the workdir's account.
 
-    Time counts from the first line to the last, with compilation and validation; that
-    of a process that was killed is lost.
+    Time counts from the first line to the last, with compilation and validation, where
+    it brought the run further; that of a process that was killed is lost.
 
     Args:
       config: of the run.
       workdir: of the run.
       max_minutes: when to stop with a checkpoint; None trains to the end.
     """
-    with _accounted(pathlib.Path(workdir), config):
-        return train_and_evaluate(config, workdir, max_minutes=max_minutes)
-
-
-@contextlib.contextmanager
-def _accounted(workdir: pathlib.Path, config) -> Iterator[None]:
-    began = time.monotonic()
+    workdir = pathlib.Path(workdir)
+    first, began = _latest_step(workdir), time.monotonic()
     try:
-        yield
+        return train_and_evaluate(config, workdir, max_minutes=max_minutes)
     finally:
-        if workdir.is_dir():  # else the config was refused
-            account = _read_account(workdir)
-            account["hours"] += (time.monotonic() - began) / 3600
-            account["hardware"] = provenance(config)["hardware"]
+        last = _latest_step(workdir)
+        if last > first and jax.process_index() == 0:
+            entry = {
+                "steps": [first, last],
+                "hours": (time.monotonic() - began) / 3600,
+                "hardware": provenance(config)["hardware"],
+            }
+            account = {"sessions": [*_read_account(workdir), entry]}
             write_results(workdir / _TIME_FILE, account)
 
 
-def _read_account(workdir: pathlib.Path) -> dict[str, Any]:
+def _latest_step(workdir: pathlib.Path) -> int:
+    if not (workdir / FOLDER).is_dir():
+        return 0
+    with Checkpoints(workdir, create=False) as saved:
+        return saved.latest_step() or 0
+
+
+def _read_account(workdir: pathlib.Path) -> list[dict[str, Any]]:
     path = workdir / _TIME_FILE
-    return read_results(path) if path.exists() else {"hours": 0.0, "hardware": None}
+    return read_results(path)["sessions"] if path.exists() else []
+
+
+def training_facts(workdir: PathLike) -> dict[str, Any]:
+    """How long a run has been trained and on what, as far as `train` knows.
+
+    Returns:
+      "training_hours" and "training_hardware" (that of the longest session); empty for
+      a run that was trained by other means.
+    """
+    sessions = _read_account(pathlib.Path(workdir))
+    if not sessions:
+        return {}
+    hours = sum(entry["hours"] for entry in sessions)
+    longest = max(sessions, key=lambda entry: entry["hours"])
+    return {
+        "training_hours": round(hours, 4),
+        "training_hardware": longest["hardware"],
+    }
 
 
 def export_release(
@@ -86,7 +110,8 @@ def export_release(
     """Evaluate a run, finished or not, and write its decoder, card and table row.
 
     The decoder is stored in float16 where that changes the L1 of the test photos by
-    less than `LARGEST_CHANGE` of itself, else in float32.
+    less than `LARGEST_CHANGE` of itself, else in float32. Files are written when all is
+    known.
 
     Args:
       workdir: of the run; the release goes into the folder around it.
@@ -103,41 +128,36 @@ def export_release(
     folder = workdir.parent
     pair = load_pair(workdir, weights)
     score = pair.evaluate(test, image_size=image_size)
-    account = _read_account(workdir)
-    account = {
-        "training_hours": account["hours"],
-        "training_hardware": account["hardware"],
-    }
-    crop = {"crop": pair.crop}
-    evaluation = write_evaluation(workdir, pair, score, {**facts, **crop, **account})
-    results = read_results(evaluation[0])
-    told = {
-        "photos_seen": pair.step * pair.config.data.batch_size,
-        "test_source": facts.get("source"),
-        **account,
-    }
+    rounded = round_parameters(pair)
+    dtype = "float32"
+    if rounded is not None:
+        exact = score.metrics["l1"].mean
+        change = rounded.evaluate(test, image_size=image_size).metrics["l1"].mean
+        if abs(change - exact) < LARGEST_CHANGE * exact:
+            dtype = "float16"
+    known = {**facts, "crop": pair.crop, **training_facts(workdir)}
+    evaluation = write_evaluation(workdir, pair, score, known)
+    told = {"photos_seen": pair.step * pair.config.data.batch_size}
     file = folder / f"vgg19-block{pair.block}.safetensors"
-    pair.export(file, dtype="float32", facts=told)
-    if _may_be_rounded(pair, score, test, weights, image_size):
-        pair.export(file, dtype="float16", facts=told)
+    pair.export(file, dtype=dtype, facts=told | training_facts(workdir))
+    text = model_card(
+        read_decoder(file).metadata, read_results(evaluation[0]), name=file.stem
+    )
     card = file.with_suffix(".md")
     with replacing(card) as output:
-        output.write(
-            model_card(read_decoder(file).metadata, results, name=file.stem).encode()
-        )
+        output.write(text.encode())
     return [file, card, write_table(folder), *evaluation]
 
 
-def _may_be_rounded(pair, score, test, weights, image_size) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "rounded.safetensors"
-        try:
-            pair.export(file, dtype="float16")
-        except ReleaseError:  # too large for float16
-            return False
-        rounded = load_pair(file, weights).evaluate(test, image_size=image_size)
-    exact = score.metrics["l1"].mean
-    return abs(rounded.metrics["l1"].mean - exact) < LARGEST_CHANGE * exact
+def round_parameters(pair: Pair) -> Pair | None:
+    """A pair with the parameters that float16 keeps; None where they overflow."""
+    variables = dict(pair.decoder_variables)
+    with np.errstate(over="ignore"):
+        half = jax.tree.map(lambda x: np.asarray(x, np.float16), variables["params"])
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(half)):
+        return None
+    variables["params"] = jax.tree.map(lambda x: x.astype(np.float32), half)
+    return pair.with_decoder(variables)
 
 
 def write_table(folder: PathLike) -> pathlib.Path:

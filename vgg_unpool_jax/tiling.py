@@ -18,6 +18,9 @@ from vgg_unpool_jax.models.vgg19_layers import (
 )
 from vgg_unpool_jax.ops import winograd
 
+# Pixels by which tiles are made smaller.
+_SHRINK = 128
+
 
 class TileError(ValueError):
     """A tile that has nothing left between its margins."""
@@ -75,8 +78,8 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
 
     Args:
       length: of the side.
-      tile: largest length of a tile; those taken are the shortest that are as few, and
-        differ from `length` by a multiple, so that the last begins at one as all do.
+      tile: largest length of a tile; those taken are shorter where that makes them no
+        more, and differ from `length` by a multiple, so that the last begins at one.
       margin: how much of a tile's border inside the image is wrong.
       multiple: where tiles may begin.
 
@@ -97,9 +100,11 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
         return [Span(0, length, slice(0, length), slice(0, length))]
     tile -= (tile - length) % multiple
     count = len(_starts(length, tile, margin, multiple))
-    # Smaller tiles that are no more in number do the same with less overlap.
-    while len(_starts(length, tile - multiple, margin, multiple)) == count:
-        tile -= multiple
+    # Smaller tiles that are no more in number do the same with less overlap. In coarse
+    # steps, because every size of a tile compiles its own program.
+    shrink = -(-_SHRINK // multiple) * multiple
+    while len(_starts(length, tile - shrink, margin, multiple)) == count:
+        tile -= shrink
     spans = []
     for start in _starts(length, tile, margin, multiple):
         first = 0 if start == 0 else margin

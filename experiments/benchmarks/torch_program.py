@@ -60,7 +60,7 @@ class TorchProgram:
     def peak_bytes(self) -> int:
         """Memory that the process has taken at most, of the GPU where there is one."""
         if torch_device().type == "cuda":
-            return torch.cuda.max_memory_reserved()
+            return torch.cuda.max_memory_allocated()
         return peak_resident_bytes() or 0
 
     def reconstruct(self) -> np.ndarray:

@@ -112,12 +112,14 @@ def test_test_succeeds_and_installs_torch_only_on_request(launch):
     assert any("requirements-torch.txt" in call for call in calls)
 
 
-def test_quickstart_trains_then_evaluates(launch):
+def test_quickstart_shows_the_releases_then_trains_then_evaluates(launch):
     done, calls = launch("quickstart", "--weights=w.h5", "--workdir=q")
     assert done.returncode == 0
     assert "--config.encoder.weights=w.h5" in calls[-2]
     assert "configs/vgg19_block1.py:quickstart" in calls[-2]
     assert calls[-1] == "-m experiments.evaluate --workdir=q"
+    assert calls[-3].startswith("-m experiments.release_page --pairs=released")
+    assert "--weights=w.h5" in calls[-3] and "--output=q/released" in calls[-3]
     done, _ = launch("quickstart", fails="experiments.train")
     assert done.returncode == 7
     done, _ = launch("quickstart", "--nonsense")

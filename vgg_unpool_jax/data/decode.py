@@ -66,7 +66,7 @@ def decode_photo(
       name: what to call the photo in an error message.
 
     Returns:
-      A uint8 array of shape (H, W, 3), RGB in [0, 255].
+      A uint8 array of shape (H, W, 3), RGB in [0, 255], which may be read-only.
 
     Raises:
       PhotoError: the photo is missing, empty, truncated, in no known format, larger

@@ -18,6 +18,7 @@ from vgg_unpool_jax.evaluation.metrics import METRICS
 from vgg_unpool_jax.evaluation.results import read_results
 from vgg_unpool_jax.models import VGG19Encoder
 from vgg_unpool_jax.objectives.unpooling import make_pair_models
+from vgg_unpool_jax.weights.release_metadata import without_folders
 
 # Mean absolute error per channel in [0, 255] on 1,234 COCO test photos, by block.
 # Source: the VGG19 unpooling encoder-decoder collection.
@@ -221,7 +222,9 @@ def _photos_seen(content: Mapping[str, Any]) -> str:
     # Those of the run that it began from are in another file.
     begun = _get(content, "provenance", "config", "initialize_from")
     begun = begun or _get(content, "provenance", "config", "initialize_shared_from")
-    return f"{steps * batch:,.0f}" + (f" after {begun}" if begun else "")
+    return f"{steps * batch:,.0f}" + (
+        f" after {without_folders(begun)}" if begun else ""
+    )
 
 
 def _hardware(content: Mapping[str, Any]) -> str:
@@ -250,7 +253,7 @@ def _measured_on(results: PairResults) -> str:
     size = _format(_get(content, "image_size"), ".0f")
     parts = [
         f"{_format(_get(content, 'metrics', 'l1', 'photos'), ',.0f')} photos",
-        _get(content, "source") or "",
+        without_folders(_get(content, "source") or ""),
         f"crop {_get(content, 'crop') or ''} {size}² pixels" if size else "",
     ]
     return f"block{results.block}_conv2: {', '.join(filter(None, parts))}."

@@ -88,7 +88,7 @@ class UnpoolingDecoder(nn.Module):
         """
         if self.upsampling not in UPSAMPLINGS:
             raise ValueError(
-                f"decoder.upsampling must be one of {', '.join(UPSAMPLINGS)}, got "
+                f"upsampling must be one of {', '.join(UPSAMPLINGS)}, got "
                 f"{self.upsampling!r}"
             )
         check_decoder_inputs(features.shape, switches, self.block)

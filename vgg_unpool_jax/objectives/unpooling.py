@@ -23,7 +23,11 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.models import UnpoolingDecoder, VGG19Encoder
 from vgg_unpool_jax.models.convolution import AUTO, BLOCK_INPUT
-from vgg_unpool_jax.models.unpooling_decoder import STATISTICS, measure_feature_rms
+from vgg_unpool_jax.models.unpooling_decoder import (
+    STATISTICS,
+    UPSAMPLINGS,
+    measure_feature_rms,
+)
 from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Aux, PyTree
 from vgg_unpool_jax.objectives.initialization import (
     check_initialization,
@@ -219,7 +223,7 @@ def make_pair_models(
     """The two modules of a config, for weights of this preprocessing.
 
     Raises:
-      ConfigError: for another compute_dtype or convolution.
+      ConfigError: for another compute_dtype, convolution or upsampling.
     """
     block = config.encoder.block
     name = config.get("compute_dtype", "float32")
@@ -232,6 +236,12 @@ def make_pair_models(
         raise ConfigError(
             f"convolution must be one of {', '.join((AUTO, *IMPLEMENTATIONS))}, got "
             f"{convolution!r}"
+        )
+    upsampling = config.decoder.get("upsampling", "unpool")
+    if upsampling not in UPSAMPLINGS:
+        raise ConfigError(
+            f"decoder.upsampling must be one of {', '.join(UPSAMPLINGS)}, got "
+            f"{upsampling!r}"
         )
     compute = {"dtype": COMPUTE_DTYPES[name], "convolution": convolution}
     return (

@@ -156,7 +156,7 @@ def _with_shared_layers(config, params):
     file = find_release(origin)
     if file is not None:
         released = read_decoder(file)
-        scale = released.metadata["config"]["decoder"]["output_scale"]
+        scale = released.metadata["config"]["decoder"].get("output_scale", 1.0)
         saved = released.variables["params"]
     else:
         scale = run_config.read(origin, system=config.system).decoder.output_scale

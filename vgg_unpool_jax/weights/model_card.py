@@ -16,6 +16,11 @@ _TITLES = {
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
     "ms_ssim": "MS-SSIM",
+    "border_l1": "L1 of the outer 16 pixels",
+    "center_l1": "L1 of the rest",
+    "color_error_red": "mean error, red",
+    "color_error_green": "mean error, green",
+    "color_error_blue": "mean error, blue",
 }
 _UPSAMPLINGS = {
     "unpool": "max-unpooling with the encoder's switches",

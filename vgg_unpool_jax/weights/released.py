@@ -34,7 +34,7 @@ from vgg_unpool_jax.weights.vgg19 import arrays_sha256
 DTYPES = ("float16", "float32")
 SUFFIX = ".safetensors"
 
-_FOLDER = pathlib.Path(__file__).parent / "released"
+_FOLDER = pathlib.Path(__file__).parent / "decoders"
 _NAME = re.compile(r"vgg19-[\w.-]+")
 _PARAMS = "params"
 _STORED_TYPES = ("F16", "F32")
