@@ -71,6 +71,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     data.num_workers = 0  # reader processes; 0 reads in threads
     data.num_threads = 4
     data.prefetch = 4  # batches
+    data.cache_megabytes = 0  # of decoded photos, kept in memory as far as they go
     data.max_broken_share = 0.01
 
     config.encoder = encoder = ml_collections.ConfigDict()
@@ -136,7 +137,7 @@ _BEST_LEARNING_RATES = {1: 4e-3, 2: 2e-3, 3: 1e-3, 4: 1e-3, 5: 1e-3}
 def _best(config: ml_collections.ConfigDict) -> None:
     """For the L1 of few photos and little compute; see docs/training_notes.md."""
     block = config.encoder.block
-    config.num_epochs, config.num_steps = 0.0, 30000
+    config.num_epochs, config.num_steps = 0.0, 12000
     if block > 1:
         config.initialize_shared_from = f"vgg19-block{min(block - 1, _RELEASED)}"
     config.decoder.normalize_features = True
@@ -148,6 +149,7 @@ def _best(config: ml_collections.ConfigDict) -> None:
     config.data.crop = "random"
     config.data.image_size = 96
     config.data.batch_size = 8
+    config.data.cache_megabytes = 1000
     config.optimizer.learning_rate = _BEST_LEARNING_RATES[block]
     config.optimizer.average_decay = 0.999
     config.optimizer.warmup_steps = 100

@@ -8,7 +8,7 @@ images of any size.
 | published | 30 to 100 epochs of 111,063 COCO photos | 2.494, 1,234 COCO photos |
 | default | not run yet | |
 | released | 9,000 steps of 8 random 96² crops, 1,021 photos | 2.883, 125 COCO photos |
-| best | 30,000 steps of the same, L1 alone | not run yet |
+| best | 12,000 steps of the same, L1 alone | not run yet |
 
 The released decoder is `:best` with 9,000 steps and L2 beside L1; it took 77 minutes on
 two shared CPU cores. Data: 934 ImageNet samples and 200 photos of BSDS500, 90 % of them

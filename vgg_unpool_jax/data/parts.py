@@ -5,6 +5,7 @@ from typing import NamedTuple
 import ml_collections
 import numpy as np
 
+from vgg_unpool_jax.data.cached import CachedSource
 from vgg_unpool_jax.data.sources import Source, make_source
 from vgg_unpool_jax.data.split import split_indices
 from vgg_unpool_jax.errors import ConfigError
@@ -37,9 +38,15 @@ def open_parts(config: ml_collections.ConfigDict) -> dict[str, Part]:
     Raises:
       ConfigError: when both sources are the same.
       SourceError: for a source that cannot be opened.
-      ValueError: for fractions that make no split.
+      ValueError: for fractions that make no split, or a negative `cache_megabytes`.
     """
     source = make_source(config.source)
+    # Absent in runs that are older than the field.
+    megabytes = config.get("cache_megabytes", 0)
+    if megabytes < 0:
+        raise ValueError(f"cache_megabytes must be at least 0, got {megabytes}")
+    if megabytes:
+        source = CachedSource(source, megabytes)
     split = split_indices(len(source), config.split_fractions, seed=config.split_seed)
     parts = {name: Part(source, getattr(split, name)) for name in PARTS}
     # Absent in runs that are older than the field.

@@ -18,6 +18,7 @@ FREE_FIELDS = (
     "data.num_workers",
     "data.num_threads",
     "data.prefetch",
+    "data.cache_megabytes",
     "data.max_broken_share",
     "encoder.weights",
     "encoder.random_if_unavailable",
