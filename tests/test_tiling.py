@@ -47,7 +47,7 @@ def test_the_margins_of_all_blocks():
     assert [receptive_margin(block) for block in BLOCKS] == [4, 13, 31, 83, 187]
 
 
-@pytest.mark.parametrize("block", [1, 2, 3])
+@pytest.mark.parametrize("block", [1, 2])
 def test_a_reconstruction_looks_as_far_as_its_margin_and_no_farther(block):
     reconstruct, margin = _pair(block), receptive_margin(block)
     multiple = size_multiple(block)

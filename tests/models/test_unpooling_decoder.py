@@ -176,7 +176,8 @@ def test_without_switches_nearest_neighbours_or_a_transposed_convolution_upsampl
             expected = below.repeat(2, axis=1).repeat(2, axis=2)
         else:
             kernel, bias = (params["transposed1"][n] for n in ("kernel", "bias"))
-            expected = np.einsum("nhwi,yxio->nhywxo", below, kernel)
+            # As `ops.conv_transpose` counts the taps, from the far end.
+            expected = np.einsum("nhwi,yxio->nhywxo", below, kernel[::-1, ::-1])
             expected = expected.reshape(above.shape) + np.asarray(bias)
         np.testing.assert_allclose(above, expected, rtol=1e-4, atol=1e-4)
 

@@ -341,7 +341,7 @@ def test_a_config_builds_the_pair_of_its_block():
         3, True, 64.0, 114.0, convolution="xla"
     )
     assert objective.record["vgg19"]["origin"] == "random:seed=0"
-    assert objective.loss_weights == LossWeights(10.0, 1.0, 0.0, 0.0)
+    assert objective.loss_weights == LossWeights(10.0, 0.0, 0.0, 0.0)
 
 
 def test_an_unknown_system_is_refused_with_those_that_are_known():

@@ -17,10 +17,8 @@ from vgg_unpool_jax.ops.windows import make_grid
 
 # Pools 1 and 4 at 256² and 1024², and sizes that are no power of two.
 REAL_SHAPES = [
-    (1, 256, 256, 64),
     (16, 32, 32, 512),
     (16, 1024, 1024, 64),
-    (1, 128, 128, 512),
     (2, 224, 224, 96),
     (1, 15, 9, 3),
 ]
@@ -28,7 +26,7 @@ REAL_SHAPES = [
 PROGRAMS = [
     (shape, dtype, packed)
     for packed in (False, True)
-    for shape in (REAL_SHAPES[2:4] if packed else REAL_SHAPES)
+    for shape in (REAL_SHAPES[1:3] if packed else REAL_SHAPES)
     for dtype in (jnp.float32, jnp.bfloat16)
 ]
 # From jax 0.11; this test is what notices when it is gone.
@@ -52,7 +50,6 @@ def _images(shape, dtype):
         ((1, 5, 9, 1), jnp.float32, True),
         ((2, 7, 4, 3), jnp.bfloat16, False),
         ((1, 4, 70, 96), jnp.float32, False),
-        ((2, 4, 4, 64), jnp.float32, True),
         ((1, 4, 4, 512), jnp.bfloat16, True),
     ],
 )

@@ -278,6 +278,13 @@ def test_shared_layers_of_another_output_scale_are_refused(
         train_and_evaluate(config, tmp_path)
 
 
+def test_a_run_starts_from_one_other_at_most(make_config, tmp_path, uninterrupted):
+    other = str(uninterrupted.workdir)
+    config = make_config(initialize_from=other, initialize_shared_from=other)
+    with pytest.raises(ConfigError, match="cannot both be set"):
+        train_and_evaluate(config, tmp_path)
+
+
 def test_a_run_that_is_not_there_cannot_be_started_from(make_config, tmp_path):
     config = make_config(initialize_from=str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match=r"nowhere is no workdir of a run"):

@@ -1,6 +1,7 @@
 """What has to stand before the first step: checks, data, state."""
 
 import contextlib
+import logging
 
 import jax
 import ml_collections
@@ -18,6 +19,8 @@ from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
 from vgg_unpool_jax.training.state import TrainState, create_train_state
 from vgg_unpool_jax.weights.released import find_release, read_decoder
+
+_LOG = logging.getLogger(__name__)
 
 
 def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
@@ -134,6 +137,11 @@ def initial_state(config, objective, optimizer, part) -> TrainState:
         images = next(loader)["image"].astype(np.float32)
     key = jax.random.key(config.seed)
     params, model_state = objective.init(key, {"image": images})
+    if config.initialize_from and config.get("initialize_shared_from", ""):
+        raise ConfigError(
+            "initialize_from and initialize_shared_from cannot both be set, got "
+            f"{config.initialize_from} and {config.initialize_shared_from}"
+        )
     if config.initialize_from:
         # Statistics too: the parameters were trained with them.
         with Checkpoints(config.initialize_from, create=False) as other:
@@ -178,6 +186,7 @@ def _with_shared_layers(config, params):
             f"initialize_shared_from: the decoder of {origin} has no layer in common "
             "with this model"
         )
+    _LOG.info("%s: as in the decoder of %s", ", ".join(sorted(shared)), origin)
     return {**params, **shared}
 
 
