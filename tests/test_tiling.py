@@ -71,7 +71,7 @@ def test_a_reconstruction_looks_as_far_as_its_margin_and_no_farther(block):
         (1, (37, 50), 20),
         (2, (70, 61), 48),
         (3, (150, 90), 96),
-        pytest.param(5, (530, 17), 512, marks=pytest.mark.slow),
+        pytest.param(5, (530, 17), 512, marks=pytest.mark.extended),
     ],
 )
 def test_tiles_give_the_whole_image(block, size, tile):

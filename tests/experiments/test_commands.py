@@ -157,6 +157,7 @@ def test_errors_are_one_sentence(command, arguments, words, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.extended
 def test_memory_is_told_and_does_not_grow_with_the_photo(workdir, tmp_path):
     peaks, sizes = [], ((96, 128), (1200, 1600))
     for number, size in enumerate(sizes):

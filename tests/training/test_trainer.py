@@ -41,7 +41,7 @@ def test_nothing_is_compiled_again_after_the_first_step(make_config, tmp_path, c
 
 
 # Those of blocks 3 and 4 train in tests/test_configs.py.
-@pytest.mark.parametrize("block", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("block", [1, 2, pytest.param(5, marks=pytest.mark.extended)])
 def test_the_loss_of_every_block_falls(block, make_config, tmp_path, read_scalars):
     # The two training photos make the one batch of every step, so steps compare.
     config = make_config(
