@@ -18,6 +18,7 @@ FREE = {
     "data.num_workers",
     "data.num_threads",
     "data.prefetch",
+    "data.cache_megabytes",
     "data.max_broken_share",
     "encoder.random_if_unavailable",
     "checkpoints.every_steps",
