@@ -95,7 +95,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     loss.perceptual = 0.1
 
     config.optimizer = optimizer = ml_collections.ConfigDict()
-    optimizer.name = "adam"
+    optimizer.name = "adam"  # or muon
     optimizer.schedule = "linear"
     optimizer.learning_rate = 1e-3
     optimizer.final_learning_rate = 2e-4
@@ -105,6 +105,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     optimizer.b1 = 0.9
     optimizer.b2 = 0.999
     optimizer.eps = 1e-8
+    optimizer.momentum = 0.95  # of "muon" alone
     optimizer.average_decay = 0.0  # of the averaged parameters; 0 is none
 
     _set_reports(config)

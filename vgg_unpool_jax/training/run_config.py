@@ -49,6 +49,7 @@ MODEL_FIELDS = (
 LATER_FIELDS = {
     "data.validation_source": "",
     "optimizer.schedule": "linear",
+    "optimizer.momentum": 0.95,
     "compute_dtype": "float32",
     "initialization": "he",
     "initialize_shared_from": "",
