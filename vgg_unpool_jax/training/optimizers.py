@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
-import optax.contrib
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.training.muon import MapArrays, map_here, muon
 
 # The fields of the section that each schedule and optimizer needs.
 SCHEDULES = {
@@ -28,9 +28,6 @@ OPTIMIZERS = {
     "muon": ("momentum", "b1", "b2", "eps"),
     "rmsprop": ("decay", "eps"),
 }
-# Root mean square of a Muon update at learning rate 1, about that of Adam's: a rate
-# that suits one suits the other. Source: arXiv 2502.16982, section 2.2.
-_MUON_RMS = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +44,11 @@ class Optimizer:
 
 
 def make_optimizer(
-    config: ml_collections.ConfigDict, total_steps: int, steps_per_epoch: float
+    config: ml_collections.ConfigDict,
+    total_steps: int,
+    steps_per_epoch: float,
+    *,
+    map_arrays: MapArrays = map_here,
 ) -> Optimizer:
     """The optimizer of a run.
 
@@ -55,6 +56,7 @@ def make_optimizer(
       config: the section `optimizer` of the run's config.
       total_steps: length of the run in steps.
       steps_per_epoch: number of steps in which every training photo comes once.
+      map_arrays: how Muon computes the updates of several kernels; see `muon`.
 
     Raises:
       ConfigError: for a name or number that cannot be used. A part that owns no
@@ -64,12 +66,14 @@ def make_optimizer(
     parts = config.get("parts", None)
     if not parts:
         schedule = make_schedule(config, total_steps, steps_per_epoch)
-        return Optimizer(_make_one(config, schedule), {"learning_rate": schedule})
+        return Optimizer(
+            _make_one(config, schedule, map_arrays), {"learning_rate": schedule}
+        )
     transformations, rates = {}, {}
     for name in parts:
         section = _with_overrides(config, name)
         schedule = make_schedule(section, total_steps, steps_per_epoch)
-        transformations[name] = _make_one(section, schedule)
+        transformations[name] = _make_one(section, schedule, map_arrays)
         rates[f"learning_rate/{name}"] = schedule
     names = tuple(parts)
     partitioned = optax.partition(
@@ -155,46 +159,24 @@ def _staircase(config, steps_per_epoch):
     return schedule
 
 
-def _make_one(config, schedule) -> optax.GradientTransformation:
+def _make_one(config, schedule, map_arrays) -> optax.GradientTransformation:
     _require_fields(config, "name", OPTIMIZERS)
     if not config.eps > 0:
         raise ConfigError(f"optimizer.eps must be positive, got {config.eps}")
     if config.name == "adam":
         return optax.adam(schedule, b1=config.b1, b2=config.b2, eps=config.eps)
     if config.name == "muon":
-        return _make_muon(config, schedule)
+        return muon(
+            schedule,
+            momentum=config.momentum,
+            b1=config.b1,
+            b2=config.b2,
+            eps=config.eps,
+            map_arrays=map_arrays,
+        )
     # As torch has it: eps is added to the root, the first average is 0.
     return optax.rmsprop(
         schedule, decay=config.decay, eps=config.eps, eps_in_sqrt=False
-    )
-
-
-def _make_muon(config, schedule) -> optax.GradientTransformation:
-    """Muon for the kernels, Adam with Nesterov's momentum for the rest.
-
-    The steepest descent of a layer measured by the largest singular value of its
-    kernel, as the matrix (height * width * inputs, outputs). The step is as long in
-    the directions of features that hardly vary as in those that vary most; Adam scales
-    single weights and leaves those directions far behind. Source: K. Jordan et al.,
-    "Muon: an optimizer for hidden layers in neural networks", 2024.
-    """
-    return optax.contrib.muon(
-        schedule,
-        beta=config.momentum,
-        adam_b1=config.b1,
-        adam_b2=config.b2,
-        eps=config.eps,
-        consistent_rms=_MUON_RMS,
-        muon_weight_dimension_numbers=lambda params: jax.tree.map(_as_matrix, params),
-    )
-
-
-def _as_matrix(parameter) -> optax.contrib.MuonDimensionNumbers | None:
-    """Which axes of a parameter are rows and columns; None for those of Adam."""
-    if parameter.ndim < 2:
-        return None
-    return optax.contrib.MuonDimensionNumbers(
-        reduction_axis=tuple(range(parameter.ndim - 1)), output_axis=parameter.ndim - 1
     )
 
 

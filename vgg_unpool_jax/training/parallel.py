@@ -6,10 +6,11 @@ because gradients and metrics are averaged over the axis before they are used.
 `jax.jit` over a mesh can take this file's place without a change elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import utils as orbax_utils
@@ -105,6 +106,27 @@ def parallelize_inference(function: Callable) -> Callable:
 def average_over_devices(tree: PyTree) -> PyTree:
     """Mean over all devices of all processes; only inside a mapped function."""
     return jax.lax.pmean(tree, DEVICE_AXIS)
+
+
+def map_divided(
+    function: Callable[[jax.Array], jax.Array], arrays: Sequence[jax.Array]
+) -> list[jax.Array]:
+    """[function(array) for array in arrays], each computed by one device for all.
+
+    Only inside a mapped function, with arrays that are equal on all devices.
+
+    Args:
+      function: to an array of the same shape and dtype; without collectives.
+      arrays: the largest go first, to one device after the other.
+    """
+    devices = jax.lax.axis_size(DEVICE_AXIS)
+    largest_first = sorted(range(len(arrays)), key=lambda k: -arrays[k].size)
+    results: list[jax.Array] = [None] * len(arrays)
+    for rank, k in enumerate(largest_first):
+        is_mine = jax.lax.axis_index(DEVICE_AXIS) == rank % devices
+        share = jax.lax.cond(is_mine, function, jnp.zeros_like, arrays[k])
+        results[k] = jax.lax.psum(share, DEVICE_AXIS)
+    return results
 
 
 def device_key(key: jax.Array) -> jax.Array:

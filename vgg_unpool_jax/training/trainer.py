@@ -77,7 +77,10 @@ def train_and_evaluate(
         num_photos = len(parts["train"].indices)
         total_steps = setup.count_steps(config, num_photos)
         optimizer = make_optimizer(
-            config.optimizer, total_steps, num_photos / config.data.batch_size
+            config.optimizer,
+            total_steps,
+            num_photos / config.data.batch_size,
+            map_arrays=parallel.map_divided,
         )
     with Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved:
         objective, state = _start_or_resume(
