@@ -134,7 +134,7 @@ _RELEASED = 1
 # take in 10 to 25 minutes. The rate falls to nearly nothing, so a run that is stopped
 # halfway is worth less than a shorter one that was finished.
 _BEST_LEARNING_RATES = {1: 4e-3, 2: 2e-3, 3: 2e-3, 4: 2e-3, 5: 2e-3}
-_BEST_STEPS = {1: 8000, 2: 5000, 3: 3500, 4: 1800, 5: 1000}
+_BEST_STEPS = {1: 8000, 2: 4000, 3: 2500, 4: 1200, 5: 700}
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
