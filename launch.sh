@@ -21,6 +21,7 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   export         python -m experiments.export_decoder ...
   release_table  python -m experiments.release_table ...
   release_page   python -m experiments.release_page ...
+  perturb        python -m experiments.perturb ...
   benchmark      python -m experiments.benchmark ...; torch and TensorFlow take part
                  where they are installed
   help           this text; those from train on have their own --help
@@ -142,7 +143,7 @@ case "$command" in
   quickstart) quickstart "$@" ;;
   test) run_tests "$@" ;;
   train | evaluate | reconstruct | sample | benchmark | release | release_table | \
-    release_page)
+    release_page | perturb)
     run_experiment "$command" "$@"
     ;;
   export) run_experiment export_decoder "$@" ;;

@@ -24,6 +24,9 @@ _PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:P
 _TEST_PHOTOS = flags.DEFINE_string("test_photos", None, "Test photos, all of them.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: see README.")
 _VARIANT = flags.DEFINE_string("variant", "best", "Of the config.")
+_SHARED_FROM = flags.DEFINE_string(
+    "shared_from", None, "config.initialize_shared_from; default: the config's own."
+)
 _FOLDER = flags.DEFINE_string("folder", "runs/release", "Where all releases are.")
 _MAX_MINUTES = flags.DEFINE_float(
     "max_minutes", None, "Stop training after so long; the same command goes on later."
@@ -39,6 +42,8 @@ def main() -> None:
     config.data.source = _PHOTOS.value
     if _WEIGHTS.value:
         config.encoder.weights = _WEIGHTS.value
+    if _SHARED_FROM.value is not None:
+        config.initialize_shared_from = _SHARED_FROM.value
     if config.device_per_core:
         device_per_core(config.data.batch_size, config.evaluation.batch_size)
     # Opened before hours of training: a wrong path shall show now.

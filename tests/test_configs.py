@@ -46,15 +46,24 @@ def test_the_decoder_that_best_starts_from_comes_with_the_package(block):
         assert find_release(start).exists()
 
 
-@pytest.mark.parametrize("variant", ["best", "quickstart", "best,runlocal"])
+@pytest.mark.parametrize("variant", ["best", "best,gpu", "quickstart", "best,runlocal"])
 def test_variants_can_be_joined_and_differ_from_the_default(variant):
     config = _module(1).get_config(variant)
     assert config.decoder.normalize_features
-    assert (config.data.source == "samples") == (variant != "best")
+    samples = variant in ("quickstart", "best,runlocal")
+    assert (config.data.source == "samples") == samples
+
+
+def test_a_gpu_takes_the_best_recipe_in_larger_steps():
+    best, gpu = (_module(3).get_config(name) for name in ("best", "best,gpu"))
+    assert gpu.data.batch_size > best.data.batch_size
+    assert gpu.compute_dtype == "bfloat16"
+    for section in ("decoder", "loss", "optimizer", "encoder"):
+        assert gpu[section].to_dict() == best[section].to_dict()
 
 
 def test_an_unknown_variant_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="best, quickstart, runlocal, got 'bset'"):
+    with pytest.raises(ValueError, match="best, gpu, quickstart, runlocal, got 'bset'"):
         _module(1).get_config("bset")
 
 
