@@ -2,11 +2,10 @@
 
 Muon is steepest descent under the largest singular value of a kernel taken as the
 matrix (height * width * inputs, outputs): the step is as long along features that
-hardly vary as along those that vary most. Adam scales single weights, and VGG19's
-features, whose variances span orders of magnitude in directions that are none of the
-channels, leave most of the picture in those it moves slowly. Sources: K. Jordan et al.,
-"Muon: an optimizer for hidden layers in neural networks", 2024; the length of a step:
-arXiv 2502.16982, section 2.2.
+hardly vary as along those that vary most. Adam scales single weights, whatever
+direction they add up to. What that does to the L1 of the pairs is measured in
+docs/training_notes.md. Sources: K. Jordan et al., "Muon: an optimizer for hidden layers
+in neural networks", 2024; the length of a step: arXiv 2502.16982, section 2.2.
 
 The result is that of `optax.contrib.muon`. There every iteration multiplies with the
 whole kernel; here all of them act on its Gram matrix, for a 3×3 kernel of 512 channels
