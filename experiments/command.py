@@ -13,6 +13,7 @@ from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import NothingEvaluatedError
 from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
+from vgg_unpool_jax.training import preemption
 from vgg_unpool_jax.training.checkpoints import CheckpointError
 from vgg_unpool_jax.training.trainer import TrainingDivergedError
 from vgg_unpool_jax.weights import WeightsError
@@ -45,6 +46,8 @@ _KEEP_COMPILED = flags.DEFINE_bool(
 def run(main: Callable[..., None], *, positional: bool = False) -> None:
     """Parse flags, run `main`, and end with status 1 and a sentence on user errors.
 
+    A training that was asked to stop by SIGTERM ends with `preemption.EXIT_STATUS`.
+
     Args:
       main: the command.
       positional: whether it takes the list of the arguments that are no flags; else
@@ -66,5 +69,8 @@ def run(main: Callable[..., None], *, positional: bool = False) -> None:
         except USER_ERRORS as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
+        except preemption.PreemptedError as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(preemption.EXIT_STATUS)
 
     app.run(guarded)

@@ -1,5 +1,6 @@
 """The one trainer: `train_and_evaluate(config, workdir)` for every system."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -16,7 +17,9 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.objectives import Objective, make_objective
 from vgg_unpool_jax.training import parallel, run_config, setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.lock import locked
 from vgg_unpool_jax.training.optimizers import make_optimizer
+from vgg_unpool_jax.training.preemption import PreemptedError, StopRequest
 from vgg_unpool_jax.training.progress import Progress
 from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_train_step
@@ -66,6 +69,7 @@ def train_and_evaluate(
       ConfigError: when the workdir holds a run with another config, or a field of the
         config cannot be trained with.
       TrainingDivergedError: when the loss or a norm stops being finite.
+      PreemptedError: after SIGTERM, with the current step saved.
       SourceError, WeightsError, CheckpointError: for inputs that cannot be used.
     """
     workdir = pathlib.Path(workdir)
@@ -82,7 +86,12 @@ def train_and_evaluate(
             num_photos / config.data.batch_size,
             map_arrays=parallel.map_divided,
         )
-    with Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved:
+    with (
+        # From here on: what is stopped while it compiles stops after the first step.
+        StopRequest() as stop,
+        _held(workdir),
+        Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved,
+    ):
         objective, state = _start_or_resume(
             config, workdir, saved, optimizer.transformation, parts["train"]
         )
@@ -118,9 +127,17 @@ def train_and_evaluate(
                 batch_size=config.data.batch_size,
             ) as progress,
         ):
-            run = _Run(config, objective, step_fn, saved, validation, summaries)
+            run = _Run(config, objective, step_fn, saved, validation, summaries, stop)
             deadline = None if max_minutes is None else 60 * max_minutes
-            return run.train(state, loader, total_steps, progress, deadline)
+            result = run.train(state, loader, total_steps, progress, deadline)
+    if run.preempted:
+        raise PreemptedError(int(result.state.step), total_steps, workdir)
+    return result
+
+
+def _held(workdir):
+    """The lock of the workdir, which one of several processes takes for all."""
+    return locked(workdir) if jax.process_index() == 0 else contextlib.nullcontext()
 
 
 def _start_or_resume(
@@ -169,6 +186,8 @@ class _Run:
     saved: Checkpoints
     validation: Validation
     summaries: SummaryWriter
+    stop: StopRequest
+    preempted: bool = False
 
     def train(self, state, loader, total_steps, progress, deadline) -> TrainResult:
         config = self.config
@@ -186,9 +205,14 @@ class _Run:
             out_of_time = deadline is not None and parallel.any_process(
                 time.monotonic() - began >= deadline
             )
+            self.preempted = self.stop.reached(step)
             last = step == total_steps or out_of_time
             evaluates = last or _is_due(step, config.evaluation.every_steps)
-            saves = last or _is_due(step, config.checkpoints.every_steps)
+            # There may be seconds left to live: enough to save.
+            evaluates = evaluates and not self.preempted
+            saves = (
+                last or self.preempted or _is_due(step, config.checkpoints.every_steps)
+            )
             if evaluates or saves or step % config.log_every_steps == 0:
                 # Metrics are read before anything is saved, so a state that is not
                 # finite is never written and the newest checkpoint can be trusted.
@@ -200,7 +224,7 @@ class _Run:
                 if evaluates:
                     # Evaluated after saving: a run killed in between loses no step.
                     metrics = self.validation.run(state, frozen, self.summaries)
-            if out_of_time:
+            if out_of_time or self.preempted:
                 break
         if loader.broken:
             _LOG.warning("%d broken photos were skipped", len(loader.broken))
