@@ -144,6 +144,7 @@ def _start_or_resume(
     config, workdir, saved, transformation, photos
 ) -> tuple[Objective, TrainState]:
     """The system, and its first state or that of the newest checkpoint."""
+    saved.set_damaged_aside()
     resumed = saved.latest_step() is not None
     if resumed:
         run_config.compare(workdir, config)
