@@ -20,6 +20,7 @@ import itertools
 import logging
 import os
 import pathlib
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -75,7 +76,12 @@ class Checkpoints:
         self._folder = self._workdir / FOLDER
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
-        options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep, create=create)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=max_to_keep,
+            create=create,
+            # What a run left that was killed while saving; readers leave it alone.
+            cleanup_tmp_directories=create,
+        )
         # Handlers are named so that a fresh process can read shapes before restoring.
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
         registry.add(_STATE, ocp.args.StandardSave)
@@ -94,8 +100,22 @@ class Checkpoints:
         self.close()
 
     def close(self) -> None:
-        """Finish writing and release the folder."""
-        self._manager.close()
+        """Finish writing and release the folder.
+
+        Raises:
+          CheckpointError: when a checkpoint could not be written.
+        """
+        with self._writing():
+            self._manager.close()
+
+    def wait(self) -> None:
+        """Return when everything is written.
+
+        Raises:
+          CheckpointError: when a checkpoint could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def steps(self) -> list[int]:
         """Steps of which there is a whole checkpoint, ascending."""
@@ -106,21 +126,22 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, record: Mapping[str, Any]) -> None:
-        """Write a checkpoint of `state` in the background, once per step."""
+        """Write a checkpoint of `state` in the background, once per step.
+
+        Raises:
+          CheckpointError: when it, or the one before it, cannot be written.
+        """
         step = int(state.step)
         if step in self._manager.all_steps():
             return
         tree = _as_dict(state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{
-                    _STATE: ocp.args.StandardSave(parallel.to_global(tree)),
-                    _RECORD: ocp.args.JsonSave(dict(record)),
-                    _CHECKSUMS: ocp.args.JsonSave(_checksums(tree)),
-                }
-            ),
-        )
+        items = {
+            _STATE: ocp.args.StandardSave(parallel.to_global(tree)),
+            _RECORD: ocp.args.JsonSave(dict(record)),
+            _CHECKSUMS: ocp.args.JsonSave(_checksums(tree)),
+        }
+        with self._writing():
+            self._manager.save(step, args=ocp.args.Composite(**items))
 
     def read_record(self, step: int | None = None) -> dict[str, Any]:
         """The record of a checkpoint (default: the newest).
@@ -229,6 +250,17 @@ class Checkpoints:
                 f"{_first_line(error)}"
             ) from error
 
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            whole = ", ".join(map(str, self.steps())) or "none"
+            raise CheckpointError(
+                f"a checkpoint cannot be written in {self._folder}: "
+                f"{_reason(error)}; whole ones there: {whole}"
+            ) from error
+
     def _existing(self, step: int | None) -> int:
         self._manager.wait_until_finished()  # steps() lists those being written, too
         steps = self.steps()
@@ -295,6 +327,12 @@ def _free_name(path: pathlib.Path) -> pathlib.Path:
         if not path.exists():
             return path
         path = path.with_name(f"{path.name.split('-')[0]}-{number}")
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, out of the nested sentences of tensorstore."""
+    said = re.search(r"([^:]+) \[os_error_code=", str(error))
+    return said.group(1).strip() if said else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:
