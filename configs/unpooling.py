@@ -130,6 +130,7 @@ def _set_reports(config: ml_collections.ConfigDict) -> None:
     config.checkpoints = checkpoints = ml_collections.ConfigDict()
     checkpoints.every_steps = 1000
     checkpoints.max_to_keep = 3
+    checkpoints.keep_best = True  # by validation loss, in the workdir's folder "best"
 
 
 # Decoders inside this package, of blocks 1 to here.

@@ -134,6 +134,7 @@ def _published(train_source, validation_source, share) -> ml_collections.ConfigD
     config.checkpoints = checkpoints = ml_collections.ConfigDict()
     checkpoints.every_steps = 1000
     checkpoints.max_to_keep = 3
+    checkpoints.keep_best = True  # by validation loss, in the workdir's folder "best"
     return config
 
 

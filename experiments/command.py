@@ -8,29 +8,9 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
+from experiments import failures
 from vgg_unpool_jax import compiled
-from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import NothingEvaluatedError
-from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
-from vgg_unpool_jax.training.checkpoints import CheckpointError
-from vgg_unpool_jax.training.trainer import TrainingDivergedError
-from vgg_unpool_jax.weights import WeightsError
 from vgg_unpool_jax.weights.download import cache_folder
-
-# What a user can mend. Anything else is a fault of the program and keeps its traceback.
-USER_ERRORS = (
-    BrokenPhotosError,
-    CheckpointError,
-    ConfigError,
-    NothingEvaluatedError,
-    PhotoError,
-    SourceError,
-    TrainingDivergedError,
-    WeightsError,
-    WeightsMismatchError,
-)
-
 
 _CACHE = flags.DEFINE_string(
     "weights_cache",
@@ -44,6 +24,8 @@ _KEEP_COMPILED = flags.DEFINE_bool(
 
 def run(main: Callable[..., None], *, positional: bool = False) -> None:
     """Parse flags, run `main`, and end with status 1 and a sentence on user errors.
+
+    A training that was asked to stop by SIGTERM ends with `preemption.EXIT_STATUS`.
 
     Args:
       main: the command.
@@ -63,8 +45,12 @@ def run(main: Callable[..., None], *, positional: bool = False) -> None:
             if _KEEP_COMPILED.value:
                 compiled.keep_compiled(cache_folder() / "compiled")
             main(*[arguments[1:]] if positional else [])
-        except USER_ERRORS as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
+        except Exception as error:
+            explained = failures.explain(error)
+            if explained is None:
+                raise
+            sentence, status = explained
+            print(sentence, file=sys.stderr)
+            sys.exit(status)
 
     app.run(guarded)

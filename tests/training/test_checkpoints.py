@@ -13,7 +13,11 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    DamagedCheckpointError,
+)
 from vgg_unpool_jax.training.state import create_train_state
 
 RECORD = {"vgg19": {"origin": "random:seed=0", "sha256": "ab", "n": 3}}
@@ -189,7 +193,11 @@ DAMAGES = {
 # loop long after; in a process of their own they trouble no other test.
 READ_DAMAGED = """
 import json, pathlib, sys
-from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    DamagedCheckpointError,
+)
 
 found = {}
 for workdir in map(pathlib.Path, sys.argv[1:]):
@@ -238,3 +246,73 @@ def test_a_checkpoint_that_was_being_written_does_not_count(saved_workdir, tmp_p
     with Checkpoints(workdir) as saved:
         assert saved.steps() == [5]
         assert int(saved.restore(_state()).step) == 5
+
+
+def _flip_a_bit(workdir, step):
+    """In the middle of the file that holds the arrays."""
+    files = (workdir / "checkpoints" / str(step) / "state").rglob("d/*")
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+
+
+def _large_state(step):
+    """Arrays of numbers that no compression hides."""
+    state = _state(step=step)
+    kernel = np.random.default_rng(step).standard_normal((100, 100), np.float32)
+    return state.replace(params={"layer": {"kernel": kernel}})
+
+
+@pytest.fixture
+def large_workdir(tmp_path):
+    """A workdir with checkpoints of steps 5 and 7."""
+    with Checkpoints(tmp_path) as saved:
+        saved.save(_large_state(5), RECORD)
+        saved.save(_large_state(7), RECORD)
+    return tmp_path
+
+
+def test_a_flipped_bit_is_noticed(large_workdir, assert_same_tree):
+    _flip_a_bit(large_workdir, 7)
+    like = _large_state(7)
+    with Checkpoints(large_workdir, create=False) as saved:
+        with pytest.raises(DamagedCheckpointError, match="checkpoints/7 is damaged: "):
+            saved.restore(like)
+        with pytest.raises(DamagedCheckpointError, match="checkpoints/7 is damaged: "):
+            saved.restore_for_inference()
+        assert_same_tree(saved.restore(like, step=5), _large_state(5))
+
+
+def test_a_checkpoint_without_checksums_is_read_as_it_is(
+    large_workdir, assert_same_tree
+):
+    shutil.rmtree(large_workdir / "checkpoints" / "7" / "checksums")
+    with Checkpoints(large_workdir, create=False) as saved:
+        saved.set_damaged_aside()
+        assert_same_tree(saved.restore(_large_state(7)), _large_state(7))
+
+
+def test_damaged_checkpoints_are_kept_aside_until_one_is_whole(large_workdir, caplog):
+    with Checkpoints(large_workdir) as saved:
+        saved.set_damaged_aside()  # there is nothing to do
+        assert saved.steps() == [5, 7]
+    for round_number in (1, 2):
+        _flip_a_bit(large_workdir, 7)
+        with Checkpoints(large_workdir) as saved:
+            saved.set_damaged_aside()
+            assert saved.latest_step() == 5
+            saved.save(_large_state(7), RECORD)
+        aside = large_workdir / "damaged_checkpoints"
+        assert len(list(aside.iterdir())) == round_number
+    assert "checkpoints/7 is damaged" in caplog.text
+    assert f"moved to {aside / '7'}" in caplog.text
+    assert f"moved to {aside / '7-2'}" in caplog.text
+
+
+def test_without_a_whole_checkpoint_a_run_begins_anew(large_workdir):
+    for step in (5, 7):
+        _flip_a_bit(large_workdir, step)
+    with Checkpoints(large_workdir) as saved:
+        saved.set_damaged_aside()
+        assert saved.latest_step() is None

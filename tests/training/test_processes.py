@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -15,25 +16,34 @@ from vgg_unpool_jax.training.checkpoints import Checkpoints
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 PROGRAM = """
-import json, sys
+import json, logging, sys
 import jax, ml_collections
+from vgg_unpool_jax.training.preemption import PreemptedError
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(sys.argv[3], num_processes=2, process_id=int(sys.argv[4]))
+# As the commands do; jax's distributed runtime takes the root logger for itself.
+logger = logging.getLogger("vgg_unpool_jax")
+logger.setLevel(logging.INFO)
+logger.addHandler(logging.StreamHandler())
 config = ml_collections.ConfigDict(json.loads(sys.argv[1]))
-result = train_and_evaluate(config, sys.argv[2])
+try:
+    result = train_and_evaluate(config, sys.argv[2])
+except PreemptedError as stopped:
+    print(json.dumps({"stopped_at": stopped.step}))
+else:
+    print(json.dumps(result.metrics))
 assert jax.process_count() == 2
-print(json.dumps(result.metrics))
 """
 
 
-def _train(config, workdir):
-    """Train in two processes; their metrics."""
+def _start(config, workdir):
+    """Two processes that train together."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    processes = [
+    return [
         subprocess.Popen(
             [
                 *(sys.executable, "-c", PROGRAM, json.dumps(config.to_dict())),
@@ -47,10 +57,19 @@ def _train(config, workdir):
         )
         for number in range(2)
     ]
+
+
+def _finish(processes):
+    """What each said last."""
     told = [process.communicate() for process in processes]
     for process, (_, errors) in zip(processes, told, strict=True):
         assert process.returncode == 0, errors
     return [json.loads(output.splitlines()[-1]) for output, _ in told]
+
+
+def _train(config, workdir):
+    """Train in two processes; their metrics."""
+    return _finish(_start(config, workdir))
 
 
 @pytest.mark.slow
@@ -72,3 +91,24 @@ def test_a_vae_trains_in_two_processes(photos, tmp_path):
     assert {"samples_00000002.png", "validation_00000002.png"} <= pictures
     # One process writes the log.
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_at_the_same_step(make_config, tmp_path):
+    config = make_config(
+        num_steps=20_000, evaluation__every_steps=0, data__batch_size=4
+    )
+    config.evaluation.batch_size = 4
+    config.checkpoints.every_steps = 0
+    # What is logged has to fit into a pipe that nobody reads before the end.
+    config.log_every_steps = 50
+    processes = _start(config, tmp_path)
+    for line in processes[1].stderr:
+        if "step 50 of" in line:
+            break
+    processes[1].send_signal(signal.SIGTERM)
+    one, other = _finish(processes)
+    assert one == other
+    assert 50 <= one["stopped_at"] < 20_000
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert saved.steps() == [one["stopped_at"]]

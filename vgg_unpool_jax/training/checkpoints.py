@@ -1,9 +1,11 @@
 """Orbax checkpoints of a run: workdir/checkpoints/<step>.
 
-A checkpoint holds two items: "state" (the `TrainState`: step, parameters, optimizer,
-model state, average; the step is also the data position) and "record" (JSON: what the
-frozen inputs were made from). Orbax writes aside and renames, so a run killed while
-saving leaves the earlier checkpoints whole.
+A checkpoint holds three items: "state" (the `TrainState`: step, parameters, optimizer,
+model state, average; the step is also the data position), "record" (JSON: what the
+frozen inputs were made from) and "checksums" (JSON: the CRC-32 of every array; orbax
+itself returns arrays from a file with a flipped bit as if nothing were wrong). Orbax
+writes aside and renames, so a run killed while saving leaves the earlier checkpoints
+whole.
 
 From other code a checkpoint restores without this package, by orbax alone:
 
@@ -13,9 +15,14 @@ From other code a checkpoint restores without this package, by orbax alone:
         state=orbax.checkpoint.args.StandardRestore())).state
 """
 
+import contextlib
+import itertools
+import logging
 import os
 import pathlib
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -28,11 +35,21 @@ from vgg_unpool_jax.training.state import TrainState
 PyTree = Any
 
 FOLDER = "checkpoints"
-_STATE, _RECORD = "state", "record"
+# Where checkpoints go that could not be read when a run went on.
+DAMAGED_FOLDER = "damaged_checkpoints"
+_STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
+# What orbax and tensorstore raise for files that are damaged.
+_UNREADABLE = (ValueError, KeyError, TypeError, OSError, AttributeError)
+
+_LOG = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
     """A checkpoint that is missing or does not fit; one sentence says which and why."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose files are not as they were written."""
 
 
 class Checkpoints:
@@ -55,16 +72,23 @@ class Checkpoints:
         Raises:
           CheckpointError: when the folder is missing and is not to be created.
         """
-        self._folder = pathlib.Path(workdir).absolute() / FOLDER
+        self._workdir = pathlib.Path(workdir).absolute()
+        self._folder = self._workdir / FOLDER
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
-        options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep, create=create)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=max_to_keep,
+            create=create,
+            # What a run left that was killed while saving; readers leave it alone.
+            cleanup_tmp_directories=create,
+        )
         # Handlers are named so that a fresh process can read shapes before restoring.
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
         registry.add(_STATE, ocp.args.StandardSave)
         registry.add(_STATE, ocp.args.StandardRestore)
-        registry.add(_RECORD, ocp.args.JsonSave)
-        registry.add(_RECORD, ocp.args.JsonRestore)
+        for name in (_RECORD, _CHECKSUMS):
+            registry.add(name, ocp.args.JsonSave)
+            registry.add(name, ocp.args.JsonRestore)
         self._manager = ocp.CheckpointManager(
             self._folder, options=options, handler_registry=registry
         )
@@ -76,8 +100,22 @@ class Checkpoints:
         self.close()
 
     def close(self) -> None:
-        """Finish writing and release the folder."""
-        self._manager.close()
+        """Finish writing and release the folder.
+
+        Raises:
+          CheckpointError: when a checkpoint could not be written.
+        """
+        with self._writing():
+            self._manager.close()
+
+    def wait(self) -> None:
+        """Return when everything is written.
+
+        Raises:
+          CheckpointError: when a checkpoint could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def steps(self) -> list[int]:
         """Steps of which there is a whole checkpoint, ascending."""
@@ -88,29 +126,31 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, record: Mapping[str, Any]) -> None:
-        """Write a checkpoint of `state` in the background, once per step."""
+        """Write a checkpoint of `state` in the background, once per step.
+
+        Raises:
+          CheckpointError: when it, or the one before it, cannot be written.
+        """
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{
-                    _STATE: ocp.args.StandardSave(parallel.to_global(_as_dict(state))),
-                    _RECORD: ocp.args.JsonSave(dict(record)),
-                }
-            ),
-        )
+        tree = _as_dict(state)
+        items = {
+            _STATE: ocp.args.StandardSave(parallel.to_global(tree)),
+            _RECORD: ocp.args.JsonSave(dict(record)),
+            _CHECKSUMS: ocp.args.JsonSave(_checksums(tree)),
+        }
+        with self._writing():
+            self._manager.save(step, args=ocp.args.Composite(**items))
 
     def read_record(self, step: int | None = None) -> dict[str, Any]:
         """The record of a checkpoint (default: the newest).
 
         Raises:
           CheckpointError: when there is none.
+          DamagedCheckpointError: when it cannot be read.
         """
-        step = self._existing(step)
-        args = ocp.args.Composite(**{_RECORD: ocp.args.JsonRestore()})
-        return dict(self._manager.restore(step, args=args)[_RECORD])
+        return self._read_json(self._existing(step), _RECORD)
 
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
         """The state of a checkpoint (default: the newest) as NumPy arrays.
@@ -124,11 +164,36 @@ class Checkpoints:
 
         Raises:
           CheckpointError: when there is none, or it belongs to another model.
+          DamagedCheckpointError: when it cannot be read, or not as it was written.
         """
         step = self._existing(step)
         wanted = _as_dict(like)
-        self._check_fit(step, wanted)
+        check_fit(self._folder / str(step), self._saved_tree(step), wanted)
         return TrainState(**self._restore(step, wanted))
+
+    def set_damaged_aside(self) -> None:
+        """Move the newest checkpoints away until one can be read.
+
+        They go to the folder `DAMAGED_FOLDER` beside that of the checkpoints, and a
+        warning names each. All processes must take part.
+        """
+        while self.latest_step() is not None:
+            step, reason = self._existing(None), None
+            try:
+                self.read_record(step)
+                self._restore(step, self._saved_tree(step))
+            except DamagedCheckpointError as error:
+                reason = error
+            # One process may see a fault that the others do not.
+            if not parallel.any_process(reason is not None):
+                return
+            if jax.process_index() == 0:
+                aside = _free_name(self._workdir / DAMAGED_FOLDER / str(step))
+                aside.parent.mkdir(exist_ok=True)
+                (self._folder / str(step)).rename(aside)
+                _LOG.warning("%s; it was moved to %s", reason, aside)
+            parallel.any_process(False)  # wait for the move
+            self._manager.reload()
 
     def restore_for_inference(
         self, step: int | None = None
@@ -143,6 +208,7 @@ class Checkpoints:
 
         Raises:
           CheckpointError: when there is none.
+          DamagedCheckpointError: when it cannot be read, or not as it was written.
         """
         step = self._existing(step)
         state = self._restore(step, self._saved_tree(step))
@@ -152,25 +218,48 @@ class Checkpoints:
     def _restore(self, step: int, like: PyTree) -> dict[str, Any]:
         target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
         args = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
-        try:
-            return self._manager.restore(step, args=args)[_STATE]
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise CheckpointError(
-                f"the checkpoint {self._folder / str(step)} cannot be read: "
-                f"{_first_line(error)}"
-            ) from error
+        with self._reading(step):
+            state = self._manager.restore(step, args=args)[_STATE]
+        # Earlier versions of this library wrote none.
+        if (self._folder / str(step) / _CHECKSUMS).is_dir():
+            written, read = self._read_json(step, _CHECKSUMS), _checksums(state)
+            for name in sorted(written.keys() | read.keys()):
+                if written.get(name) != read.get(name):
+                    raise DamagedCheckpointError(
+                        f"the checkpoint {self._folder / str(step)} is damaged: {name} "
+                        "is not what was written"
+                    )
+        return state
+
+    def _read_json(self, step: int, item: str) -> dict[str, Any]:
+        args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
+        with self._reading(step):
+            return dict(self._manager.restore(step, args=args)[item])
 
     def _saved_tree(self, step: int) -> PyTree:
-        try:
+        with self._reading(step):
             return self._manager.item_metadata(step)[_STATE].tree
-        except (ValueError, KeyError, OSError, AttributeError) as error:
-            raise CheckpointError(
+
+    @contextlib.contextmanager
+    def _reading(self, step: int):
+        try:
+            yield
+        except _UNREADABLE as error:
+            raise DamagedCheckpointError(
                 f"the checkpoint {self._folder / str(step)} cannot be read: "
                 f"{_first_line(error)}"
             ) from error
 
-    def _check_fit(self, step: int, wanted: PyTree) -> None:
-        check_fit(self._folder / str(step), self._saved_tree(step), wanted)
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            whole = ", ".join(map(str, self.steps())) or "none"
+            raise CheckpointError(
+                f"a checkpoint cannot be written in {self._folder}: "
+                f"{_reason(error)}; whole ones there: {whole}"
+            ) from error
 
     def _existing(self, step: int | None) -> int:
         self._manager.wait_until_finished()  # steps() lists those being written, too
@@ -210,14 +299,40 @@ def _as_dict(state: TrainState) -> dict[str, Any]:
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    """Shape of every leaf by a name that named tuples and dicts spell alike."""
+    return {name: tuple(leaf.shape) for name, leaf in _by_name(tree)}
+
+
+def _checksums(tree: PyTree) -> dict[str, int]:
     return {
-        "/".join(
-            str(getattr(k, "name", getattr(k, "key", getattr(k, "idx", k))))
-            for k in path
-        ): tuple(leaf.shape)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        name: zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)))
+        for name, leaf in _by_name(tree)
     }
+
+
+def _by_name(tree: PyTree) -> Iterator[tuple[str, Any]]:
+    """Every leaf under a name that named tuples and dicts spell alike."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield (
+            "/".join(
+                str(getattr(k, "name", getattr(k, "key", getattr(k, "idx", k))))
+                for k in path
+            ),
+            leaf,
+        )
+
+
+def _free_name(path: pathlib.Path) -> pathlib.Path:
+    """The path, with a number behind it if it is taken."""
+    for number in itertools.count(2):
+        if not path.exists():
+            return path
+        path = path.with_name(f"{path.name.split('-')[0]}-{number}")
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, out of the nested sentences of tensorstore."""
+    said = re.search(r"([^:]+) \[os_error_code=", str(error))
+    return said.group(1).strip() if said else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -28,6 +28,7 @@ FREE_FIELDS = (
     "log_every_steps",
     "checkpoints.every_steps",
     "checkpoints.max_to_keep",
+    "checkpoints.keep_best",
 )
 
 # Fields that say what the parameters mean: they must agree where one run starts from

@@ -1,5 +1,6 @@
 """The one trainer: `train_and_evaluate(config, workdir)` for every system."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -16,12 +17,18 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.objectives import Objective, make_objective
 from vgg_unpool_jax.training import parallel, run_config, setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.history import ValidationHistory
+from vgg_unpool_jax.training.lock import locked
 from vgg_unpool_jax.training.optimizers import make_optimizer
+from vgg_unpool_jax.training.preemption import PreemptedError, StopRequest
 from vgg_unpool_jax.training.progress import Progress
 from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_train_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
 from vgg_unpool_jax.training.validation import Validation
+
+# Inside the workdir, and like one.
+BEST_FOLDER = "best"
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,6 +73,7 @@ def train_and_evaluate(
       ConfigError: when the workdir holds a run with another config, or a field of the
         config cannot be trained with.
       TrainingDivergedError: when the loss or a norm stops being finite.
+      PreemptedError: after SIGTERM, with the current step saved.
       SourceError, WeightsError, CheckpointError: for inputs that cannot be used.
     """
     workdir = pathlib.Path(workdir)
@@ -82,7 +90,12 @@ def train_and_evaluate(
             num_photos / config.data.batch_size,
             map_arrays=parallel.map_divided,
         )
-    with Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved:
+    with (
+        # From here on: what is stopped while it compiles stops after the first step.
+        StopRequest() as stop,
+        _held(workdir),
+        Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved,
+    ):
         objective, state = _start_or_resume(
             config, workdir, saved, optimizer.transformation, parts["train"]
         )
@@ -98,7 +111,9 @@ def train_and_evaluate(
             )
         )
         validation = Validation(config, objective, parts, workdir)
+        history = ValidationHistory(workdir, first_step)
         with (
+            _best_checkpoint(config, workdir) as best,
             setup.make_train_loader(
                 config,
                 parts["train"],
@@ -110,7 +125,8 @@ def train_and_evaluate(
                 workdir / "tensorboard",
                 first_step=first_step + 1,
                 # A run that is done already would repeat its last validation.
-                enabled=jax.process_index() == 0 and first_step < total_steps,
+                enabled=jax.process_index() == 0
+                and (first_step < total_steps or first_step not in history),
             ) as summaries,
             Progress(
                 total_steps=total_steps,
@@ -118,15 +134,54 @@ def train_and_evaluate(
                 batch_size=config.data.batch_size,
             ) as progress,
         ):
-            run = _Run(config, objective, step_fn, saved, validation, summaries)
+            run = _Run(
+                config=config,
+                objective=objective,
+                step_fn=step_fn,
+                saved=saved,
+                best=best,
+                validation=validation,
+                history=history,
+                summaries=summaries,
+                stop=stop,
+            )
             deadline = None if max_minutes is None else 60 * max_minutes
-            return run.train(state, loader, total_steps, progress, deadline)
+            result = run.train(state, loader, total_steps, progress, deadline)
+    if run.preempted:
+        raise PreemptedError(int(result.state.step), total_steps, workdir)
+    return result
+
+
+@contextlib.contextmanager
+def _held(workdir):
+    """The lock of the workdir, which the first of several processes takes for all."""
+    with contextlib.ExitStack() as stack:
+        refusal = None
+        if jax.process_index() == 0:
+            try:
+                stack.enter_context(locked(workdir))
+            except (ConfigError, OSError) as error:
+                refusal = error
+        # Else the others would wait for it.
+        if parallel.any_process(refusal is not None):
+            raise refusal or ConfigError(f"process 0 could not take {workdir}")
+        yield
+
+
+def _best_checkpoint(config, workdir):
+    """Where the state with the smallest validation loss is kept, if it is."""
+    if not config.checkpoints.get("keep_best", True):
+        return contextlib.nullcontext()
+    # With its config it is a workdir like any other, to load a model from.
+    run_config.save(workdir / BEST_FOLDER, config)
+    return Checkpoints(workdir / BEST_FOLDER, max_to_keep=1)
 
 
 def _start_or_resume(
     config, workdir, saved, transformation, photos
 ) -> tuple[Objective, TrainState]:
     """The system, and its first state or that of the newest checkpoint."""
+    saved.set_damaged_aside()
     resumed = saved.latest_step() is not None
     if resumed:
         run_config.compare(workdir, config)
@@ -167,17 +222,23 @@ class _Run:
     objective: Objective
     step_fn: Callable
     saved: Checkpoints
+    best: Checkpoints | None
     validation: Validation
+    history: ValidationHistory
     summaries: SummaryWriter
+    stop: StopRequest
+    preempted: bool = False
 
     def train(self, state, loader, total_steps, progress, deadline) -> TrainResult:
         config = self.config
         key = jax.random.key(config.seed)
         state = parallel.replicate(state)
         frozen = parallel.replicate(self.objective.frozen)
-        began, pending, metrics = time.monotonic(), [], {}
-        first, step = int(state.step), int(state.step)
-        while step < total_steps:
+        began, pending, metrics, step = time.monotonic(), [], {}, int(state.step)
+        if step == total_steps or self._was_left_out(step):
+            # Nothing may be left to do; tell how good it is all the same.
+            metrics = self._validate(state, frozen)
+        while step < total_steps and not self.preempted:
             batch = _next_batch(loader, pending, progress)
             state, step_metrics = self.step_fn(state, frozen, batch, key)
             step += 1
@@ -186,9 +247,15 @@ class _Run:
             out_of_time = deadline is not None and parallel.any_process(
                 time.monotonic() - began >= deadline
             )
+            self.preempted = self.stop.reached(step)
             last = step == total_steps or out_of_time
-            evaluates = last or _is_due(step, config.evaluation.every_steps)
-            saves = last or _is_due(step, config.checkpoints.every_steps)
+            # There may be seconds left to live: enough to save.
+            evaluates = not self.preempted and (
+                last or _is_due(step, config.evaluation.every_steps)
+            )
+            saves = self.preempted or (
+                last or _is_due(step, config.checkpoints.every_steps)
+            )
             if evaluates or saves or step % config.log_every_steps == 0:
                 # Metrics are read before anything is saved, so a state that is not
                 # finite is never written and the newest checkpoint can be trusted.
@@ -199,15 +266,35 @@ class _Run:
                     self.saved.save(state, self.objective.record)
                 if evaluates:
                     # Evaluated after saving: a run killed in between loses no step.
-                    metrics = self.validation.run(state, frozen, self.summaries)
+                    metrics = self._validate(state, frozen)
             if out_of_time:
                 break
         if loader.broken:
             _LOG.warning("%d broken photos were skipped", len(loader.broken))
-        if step == first:  # nothing was left to do; tell how good it is all the same
-            metrics = self.validation.run(state, frozen, self.summaries)
         self.summaries.flush()
         return TrainResult(state, total_steps, metrics)
+
+    def _was_left_out(self, step: int) -> bool:
+        """Whether the run was stopped between a checkpoint and its validation."""
+        is_due = step and _is_due(step, self.config.evaluation.every_steps)
+        return bool(is_due) and step not in self.history
+
+    def _validate(self, state, frozen) -> dict[str, float]:
+        """Evaluate; keep the state if it is the best; {} if asked to stop meanwhile."""
+        step = int(state.step)
+        metrics = self.validation.run(
+            state, frozen, self.summaries, abandon=self.stop.noted
+        )
+        if metrics is None:
+            self.saved.save(state, self.objective.record)
+            self.preempted = True
+            return {}
+        if step not in self.history:
+            if self.best is not None and self.history.would_be_best(metrics):
+                self.best.save(state, self.objective.record)
+                self.best.wait()
+            self.history.add(step, metrics)
+        return metrics
 
     def _log(self, pending, progress, loader) -> None:
         """Check, average and write the metrics of the steps since the last log."""

@@ -2,7 +2,7 @@
 
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import ml_collections
@@ -61,18 +61,24 @@ class Validation:
         )
 
     def run(
-        self, state: TrainState, frozen, summaries: SummaryWriter
-    ) -> dict[str, float]:
+        self,
+        state: TrainState,
+        frozen,
+        summaries: SummaryWriter,
+        *,
+        abandon: Callable[[], bool] = lambda: False,
+    ) -> dict[str, float] | None:
         """Evaluate, log, and draw.
 
         Args:
           state: the state; its averaged parameters are used where there are any.
           frozen: the objective's frozen arrays, on the devices.
           summaries: where scalars and pictures go.
+          abandon: asked after every batch; when it says yes, nothing is logged.
 
         Returns:
           Mean of every metric over the validation photos, and what the system's report
-          says of all of them together; empty without any.
+          says of all of them together; empty without any; None if abandoned.
         """
         step = int(state.step)
         means, sums, parts, counted = {}, MetricSums(), [], 0
@@ -85,6 +91,8 @@ class Validation:
             sums.update(values["metrics"], mask)
             parts.append(jax.tree.map(lambda x, m=mask: x[m], values["collected"]))
             counted += int(mask.sum())
+            if abandon():
+                return None
         if counted:
             means = {name: entry.mean for name, entry in sums.summary().items()}
             collected = jax.tree.map(lambda *rows: np.concatenate(rows), *parts)

@@ -1,0 +1,84 @@
+"""Validations that are remembered, left out, abandoned, or the best."""
+
+import json
+import shutil
+
+import pytest
+
+from vgg_unpool_jax import load_pair
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.history import ValidationHistory
+from vgg_unpool_jax.training.preemption import PreemptedError, StopRequest
+from vgg_unpool_jax.training.trainer import BEST_FOLDER, train_and_evaluate
+from vgg_unpool_jax.training.validation import Validation
+
+
+def test_what_came_after_the_step_of_a_restart_is_forgotten(tmp_path):
+    history = ValidationHistory(tmp_path, 0)
+    for step, loss, is_best in ((2, 3.0, True), (4, 1.0, True), (6, 2.0, False)):
+        assert history.would_be_best({"loss": loss}) == is_best
+        history.add(step, {"loss": loss, "photo_psnr": float("inf")})
+    again = ValidationHistory(tmp_path, 4)
+    assert [step in again for step in (2, 4, 6)] == [True, True, False]
+    assert not again.would_be_best({"loss": 1.0})
+    assert not again.would_be_best({"loss": float("nan")})
+    assert not again.would_be_best({})
+    assert again.would_be_best({"loss": 0.5})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"validations": [{"step": "a"}]}', "{}"])
+def test_a_damaged_file_is_named(text, tmp_path):
+    (tmp_path / "validation.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"validation\.json cannot be read: "):
+        ValidationHistory(tmp_path, 0)
+
+
+def test_a_run_keeps_its_best_state_as_a_workdir(uninterrupted):
+    workdir = uninterrupted.workdir
+    entries = json.loads((workdir / "validation.json").read_text())["validations"]
+    losses = {entry["step"]: entry["metrics"]["loss"] for entry in entries}
+    assert list(losses) == [3, 6]
+    with Checkpoints(workdir / BEST_FOLDER, create=False) as best:
+        assert best.steps() == [min(losses, key=losses.get)]
+    assert load_pair(workdir / BEST_FOLDER).step == min(losses, key=losses.get)
+
+
+def test_a_validation_that_a_kill_left_out_is_made_up_for(
+    make_config, tmp_path, uninterrupted, read_scalars
+):
+    """As after a kill between the checkpoint of step 3 and its validation."""
+    shutil.copytree(uninterrupted.workdir, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "checkpoints" / "6")
+    shutil.rmtree(tmp_path / BEST_FOLDER)
+    shutil.rmtree(tmp_path / "tensorboard")
+    (tmp_path / "validation.json").unlink()
+    train_and_evaluate(make_config(), tmp_path)
+    again, before = read_scalars(tmp_path), read_scalars(uninterrupted.workdir)
+    assert again["validation/loss"] == before["validation/loss"]
+    assert (tmp_path / "validation.json").read_bytes() == (
+        uninterrupted.workdir / "validation.json"
+    ).read_bytes()
+    assert (tmp_path / BEST_FOLDER / "config.json").exists()
+
+
+def test_a_validation_is_abandoned_and_made_up_for(
+    make_config, tmp_path, uninterrupted, read_scalars, monkeypatch
+):
+    apply, asked = Validation._apply, []
+
+    def apply_and_ask(self, state, *rest):
+        asked.append(int(state.step))
+        return apply(self, state, *rest)
+
+    monkeypatch.setattr(Validation, "_apply", apply_and_ask)
+    monkeypatch.setattr(StopRequest, "noted", lambda self: len(asked) == 1)
+    config = make_config(checkpoints__every_steps=0)
+    with pytest.raises(PreemptedError, match="saved step 3 of 6"):
+        train_and_evaluate(config, tmp_path)
+    assert asked == [3]
+    assert "validation/loss" not in read_scalars(tmp_path)
+    result = train_and_evaluate(config, tmp_path)
+    assert result.metrics == uninterrupted.result.metrics
+    before = read_scalars(uninterrupted.workdir)
+    assert read_scalars(tmp_path)["validation/loss"] == before["validation/loss"]

@@ -1,0 +1,69 @@
+"""What every validation of a run found, in a file of its workdir.
+
+    {"validations": [{"step": 2000, "metrics": {"loss": 31.99, ...}}, ...]}
+
+By it a run that was killed between a checkpoint and its validation knows that the
+validation is still to be done, and which one was the best.
+"""
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+import jax
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation import read_results, write_results
+
+FILE = "validation.json"
+LOSS = "loss"
+
+
+class ValidationHistory:
+    """The validations of a run, oldest first."""
+
+    def __init__(self, workdir: str | os.PathLike, step: int):
+        """Read what the file of the workdir says.
+
+        Args:
+          workdir: folder of the run.
+          step: that the run goes on from; what came after it is forgotten.
+
+        Raises:
+          ConfigError: for a file that is damaged; the sentence names it.
+        """
+        self._path = pathlib.Path(workdir) / FILE
+        try:
+            entries = read_results(self._path)["validations"]
+            self._metrics = {
+                int(entry["step"]): {k: float(v) for k, v in entry["metrics"].items()}
+                for entry in entries
+                if int(entry["step"]) <= step
+            }
+        except FileNotFoundError:
+            self._metrics = {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{self._path} cannot be read: {error!r}; move it away to go on without"
+            ) from error
+
+    def __contains__(self, step: int) -> bool:
+        """Whether the validation of a step is done."""
+        return step in self._metrics
+
+    def would_be_best(self, metrics: Mapping[str, float]) -> bool:
+        """Whether a validation has the smallest loss so far; False without a loss."""
+        if LOSS not in metrics:
+            return False
+        losses = [m[LOSS] for m in self._metrics.values() if LOSS in m]
+        return metrics[LOSS] < min(losses, default=float("inf"))
+
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Write down a validation; of several processes one writes."""
+        self._metrics[step] = dict(metrics)
+        if jax.process_index() == 0:
+            entries = [
+                {"step": step, "metrics": metrics}
+                for step, metrics in sorted(self._metrics.items())
+            ]
+            write_results(self._path, {"validations": entries})
