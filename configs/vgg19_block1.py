@@ -7,14 +7,14 @@ images of any size.
 |---|---|---|
 | published | 30 to 100 epochs of 111,063 COCO photos | 2.494, 1,234 COCO photos |
 | default | not run yet | |
-| best | 12,000 steps of 8 random 96² crops, 1,021 photos | 2.843, 125 COCO photos |
+| best | 8,000 steps of 8 random 96² crops, 1,021 photos | 2.741, 125 COCO photos |
 
-`:best` is the released decoder; it took 21 minutes on two shared CPU cores. Data: 934
+`:best` is the released decoder; it took 14 minutes on two shared CPU cores. Data: 934
 ImageNet samples and 200 photos of BSDS500, 90 % of them for training; weights of Keras.
 Evaluated on centre 256² crops of COCO128 (the first 128 photos of COCO train2017), less
-three that are smaller: L1 2.843 (95 % interval 2.557 to 3.129), PSNR 36.55 dB, SSIM
-0.9734, MS-SSIM 0.9965. L1 of 102 validation photos after 2,000, 4,000, … 12,000 steps:
-2.91, 2.69, 2.52, 2.39, 2.31, 2.26.
+three that are smaller: L1 2.741 (95 % interval 2.461 to 3.020), PSNR 36.89 dB, SSIM
+0.9749, MS-SSIM 0.9967. L1 of 102 validation photos after 2,000, 4,000, 6,000, 8,000
+steps: 3.17, 2.67, 2.35, 2.14.
 
     ./launch.sh release --block=1 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5
@@ -24,9 +24,9 @@ Command (COCO's unlabeled photos, read out of the zip file):
     ./launch.sh train --config=configs/vgg19_block1.py --workdir=runs/block1 \
         --config.data.source=zip:unlabeled2017.zip
 
-Variants: `:best` (normalised decoder input, pixel losses on small random crops,
-averaged parameters), `:quickstart` (the same for minutes on sample photos) and
-`:runlocal` (seconds on a CPU, without any file).
+Variants: `:best` (normalised decoder input, L1 on small random crops, Muon, averaged
+parameters), `:best,gpu` (the same in larger steps), `:quickstart` (the same for minutes
+on sample photos) and `:runlocal` (seconds on a CPU, without any file).
 """
 
 import ml_collections
