@@ -24,7 +24,19 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   perturb        python -m experiments.perturb ...
   benchmark      python -m experiments.benchmark ...; torch and TensorFlow take part
                  where they are installed
-  help           this text; those from train on have their own --help
+  install        make the environment and nothing else
+  help           this text; those from train to benchmark have their own --help
+
+several processes (docs/distributed.md), with any of the commands from train on, of which
+train shares its work among them; --dry_run prints what would be done:
+  local --processes=N [--logs=FOLDER] [--grace=SECONDS] [--port=PORT] COMMAND ...
+                 on this machine, with ACCELERATOR=cuda one for each GPU
+  slurm [--logs=FOLDER] [OPTION OF SBATCH]... COMMAND ...
+                 write an sbatch file and submit it; options as --NAME=VALUE
+  tpu NAME ZONE [--project=PROJECT] [--grace=SECONDS] COMMAND ...
+                 on all workers of a TPU VM; they keep running when the connection is lost
+  tpu NAME ZONE [--project=PROJECT] status | logs | stop
+                 of what was started there
 
 environment:
   VENV           virtual environment to make or reuse (.venv in the checkout)
@@ -84,21 +96,36 @@ install() {
   fi
 }
 
-run_experiment() {
-  local name=$1
-  shift
-  install run requirements.txt
+# Sets PROGRAM to what runs an experiment: env ... python -m experiments.NAME
+find_program() {
+  # Relative paths mean what they mean where the command was typed.
+  PROGRAM=(env "PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}")
   # Else the C library gives the memory of large arrays back after every step, and the
   # kernel clears it and hands it out again; see docs/performance.md. Not for large
   # photos, which need their memory back.
-  if [ "$ACCELERATOR" = cpu ] && [ "$name" != reconstruct ]; then
+  if [ "$ACCELERATOR" = cpu ] && [ "$1" != reconstruct ]; then
     local keep=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.arena_max=1
     keep+=:glibc.malloc.trim_threshold=100000000000
-    export GLIBC_TUNABLES=${GLIBC_TUNABLES:-$keep}
+    PROGRAM+=("GLIBC_TUNABLES=${GLIBC_TUNABLES:-$keep}")
   fi
-  # Relative paths mean what they mean where the command was typed.
-  PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" \
-    "$VENV/bin/python" -m "experiments.$name" "$@"
+  local module=$1
+  [ "$module" != export ] || module=export_decoder
+  PROGRAM+=("$VENV/bin/python" -m "experiments.$module")
+}
+
+run_experiment() {
+  find_program "$1"
+  shift
+  install run requirements.txt
+  "${PROGRAM[@]}" "$@"
+}
+
+is_experiment() {
+  case "$1" in
+    train | evaluate | reconstruct | sample | release | export | release_table | \
+      release_page | perturb | benchmark) ;;
+    *) return 1 ;;
+  esac
 }
 
 quickstart() {
@@ -142,14 +169,22 @@ command=${1:-help}
 case "$command" in
   quickstart) quickstart "$@" ;;
   test) run_tests "$@" ;;
-  train | evaluate | reconstruct | sample | benchmark | release | release_table | \
-    release_page | perturb)
-    run_experiment "$command" "$@"
+  install) install run requirements.txt ;;
+  local | slurm | tpu)
+    . "$ROOT/scripts/launch/options.sh"
+    . "$ROOT/scripts/launch/$command.sh"
+    "launch_$command" "$@"
     ;;
-  export) run_experiment export_decoder "$@" ;;
   help | -h | --help) usage ;;
   *)
-    usage >&2
-    fail "there is no command $command"
+    if ! is_experiment "$command"; then
+      usage >&2
+      fail "there is no command $command"
+    fi
+    install run requirements.txt
+    find_program "$command"
+    # In the place of this shell: what ends a job sends SIGTERM to the process that it
+    # started, and training saves its state then.
+    exec "${PROGRAM[@]}" "$@"
     ;;
 esac

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
-from experiments import failures
+from experiments import ending, failures
 from vgg_unpool_jax import compiled
+from vgg_unpool_jax.training import preemption, processes
 from vgg_unpool_jax.weights.download import cache_folder
 
 _CACHE = flags.DEFINE_string(
@@ -22,7 +23,9 @@ _KEEP_COMPILED = flags.DEFINE_bool(
 )
 
 
-def run(main: Callable[..., None], *, positional: bool = False) -> None:
+def run(
+    main: Callable[..., None], *, positional: bool = False, shares_work: bool = False
+) -> None:
     """Parse flags, run `main`, and end with status 1 and a sentence on user errors.
 
     A training that was asked to stop by SIGTERM ends with `preemption.EXIT_STATUS`.
@@ -31,6 +34,7 @@ def run(main: Callable[..., None], *, positional: bool = False) -> None:
       main: the command.
       positional: whether it takes the list of the arguments that are no flags; else
         any such argument is an error.
+      shares_work: whether several processes may run it together.
     """
 
     def guarded(arguments) -> None:
@@ -42,15 +46,19 @@ def run(main: Callable[..., None], *, positional: bool = False) -> None:
         if _CACHE.value:
             os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
         try:
+            processes.join(shares_work=shares_work)
             if _KEEP_COMPILED.value:
                 compiled.keep_compiled(cache_folder() / "compiled")
             main(*[arguments[1:]] if positional else [])
         except Exception as error:
             explained = failures.explain(error)
             if explained is None:
+                ending.leave_the_others(1, tell=True)
                 raise
             sentence, status = explained
             print(sentence, file=sys.stderr)
+            if status != preemption.EXIT_STATUS:  # to which all come together
+                ending.leave_the_others(status)
             sys.exit(status)
 
     app.run(guarded)

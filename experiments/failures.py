@@ -6,7 +6,7 @@ from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import NothingEvaluatedError
 from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
-from vgg_unpool_jax.training import preemption
+from vgg_unpool_jax.training import preemption, processes
 from vgg_unpool_jax.training.checkpoints import CheckpointError
 from vgg_unpool_jax.training.trainer import TrainingDivergedError
 from vgg_unpool_jax.weights import WeightsError
@@ -17,6 +17,7 @@ USER_ERRORS = (
     ConfigError,
     NothingEvaluatedError,
     PhotoError,
+    processes.ProcessesError,
     SourceError,
     TrainingDivergedError,
     WeightsError,

@@ -7,6 +7,7 @@ A field of the config is set by its path, a variant by its name behind a colon:
     --config=configs/vgg19_block1.py:best --config.data.source=folder:PHOTOS
 
 The same command started again goes on from the newest checkpoint of the workdir.
+Several processes may share the work: docs/distributed.md.
 """
 
 from absl import flags
@@ -14,6 +15,8 @@ from ml_collections import config_flags
 
 from experiments import command
 from vgg_unpool_jax.cores import device_per_core
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.training.processes import read_layout
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -33,8 +36,20 @@ _MAX_MINUTES = flags.DEFINE_float(
 def main() -> None:
     """Run the command."""
     config = _CONFIG.value
+    if "://" in _WORKDIR.value:
+        # It would become a local folder of that name, on a machine that may go away.
+        raise ConfigError(
+            f"the workdir must be a folder, got {_WORKDIR.value}: mount the bucket "
+            "(docs/distributed.md)"
+        )
     if config.get("device_per_core", False):
-        device_per_core(config.data.batch_size, config.evaluation.batch_size)
+        layout = read_layout()
+        device_per_core(
+            config.data.batch_size,
+            config.evaluation.batch_size,
+            processes=layout.count,
+            here=layout.here,
+        )
     result = train_and_evaluate(config, _WORKDIR.value, max_minutes=_MAX_MINUTES.value)
     print(f"step {int(result.state.step)} of {result.total_steps} in {_WORKDIR.value}")
     for name, value in result.metrics.items():
@@ -43,4 +58,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    command.run(main)
+    command.run(main, shares_work=True)

@@ -21,13 +21,13 @@ print(jax.local_device_count())
 """
 
 
-def _devices(cores, most, *batch_sizes, **variables):
+def _devices(cores, most, *batch_sizes, program=PROGRAM, **variables):
     plain = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", **variables}
     environment = {**os.environ, **plain}
     if "JAX_NUM_CPU_DEVICES" not in variables:
         environment.pop("JAX_NUM_CPU_DEVICES", None)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, (cores, most, *batch_sizes))],
+        [sys.executable, "-c", program, *map(str, (cores, most, *batch_sizes))],
         env=environment,
         capture_output=True,
         text=True,
@@ -50,6 +50,20 @@ def _devices(cores, most, *batch_sizes, **variables):
 )
 def test_as_many_devices_as_divide_the_batches(cores, most, batch_sizes, wanted):
     assert _devices(cores, most, *batch_sizes) == wanted
+
+
+def test_processes_share_cores_and_batches():
+    def devices(cores, batch, **shared):
+        program = PROGRAM.replace("**options", f"**options, **{shared}")
+        return _devices(cores, "all", batch, program=program)
+
+    assert devices(8, 16, processes=2, here=2) == 4
+    assert devices(8, 16, processes=2, here=1) == 8
+    assert devices(8, 12, processes=2, here=1) == 6
+    # Which the trainer refuses with the numbers.
+    assert devices(8, 9, processes=2, here=2) == 1
+    # More processes than cores.
+    assert devices(2, 12, processes=4, here=4) == 1
 
 
 def test_what_the_user_said_stands():

@@ -21,7 +21,9 @@ _CPU_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
 _LOG = logging.getLogger(__name__)
 
 
-def device_per_core(*batch_sizes: int, most: int = _MOST_DEVICES) -> None:
+def device_per_core(
+    *batch_sizes: int, most: int = _MOST_DEVICES, processes: int = 1, here: int = 1
+) -> None:
     """Have XLA treat the cores of a CPU as devices, as many as divide all batch sizes.
 
     Many operations of XLA's CPU backend use one core of a device; its devices run side
@@ -30,13 +32,15 @@ def device_per_core(*batch_sizes: int, most: int = _MOST_DEVICES) -> None:
 
     Args:
       batch_sizes: that will be divided among the devices.
-      most: limit on their number.
+      most: limit on their number in this process.
+      processes: among whose devices the batches are divided; each gets as many.
+      here: how many of the processes share the cores of this machine.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "JAX_NUM_CPU_DEVICES" in os.environ or _FORCE_DEVICES in flags:
         return
-    count = min(core_count(), most)
-    while any(size % count for size in batch_sizes):
+    count = max(1, min(core_count() // here, most))
+    while count > 1 and any(size % (count * processes) for size in batch_sizes):
         count -= 1
     try:
         jax.config.update("jax_num_cpu_devices", count)

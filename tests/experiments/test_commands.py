@@ -146,6 +146,11 @@ def test_reconstruct_writes_every_size_and_names_what_it_cannot_read(
             [f"--config={CONFIG}", "--workdir=w", "--config.encoder.weights=none.h5"],
             "none.h5",
         ),
+        (
+            "train",
+            [f"--config={CONFIG}", "--workdir=gs://bucket/w"],
+            "the workdir must be a folder, got ",
+        ),
     ],
 )
 def test_errors_are_one_sentence(command, arguments, words, tmp_path):
@@ -155,6 +160,20 @@ def test_errors_are_one_sentence(command, arguments, words, tmp_path):
     assert words in done.stderr
     assert done.stderr.count("error: ") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_only_training_takes_several_processes(tmp_path):
+    several = {
+        "VGG_UNPOOL_COORDINATOR": "127.0.0.1:1",
+        "VGG_UNPOOL_PROCESSES": "2",
+        "VGG_UNPOOL_PROCESS": "0",
+    }
+    done = _run("evaluate", f"--workdir={tmp_path}", **several)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: this command does its work in one process and 2 were started (`train` "
+        "shares its work)\n"
+    )
 
 
 @pytest.mark.extended

@@ -48,7 +48,8 @@ def test_help_names_every_command(launch):
     assert done.returncode == 0
     commands = ("quickstart", "test", "train", "evaluate", "reconstruct", "sample")
     release = ("release", "export", "release_table", "release_page")
-    for command in (*commands, *release, "benchmark"):
+    several = ("local", "slurm", "tpu", "install")
+    for command in (*commands, *release, *several, "benchmark"):
         assert f"\n  {command} " in done.stdout
     assert calls == []
 
@@ -66,6 +67,15 @@ def test_commands_run_in_the_environment_which_is_installed_once(launch):
     assert calls == ["-m experiments.release_table --results=FILE"]
     _, calls = launch("export")
     assert calls == ["-m experiments.export_decoder"]
+
+
+def test_a_signal_reaches_the_command(bench):
+    # It takes the place of the shell: schedulers signal the process they started.
+    bench.stand_in("python", 'echo "$$"', where=bench.folder / "venv" / "bin")
+    process = bench.start("train")
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert int(output.split()[-1]) == process.pid
 
 
 def test_memory_is_kept_but_for_large_photos_and_accelerators(launch, tmp_path):

@@ -243,9 +243,13 @@ def test_a_checkpoint_that_was_being_written_does_not_count(saved_workdir, tmp_p
     (folder / "7.orbax-checkpoint-tmp-123" / "commit_success.txt").unlink(
         missing_ok=True
     )
-    with Checkpoints(workdir) as saved:
+    with Checkpoints(workdir, create=False) as saved:
         assert saved.steps() == [5]
         assert int(saved.restore(_state()).step) == 5
+    assert len(list(folder.iterdir())) == 2  # a reader removes nothing
+    with Checkpoints(workdir) as saved:
+        assert saved.steps() == [5]
+    assert [path.name for path in folder.iterdir()] == ["5"]
 
 
 def _flip_a_bit(workdir, step):

@@ -21,6 +21,7 @@ import logging
 import os
 import pathlib
 import re
+import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -38,6 +39,8 @@ FOLDER = "checkpoints"
 # Where checkpoints go that could not be read when a run went on.
 DAMAGED_FOLDER = "damaged_checkpoints"
 _STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
+# How orbax names what it is writing.
+_UNFINISHED = ".orbax-checkpoint-tmp"
 # What orbax and tensorstore raise for files that are damaged.
 _UNREADABLE = (ValueError, KeyError, TypeError, OSError, AttributeError)
 
@@ -76,12 +79,12 @@ class Checkpoints:
         self._folder = self._workdir / FOLDER
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=max_to_keep,
-            create=create,
+        if create and jax.process_index() == 0:
             # What a run left that was killed while saving; readers leave it alone.
-            cleanup_tmp_directories=create,
-        )
+            # Orbax would do it in a thread that outlives a command that fails at once.
+            for unfinished in self._folder.glob(f"*{_UNFINISHED}*"):
+                shutil.rmtree(unfinished)
+        options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep, create=create)
         # Handlers are named so that a fresh process can read shapes before restoring.
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
         registry.add(_STATE, ocp.args.StandardSave)
