@@ -25,6 +25,7 @@ FREE = {
     "encoder.weights",
     "log_every_steps",
     "checkpoints.max_to_keep",
+    "checkpoints.keep_best",
 }
 
 
