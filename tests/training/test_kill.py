@@ -38,6 +38,7 @@ def _whole_checkpoints(workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 def test_a_killed_process_goes_on_from_its_last_checkpoint(
     photos, tmp_path, read_scalars
 ):

@@ -73,6 +73,7 @@ def _train(config, workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 def test_a_vae_trains_in_two_processes(photos, tmp_path):
     config = vae.make_config(f"folder:{photos}", "", "runlocal")
     config.data.source = f"folder:{photos}"
