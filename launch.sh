@@ -12,6 +12,9 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
                  for a few minutes on them, evaluate it, and say where the pictures and
                  results are
   test           run ruff and pytest; further arguments go to pytest
+  faults         disturb trainings for real (kill -9, SIGTERM, full disk, hostile
+                 photos, ...) and print what came of it, the table of
+                 docs/reliability.md; further arguments go to pytest
   train          python -m experiments.train ...
   evaluate       python -m experiments.evaluate ...
   reconstruct    python -m experiments.reconstruct ...
@@ -164,11 +167,19 @@ run_tests() {
   return "$status"
 }
 
+run_faults() {
+  install test requirements-dev.txt
+  cd "$ROOT"
+  # One after the other: a disturbed training has to be met at its moment.
+  "$VENV/bin/python" -m pytest tests/faults "$@"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case "$command" in
   quickstart) quickstart "$@" ;;
   test) run_tests "$@" ;;
+  faults) run_faults "$@" ;;
   install) install run requirements.txt ;;
   local | slurm | tpu)
     . "$ROOT/scripts/launch/options.sh"

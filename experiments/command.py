@@ -45,6 +45,7 @@ def run(
         logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
         if _CACHE.value:
             os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
+        ending.let_orbax_raise_in_silence()
         try:
             processes.join(shares_work=shares_work)
             if _KEEP_COMPILED.value:

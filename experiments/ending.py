@@ -1,10 +1,12 @@
 """How a command ends in one process of several."""
 
+import logging
 import os
 import sys
 import traceback
 
 import jax
+from absl import logging as absl_logging
 
 
 def leave_the_others(status: int, *, tell: bool = False) -> None:
@@ -24,3 +26,26 @@ def leave_the_others(status: int, *, tell: bool = False) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def let_orbax_raise_in_silence() -> None:
+    """Print no traceback of the threads in which orbax writes.
+
+    Orbax logs what goes wrong there, and raises it once more where the checkpoint is
+    waited for: there it becomes one sentence, or a traceback. Writes that are still
+    under way then find no event loop that they could report to.
+    """
+    usual = sys.unraisablehook
+
+    def speaks(record: logging.LogRecord) -> bool:
+        # asyncio speaks of what orbax left to it.
+        said = f"{record.pathname} {record.getMessage()}".replace(os.sep, "/")
+        return not (record.exc_info and "/orbax/checkpoint/" in said)
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):
+        logger.addFilter(speaks)
+    sys.unraisablehook = hook

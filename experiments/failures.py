@@ -2,7 +2,12 @@
 
 import errno
 
-from vgg_unpool_jax.data import BrokenPhotosError, PhotoError, SourceError
+from vgg_unpool_jax.data import (
+    BrokenPhotosError,
+    PhotoError,
+    ReaderProcessError,
+    SourceError,
+)
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import NothingEvaluatedError
 from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
@@ -18,6 +23,7 @@ USER_ERRORS = (
     NothingEvaluatedError,
     PhotoError,
     processes.ProcessesError,
+    ReaderProcessError,
     SourceError,
     TrainingDivergedError,
     WeightsError,
@@ -52,4 +58,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, OSError) and error.errno in SYSTEM_REFUSALS:
         place = f"{error.filename}: " if error.filename else ""
         return f"error: {place}{error.strerror}", 1
+    lost = processes.explain_loss(error)
+    if lost is not None:
+        return f"error: {lost}", 1
     return None

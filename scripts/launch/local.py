@@ -125,6 +125,9 @@ class _Processes:
             if status and undisturbed:
                 self._failed_first.append(number)
         if undisturbed and self._failed_first:
+            # Of two that ended since the last look, one killed and one failed, the
+            # second missed the first.
+            self._failed_first.sort(key=lambda number: self._statuses[number] <= 128)
             first = self._failed_first[0]
             if self._statuses[first] == _START_AGAIN:
                 # All agreed to save and are about to end; a signal could hurt that.

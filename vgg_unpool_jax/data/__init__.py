@@ -9,7 +9,12 @@ from vgg_unpool_jax.data.crops import (
     make_crop,
 )
 from vgg_unpool_jax.data.decode import decode_photo
-from vgg_unpool_jax.data.errors import BrokenPhotosError, PhotoError, SourceError
+from vgg_unpool_jax.data.errors import (
+    BrokenPhotosError,
+    PhotoError,
+    ReaderProcessError,
+    SourceError,
+)
 from vgg_unpool_jax.data.joined import JoinedSource
 from vgg_unpool_jax.data.loader import Loader, make_loader
 from vgg_unpool_jax.data.parts import PARTS, Part, open_parts
@@ -33,6 +38,7 @@ __all__ = [
     "Loader",
     "Part",
     "PhotoError",
+    "ReaderProcessError",
     "Source",
     "SourceError",
     "Split",

@@ -11,3 +11,7 @@ class SourceError(ValueError):
 
 class BrokenPhotosError(RuntimeError):
     """More photos are broken than the caller allows."""
+
+
+class ReaderProcessError(RuntimeError):
+    """A reader process has ended without a word, as the kernel ends those it kills."""

@@ -208,6 +208,7 @@ class Loader:
         Raises:
           StopIteration: all batches have been delivered.
           BrokenPhotosError: more photos are broken than `max_broken_share` allows.
+          ReaderProcessError: a reader process was killed.
           ValueError: the loader has been closed.
         """
         batch, broken, too_small, given_up = next(self._readers)

@@ -10,6 +10,8 @@ import grain
 import jax
 from absl import flags
 
+from vgg_unpool_jax.data.errors import ReaderProcessError
+
 # Arrays from this size on travel in shared memory, smaller ones through a pipe.
 _SHARED_BYTES = 1 << 14
 
@@ -56,7 +58,7 @@ class Readers:
         Raises:
           StopIteration: there is no more.
           ValueError: `close` has been called.
-          RuntimeError: a reader process has ended without a word.
+          ReaderProcessError: a reader process has ended without a word.
         """
         if self._iterator is None:
             raise ValueError("the loader has been closed; make a new one to go on")
@@ -65,7 +67,7 @@ class Readers:
         except RuntimeError as error:
             if "Worker process was terminated" not in str(error):
                 raise
-            raise RuntimeError(
+            raise ReaderProcessError(
                 f"a reader process of {self._source!r} has died. Was it killed for "
                 f"want of memory, or is /dev/shm too small (in containers: "
                 f"--shm-size)? Fewer workers, smaller batches or num_workers=0 need "

@@ -7,12 +7,13 @@ itself returns arrays from a file with a flipped bit as if nothing were wrong). 
 writes aside and renames, so a run killed while saving leaves the earlier checkpoints
 whole.
 
-From other code a checkpoint restores without this package, by orbax alone:
+From other code a checkpoint restores without this package, by orbax alone; as NumPy
+arrays, or orbax asks for the devices that it was saved from:
 
-    manager = orbax.checkpoint.CheckpointManager(
-        "W/checkpoints", item_names=("state", "record"))
-    state = manager.restore(manager.latest_step(), args=orbax.checkpoint.args.Composite(
-        state=orbax.checkpoint.args.StandardRestore())).state
+    reader = orbax.checkpoint.StandardCheckpointer()
+    saved = reader.metadata("W/checkpoints/7/state").item_metadata.tree
+    state = reader.restore("W/checkpoints/7/state", jax.tree.map(
+        lambda leaf: numpy.zeros(leaf.shape, leaf.dtype), saved))
 """
 
 import contextlib

@@ -64,6 +64,36 @@ class Layout:
     device_ids: tuple[int, ...] | None = None
 
 
+# What the transports and the coordination service say when a process has gone.
+_GONE = re.compile(
+    r"gloo|connection (reset|closed|refused)|broken pipe|heartbeat|coordination|"
+    r"NCCL|socket closed|peer",
+    re.IGNORECASE,
+)
+
+
+def explain_loss(error: Exception) -> str | None:
+    """One sentence for what a process meets when another one of the run has gone.
+
+    Args:
+      error: that a step or a save ended with.
+
+    Returns:
+      The sentence, or None when this is not one of several processes or the error
+      speaks of something else.
+    """
+    said = str(error).strip()
+    if not isinstance(error, jax.errors.JaxRuntimeError) or not _GONE.search(said):
+        return None
+    if not jax.distributed.is_initialized() or jax.process_count() == 1:
+        return None
+    return (
+        f"process {jax.process_index()} of {jax.process_count()} lost another one "
+        f"({said.splitlines()[0]}): what that one said last is the cause; the same "
+        "command, started in all, goes on from the newest checkpoint"
+    )
+
+
 def join(*, shares_work: bool = True) -> Layout:
     """Become one of the processes of a run; does nothing where there is only one.
 

@@ -1,0 +1,165 @@
+"""Processes that are ended from outside: the same command goes on, to the same bits."""
+
+import math
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vgg_unpool_jax.training.preemption import EXIT_STATUS
+
+_LOCAL = pathlib.Path(__file__).resolve().parents[2] / "scripts/launch/local.py"
+_STEPS = 400
+
+
+def _wait_until(process, condition, seconds=60):
+    """Look without pause: some of these moments last milliseconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the training ended before it was killed"
+        assert time.monotonic() < end
+
+
+@pytest.mark.slow
+@pytest.mark.extended
+@pytest.mark.timeout(900)
+def test_kill_9_at_20_moments(
+    make_training, assert_same_end, kill_all, report_fault, tmp_path
+):
+    fields = {
+        "num_steps": _STEPS,
+        "checkpoints__every_steps": 4,
+        "evaluation__every_steps": 100,
+    }
+    training = make_training(tmp_path / "killed", **fields)
+    draw = random.Random(20)
+    moments = ["starting"] * 5 + ["step"] * 7 + ["saving"] * 8
+    draw.shuffle(moments)
+    in_a_save = 0
+    for moment in moments:
+        told = len(training.told())
+        process = training.start()
+        if moment == "starting":
+            time.sleep(draw.uniform(0.1, 6.0))
+        else:
+            wanted = training.last_checkpoint() + 4 * draw.randint(1, 4)
+            _wait_until(process, lambda n=wanted: training.last_checkpoint() >= n)
+            if moment == "step":
+                time.sleep(draw.uniform(0.0, 0.3))
+            else:
+                _wait_until(process, training.unfinished)
+                time.sleep(draw.uniform(0.0, 0.01))
+        assert kill_all(process) == -signal.SIGKILL, training.told()[told:]
+        in_a_save += bool(training.unfinished())
+    assert in_a_save >= 4
+    before = training.last_checkpoint()
+    assert 0 < before < _STEPS
+    status, told = training.run()
+    assert status == 0, told
+    assert f"resuming {training.workdir} at step {before}" in told
+    calm = make_training(tmp_path / "calm", **fields)
+    assert calm.run()[0] == 0
+    assert_same_end(training, calm)
+    assert not (training.workdir / "damaged_checkpoints").exists()
+    report_fault(
+        "`kill -9`",
+        "of the training at random moments: while it starts, between steps, while a "
+        f"checkpoint is written ({in_a_save} were left half-written)",
+        len(moments),
+        "the same command went on from the last whole checkpoint; final state equal "
+        "bit for bit, every step logged once",
+        "nothing",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.extended
+def test_sigterm_at_three_moments(
+    make_training, undisturbed, assert_same_end, report_fault, tmp_path
+):
+    training = make_training(tmp_path)
+    for step in (1, 7, 22):
+        told = len(training.told())
+        process = training.start()
+        training.wait_for(process, f"step {step} of 40: loss", after=told)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == EXIT_STATUS
+        saved = training.last_checkpoint()
+        assert f"saved step {saved} of 40 in {training.workdir}" in training.told()
+        assert step <= saved < 40
+    assert training.run()[0] == 0
+    assert_same_end(training, undisturbed)
+    report_fault(
+        "SIGTERM (preemption)",
+        "sent to the training after steps 1, 7 and 22",
+        3,
+        f"it saved the step it was at and ended with status {EXIT_STATUS}; the same "
+        "command went on there; final state equal bit for bit",
+        "nothing",
+    )
+
+
+def _local(training, processes=2):
+    """The training as several processes, watched by the launcher."""
+    logs = training.workdir.parent / "logs"
+    return (
+        *(sys.executable, str(_LOCAL), f"--processes={processes}"),
+        *(f"--logs={logs}", "--"),
+    )
+
+
+def _trainings_of(launcher: subprocess.Popen) -> list[int]:
+    """The processes that the launcher started, in their order."""
+    children = pathlib.Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.extended
+@pytest.mark.timeout(600)
+def test_one_of_two_processes_is_killed(
+    make_training, assert_same_end, report_fault, tmp_path
+):
+    # Enough steps that neither is at the end before the other is killed.
+    fields = {"num_steps": 120, "checkpoints__every_steps": 10, "data__batch_size": 4}
+    fields |= {"evaluation__batch_size": 4, "evaluation__every_steps": 120}
+    training = make_training(tmp_path / "killed", **fields)
+    seconds = []
+    for victim in (0, 1):
+        told = len(training.told())
+        launcher = training.start(_local(training))
+        last = training.last_checkpoint()
+        training.wait_for(launcher, f"step {last + 15} of 120: loss", after=told)
+        os.kill(_trainings_of(launcher)[victim], signal.SIGKILL)
+        began = time.monotonic()
+        assert launcher.wait(timeout=150) == 128 + signal.SIGKILL
+        seconds.append(time.monotonic() - began)
+        said = training.told()[told:]
+        assert f"process {victim} ended by signal 9" in said
+        # The survivor says why it ended, in one sentence, unless it had no time to.
+        assert "Traceback" not in said
+        assert training.last_checkpoint() == last + 10
+    status, told = training.run(_local(training))
+    assert status == 0, told
+    # Both, or they would wait for each other's batches for ever.
+    logs = (training.workdir.parent / "logs" / "process-1.log").read_text()
+    for process in (told, logs):
+        assert f"resuming {training.workdir} at step 20" in process
+    calm = make_training(tmp_path / "calm", **fields)
+    assert calm.run(_local(calm))[0] == 0
+    assert_same_end(training, calm)
+    report_fault(
+        "one of several processes dies",
+        "`kill -9` of the first and of the second of two processes of "
+        "`./launch.sh local`",
+        2,
+        f"the other was ended within {math.ceil(max(seconds))} s and the launcher said "
+        "which one had died; restarted, both went on from the same step; final state "
+        "equal bit for bit to that of two undisturbed processes",
+        "nothing",
+    )

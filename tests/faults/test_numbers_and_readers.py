@@ -1,0 +1,192 @@
+"""Gradients that are not finite, readers that die, photos that vanish."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
+
+# The command, with a gradient that is not a number at one step.
+_POISONED = """
+import sys
+import jax, jax.numpy as jnp
+from vgg_unpool_jax.training import trainer
+
+AT = int(sys.argv.pop(1))
+
+@jax.custom_vjp
+def poison(params, step):
+    return params
+
+def forward(params, step):
+    return params, step
+
+def backward(step, gradients):
+    spoil = lambda leaf: leaf.at[(0,) * leaf.ndim].set(
+        jnp.where(step == AT, jnp.nan, leaf[(0,) * leaf.ndim]))
+    return jax.tree.map(spoil, gradients), None
+
+poison.defvjp(forward, backward)
+make_objective = trainer.make_objective
+
+def make_poisoned(*arguments):
+    objective = make_objective(*arguments)
+    loss = objective.loss
+    def poisoned(params, state, batch, key, train):
+        if train:
+            params = poison(params, batch["step"])
+        return loss(params, state, batch, key, train)
+    object.__setattr__(objective, "loss", poisoned)
+    return objective
+
+trainer.make_objective = make_poisoned
+from absl import flags
+from experiments import command, train
+command.run(train.main, shares_work=True)
+"""
+
+
+@pytest.mark.parametrize("every", [1, 100])
+def test_a_gradient_is_not_a_number(
+    every, make_training, undisturbed, assert_same_end, report_fault, tmp_path
+):
+    training = make_training(tmp_path, log_every_steps=every)
+    # Steps count from 0 in the program and from 1 in what it says.
+    arguments = training.command()[3:]
+    done = subprocess.run(
+        [sys.executable, "-c", _POISONED, "22", *arguments],
+        cwd=pathlib.Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == (
+        "error: training stopped at step 23: gradient_norm is nan, parameter_norm is "
+        "nan; the newest checkpoint, of step 20, is from before"
+    )
+    assert training.last_checkpoint() == 20
+    status, told = training.run(log_every_steps=1)
+    assert status == 0, told
+    assert f"resuming {training.workdir} at step 20" in told
+    if every == 1:
+        assert_same_end(training, undisturbed)
+    report_fault(
+        "a gradient is NaN",
+        f"one element at step 23, metrics read every {every} steps",
+        1,
+        "status 1 and one sentence with the step, what is NaN and the newest "
+        "checkpoint, from before; no state with NaN was written; without the fault "
+        "the same command went on from there",
+        "nothing",
+    )
+
+
+def _readers_of(process: subprocess.Popen) -> list[int]:
+    """Reader processes: children that were spawned, without Python's own tracker."""
+    found = []
+    for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"spawn_main" in command:
+                found.append(int(pid))
+    return found
+
+
+def test_a_reader_process_is_killed(
+    make_training, undisturbed, assert_same_end, report_fault, tmp_path
+):
+    training = make_training(tmp_path)
+    process = training.start(**{"data.num_workers": 1})
+    training.wait_for(process, "step 8 of 40: loss")
+    (reader,) = _readers_of(process)
+    os.kill(reader, signal.SIGKILL)
+    assert process.wait(timeout=100) == 1
+    assert re.search(
+        r"^error: a reader process of folder .* has died. Was it killed for want of "
+        r"memory, or is /dev/shm too small",
+        training.told(),
+        re.MULTILINE,
+    ), training.told()
+    assert "Traceback" not in training.told()
+    # On with two, and at the end with none.
+    told = len(training.told())
+    process = training.start(**{"data.num_workers": 2})
+    training.wait_for(process, "step 18 of 40: loss", after=told)
+    process.terminate()
+    assert process.wait(timeout=60) == 75
+    assert training.run()[0] == 0
+    assert_same_end(training, undisturbed)
+    report_fault(
+        "a reader process is killed",
+        "`kill -9` of the only one of `data.num_workers=1`",
+        1,
+        "status 1 and one sentence; the same command, with two readers and then with "
+        "none, went on; final state equal bit for bit",
+        "nothing",
+    )
+
+
+def test_the_folder_of_photos_goes_away_and_comes_back(
+    make_training, make_photos, assert_same_end, report_fault, tmp_path
+):
+    """As when a network drive is not there for a while."""
+    folder = make_photos(tmp_path / "photos")
+    fields = {"num_steps": 200, "data__source": f"folder:{folder}"}
+    calm = make_training(tmp_path / "calm", **fields)
+    assert calm.run()[0] == 0
+    training = make_training(tmp_path / "disturbed", **fields)
+    process = training.start()
+    training.wait_for(process, "step 7 of 200: loss")
+    folder.rename(tmp_path / "away")
+    assert process.wait(timeout=100) == 1
+    told = training.told()
+    assert re.search(r"^error: .* photos? .*are broken", told, re.MULTILINE), told
+    assert "Traceback" not in told
+    status, told = training.run()
+    assert status == 1
+    assert str(folder) in told.strip().splitlines()[-1]
+    assert told.strip().splitlines()[-1].startswith("error: ")
+    (tmp_path / "away").rename(folder)
+    status, told = training.run()
+    assert status == 0, told
+    assert_same_end(training, calm)
+    report_fault(
+        "the source folder goes away",
+        "renamed while the training ran, renamed back after a second start",
+        1,
+        "each start ended with status 1 and one sentence; with the folder back the "
+        "same command went on; final state equal bit for bit",
+        "nothing",
+    )
+
+
+def test_a_photo_vanishes(make_training, make_photos, report_fault, tmp_path):
+    folder = make_photos(tmp_path / "photos")
+    fields = {"num_steps": 200, "data__source": f"folder:{folder}"}
+    training = make_training(tmp_path, **fields, data__max_broken_share=0.2)
+    shutil.copytree(folder, tmp_path / "copy")
+    process = training.start()
+    training.wait_for(process, "step 7 of 200: loss")
+    for photo in sorted(folder.iterdir()):
+        # One of the training photos; the validation split has others.
+        photo.unlink()
+        break
+    assert process.wait(timeout=100) == 0, training.told()
+    told = training.told()
+    assert told.count(f"skipped a broken photo: photo {photo.name} cannot be") == 1, (
+        told
+    )
+    assert training.logged_steps() == list(range(1, 201))
+    report_fault(
+        "a photo vanishes",
+        "deleted while the training ran, `data.max_broken_share=0.2`",
+        1,
+        "named once; the next photo of the epoch took its place to the end",
+        "the photo",
+    )
