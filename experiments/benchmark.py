@@ -3,7 +3,7 @@
     python -m experiments.benchmark --suite=SUITE,... [--peers=torch,tensorflow]
 
 Numbers are taken in turn with those of the peers, after a check that all give the same
-result. Suites: ops, convolution, losses, step, data, reconstruct; see
+result. Suites: ops, convolution, losses, step, data, reconstruct, checkpoints; see
 `experiments/benchmarks/`.
 """
 
@@ -30,7 +30,7 @@ _SMALL = flags.DEFINE_bool("small", False, "Tiny arrays: tests that it runs, no 
 _ALL_SHAPES = flags.DEFINE_bool("all_shapes", False, "Also what takes a CPU hours.")
 _CASES = flags.DEFINE_string("cases", "", "Regular expression of the cases' names.")
 _DTYPES = flags.DEFINE_list("dtypes", list(DTYPES), "Of ops, losses and step.")
-_BLOCKS = flags.DEFINE_list("blocks", ["1", "3", "5"], "Pairs of the suite step.")
+_BLOCKS = flags.DEFINE_list("blocks", ["1", "3", "5"], "Of step and checkpoints.")
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 0, "Of a step; default is 4 on a CPU, 32 elsewhere.", lower_bound=0
 )

@@ -20,6 +20,7 @@ _MODULES = {
     "step": "step",
     "data": "data_pipelines",
     "reconstruct": "reconstruction",
+    "checkpoints": "checkpoint_saves",
 }
 _LIMIT_REPETITIONS = 5
 

@@ -7,7 +7,15 @@ import jax
 
 from vgg_unpool_jax.errors import ConfigError
 
-SUITES = ("ops", "convolution", "losses", "step", "data", "reconstruct")
+SUITES = (
+    "ops",
+    "convolution",
+    "losses",
+    "step",
+    "data",
+    "reconstruct",
+    "checkpoints",
+)
 DTYPES = ("float32", "bfloat16")
 LEAST_REPETITIONS = 7
 
@@ -24,7 +32,7 @@ class Settings:
       all_shapes: also those that take a CPU more than ten minutes.
       cases: a regular expression; only cases that have it in their name are measured.
       dtypes: any of `DTYPES`.
-      blocks: of the pairs whose training step is measured.
+      blocks: of the pairs whose training step or checkpoint is measured.
       batch_size: of a training step; 0 is 4 on a CPU and 32 elsewhere.
       image_size: of a training step; 0 is 192 on a CPU and 256 elsewhere.
       ours: FIELD=VALUE of the config, each a further candidate of a training step.

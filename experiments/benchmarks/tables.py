@@ -9,6 +9,8 @@ _FACTS = {
     "images_per_second_and_core": ("images/s a core", 1, 1),
     "compile_seconds": ("compile s", 1, 1),
     "first_seconds": ("first photo s", 1, 1),
+    "state_bytes": ("state MB", 1e-6, 1),
+    "disk_bytes": ("on disk MB", 1e-6, 1),
     "peak_bytes": ("peak MB", 1e-6, 0),
     "baseline_bytes": ("before MB", 1e-6, 0),
     "device_peak_bytes": ("device peak MB", 1e-6, 0),

@@ -83,7 +83,7 @@ def test_a_wrong_flag_is_one_sentence():
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "error: --suite knows ops, convolution, losses, step, data, reconstruct, "
-        "all, and got 'speed'"
+        "checkpoints, all, and got 'speed'"
     )
 
 
@@ -189,6 +189,16 @@ def test_a_training_step_agrees_with_torch():
     trained = [row for row in record["rows"] if row["case"].startswith("train")]
     assert all(row["peak_bytes"] > 1 << 20 for row in trained)
     assert set(train["ratios"]) == {"torch", "torch, channels last"}
+
+
+def test_a_save_blocks_for_a_part_of_its_time_and_is_measured_on_disk():
+    rows = {row["candidate"]: row for row in _run("checkpoints")["rows"]}
+    assert set(rows) == {"copy to the host", "save blocks", "save, written", "restore"}
+    written = rows["save, written"]
+    # Parameters, their average and two moments of Adam; and the step.
+    assert written["state_bytes"] >= 4 * 4 * 38_000
+    assert written["disk_bytes"] > 0.5 * written["state_bytes"]
+    assert rows["save blocks"]["minimum_seconds"] < written["maximum_seconds"]
 
 
 def test_a_training_step_with_other_losses_is_refused():

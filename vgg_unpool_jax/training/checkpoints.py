@@ -90,9 +90,12 @@ class Checkpoints:
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
         registry.add(_STATE, ocp.args.StandardSave)
         registry.add(_STATE, ocp.args.StandardRestore)
-        for name in (_RECORD, _CHECKSUMS):
-            registry.add(name, ocp.args.JsonSave)
-            registry.add(name, ocp.args.JsonRestore)
+        for name, handler in (
+            (_RECORD, ocp.JsonCheckpointHandler()),
+            (_CHECKSUMS, _ChecksumHandler()),
+        ):
+            registry.add(name, ocp.args.JsonSave, handler)
+            registry.add(name, ocp.args.JsonRestore, handler)
         self._manager = ocp.CheckpointManager(
             self._folder, options=options, handler_registry=registry
         )
@@ -142,7 +145,8 @@ class Checkpoints:
         items = {
             _STATE: ocp.args.StandardSave(parallel.to_global(tree)),
             _RECORD: ocp.args.JsonSave(dict(record)),
-            _CHECKSUMS: ocp.args.JsonSave(_checksums(tree)),
+            # The next step gives the arrays of this one away.
+            _CHECKSUMS: ocp.args.JsonSave(jax.tree.map(_host_copy, tree)),
         }
         with self._writing():
             self._manager.save(step, args=ocp.args.Composite(**items))
@@ -280,6 +284,13 @@ class Checkpoints:
         return step
 
 
+class _ChecksumHandler(ocp.JsonCheckpointHandler):
+    """Writes the checksums of a tree; they are computed in orbax's writing thread."""
+
+    async def _save_fn(self, x, directory):
+        await super()._save_fn(_checksums(x), directory)
+
+
 def check_fit(path: pathlib.Path, saved: PyTree, wanted: PyTree) -> None:
     """Raise `CheckpointError` unless two trees have the same leaves and shapes."""
     saved, wanted = _shapes(saved), _shapes(wanted)
@@ -304,6 +315,10 @@ def _as_dict(state: TrainState) -> dict[str, Any]:
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     return {name: tuple(leaf.shape) for name, leaf in _by_name(tree)}
+
+
+def _host_copy(leaf) -> np.ndarray:
+    return np.array(leaf, copy=True)
 
 
 def _checksums(tree: PyTree) -> dict[str, int]:
