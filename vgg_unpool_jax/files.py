@@ -1,6 +1,7 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and names that are free."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import secrets
@@ -37,3 +38,11 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def free_name(path: pathlib.Path) -> pathlib.Path:
+    """The path, with a number behind it if it is taken."""
+    for number in itertools.count(2):
+        if not path.exists():
+            return path
+        path = path.with_name(f"{path.name.split('-')[0]}-{number}")

@@ -23,9 +23,8 @@ from vgg_unpool_jax.models.unpooling_decoder import check_decoder_inputs
 from vgg_unpool_jax.models.vgg19 import check_image_shape
 from vgg_unpool_jax.models.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.objectives.unpooling import (
-    RANDOM_ORIGIN,
-    WeightsMismatchError,
     load_recorded_weights,
+    load_released_weights,
     make_pair_models,
     weights_record,
 )
@@ -34,11 +33,8 @@ from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.tiling import TileError, reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
-from vgg_unpool_jax.weights import (
-    VGG19Weights,
-    load_vgg19_weights,
-    random_vgg19_weights,
-)
+from vgg_unpool_jax.weights import VGG19Weights, load_vgg19_weights
+from vgg_unpool_jax.weights.errors import ReleaseError
 from vgg_unpool_jax.weights.released import (
     encoder_sha256,
     find_release,
@@ -314,36 +310,14 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
     if file is not None:
         decoder = read_decoder(file)
         release = decoder.metadata
-        config = ml_collections.ConfigDict(release["config"])
-        found = _released_weights(release, weights)
-        return Pair(config, found, decoder.variables, release["step"], release)
+        with run_config.describing(file, "pair", ReleaseError):
+            config = ml_collections.ConfigDict(release["config"])
+            found = load_released_weights(release, weights)
+            return Pair(config, found, decoder.variables, release["step"], release)
     config = run_config.read(workdir_or_name, system="unpooling")
     with Checkpoints(workdir_or_name, create=False) as saved:
-        recorded = saved.read_record()["vgg19"]
+        recorded = saved.read_record().get("vgg19")
         params, model_state, step = saved.restore_for_inference()
-    found = load_recorded_weights(config.encoder, recorded, weights)
-    return Pair(config, found, {"params": params, **model_state}, step)
-
-
-def _released_weights(release: Mapping[str, Any], path: PathLike | None):
-    """Find weights that equal those of a released decoder as far as it uses them."""
-    block, recorded = release["block"], release["vgg19"]
-    preprocessing = recorded["preprocessing"]
-    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
-        seed = release["config"]["encoder"].get("random_seed", 0)
-        weights = random_vgg19_weights(seed, block=block, preprocessing=preprocessing)
-    else:
-        # What to download where no file is named.
-        flavour = "torchvision" if preprocessing == "torchvision" else "keras"
-        weights = load_vgg19_weights(path, block=block, flavour=flavour)
-    wanted = release["encoder_sha256"], preprocessing
-    found = encoder_sha256(weights.params, block), weights.preprocessing
-    if found != wanted:
-        named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
-        layer = f"block{block}_conv2"
-        raise WeightsMismatchError(
-            "this decoder was trained with the VGG19 weights "
-            f"{named(recorded['origin'], layer, *wanted)}, not with "
-            f"{named(weights.origin, layer, *found)}: name the right file"
-        )
-    return weights
+    with run_config.describing(run_config.path(workdir_or_name), "pair"):
+        found = load_recorded_weights(config.encoder, recorded, weights)
+        return Pair(config, found, {"params": params, **model_state}, step)

@@ -20,6 +20,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import Part
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import provenance, read_results, write_results
 from vgg_unpool_jax.evaluation.release_table import read_pair_results, release_table
 from vgg_unpool_jax.files import replacing
@@ -52,9 +53,13 @@ def train(
       config: of the run.
       workdir: of the run.
       max_minutes: when to stop with a checkpoint; None trains to the end.
+
+    Raises:
+      ConfigError: for an account that is damaged, and as `train_and_evaluate`.
     """
     workdir = pathlib.Path(workdir)
     first, began = _latest_step(workdir), time.monotonic()
+    _read_account(workdir)  # what cannot be added to shows now, not in the end
     try:
         return train_and_evaluate(config, workdir, max_minutes=max_minutes)
     finally:
@@ -78,7 +83,17 @@ def _latest_step(workdir: pathlib.Path) -> int:
 
 def _read_account(workdir: pathlib.Path) -> list[dict[str, Any]]:
     path = workdir / _TIME_FILE
-    return read_results(path)["sessions"] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return [
+            {**entry, "hours": float(entry["hours"]), "hardware": entry["hardware"]}
+            for entry in read_results(path)["sessions"]
+        ]
+    except (KeyError, OSError, OverflowError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error!r}; move it away to begin a new account"
+        ) from error
 
 
 def training_facts(workdir: PathLike) -> dict[str, Any]:
@@ -87,6 +102,9 @@ def training_facts(workdir: PathLike) -> dict[str, Any]:
     Returns:
       "training_hours" and "training_hardware" (that of the longest session); empty for
       a run that was trained by other means.
+
+    Raises:
+      ConfigError: for an account that is damaged; the sentence names it.
     """
     sessions = _read_account(pathlib.Path(workdir))
     if not sessions:

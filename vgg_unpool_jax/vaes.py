@@ -212,4 +212,5 @@ def load_vae(
     with Checkpoints(workdir, create=False) as saved:
         params, model_state, step = saved.restore_for_inference()
     encoder = None if weights is None else load_encoder(FRECHET_BLOCK, weights)
-    return TrainedVAE(config, {"params": params, **model_state}, step, encoder)
+    with run_config.describing(run_config.path(workdir), "VAE"):
+        return TrainedVAE(config, {"params": params, **model_state}, step, encoder)

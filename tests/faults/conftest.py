@@ -120,6 +120,13 @@ class Training:
         status = self.start(prefix, **fields).wait(timeout=200)
         return status, self.told()[before:]
 
+    def shared_by(self, processes: int) -> list[str]:
+        """What to put before the command, for so many processes on this machine."""
+        return [
+            *(sys.executable, str(ROOT / "scripts/launch/local.py")),
+            *(f"--processes={processes}", f"--logs={self.workdir.parent}/logs", "--"),
+        ]
+
     def told(self) -> str:
         """Standard error of all starts."""
         return self.log.read_text() if self.log.exists() else ""
@@ -155,14 +162,21 @@ class Training:
                 jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved),
             )
 
-    def logged_steps(self) -> list[int]:
-        """Steps of the training loss in the TensorBoard files."""
+    def logged(self, tag: str) -> dict[int, float]:
+        """Step -> value in the TensorBoard files; a step must not be there twice."""
         from tensorboard.backend.event_processing import event_accumulator
 
         accumulator = event_accumulator.EventAccumulator(
             str(self.workdir / "tensorboard"), size_guidance={"scalars": 0}
         )
-        return [e.step for e in accumulator.Reload().Scalars("train/loss")]
+        events = accumulator.Reload().Scalars(tag)
+        values = {event.step: event.value for event in events}
+        assert len(values) == len(events)
+        return values
+
+    def logged_steps(self) -> list[int]:
+        """Steps of the training loss in the TensorBoard files."""
+        return list(self.logged("train/loss"))
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,12 @@ import pathlib
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from vgg_unpool_jax.training.preemption import EXIT_STATUS
 
-_LOCAL = pathlib.Path(__file__).resolve().parents[2] / "scripts/launch/local.py"
 _STEPS = 400
 
 
@@ -104,15 +102,6 @@ def test_sigterm_at_three_moments(
     )
 
 
-def _local(training, processes=2):
-    """The training as several processes, watched by the launcher."""
-    logs = training.workdir.parent / "logs"
-    return (
-        *(sys.executable, str(_LOCAL), f"--processes={processes}"),
-        *(f"--logs={logs}", "--"),
-    )
-
-
 def _trainings_of(launcher: subprocess.Popen) -> list[int]:
     """The processes that the launcher started, in their order."""
     children = pathlib.Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
@@ -132,7 +121,7 @@ def test_one_of_two_processes_is_killed(
     seconds = []
     for victim in (0, 1):
         told = len(training.told())
-        launcher = training.start(_local(training))
+        launcher = training.start(training.shared_by(2))
         last = training.last_checkpoint()
         training.wait_for(launcher, f"step {last + 15} of 120: loss", after=told)
         os.kill(_trainings_of(launcher)[victim], signal.SIGKILL)
@@ -144,14 +133,14 @@ def test_one_of_two_processes_is_killed(
         # The survivor says why it ended, in one sentence, unless it had no time to.
         assert "Traceback" not in said
         assert training.last_checkpoint() == last + 10
-    status, told = training.run(_local(training))
+    status, told = training.run(training.shared_by(2))
     assert status == 0, told
     # Both, or they would wait for each other's batches for ever.
     logs = (training.workdir.parent / "logs" / "process-1.log").read_text()
     for process in (told, logs):
         assert f"resuming {training.workdir} at step 20" in process
     calm = make_training(tmp_path / "calm", **fields)
-    assert calm.run(_local(calm))[0] == 0
+    assert calm.run(calm.shared_by(2))[0] == 0
     assert_same_end(training, calm)
     report_fault(
         "one of several processes dies",

@@ -1,7 +1,11 @@
 """A folder of small photos, a config that trains on them in seconds, finished runs."""
 
 import dataclasses
+import os
 import pathlib
+import socket
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -109,3 +113,36 @@ def assert_same_tree():
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
     return check
+
+
+@pytest.fixture
+def run_processes():
+    """A function program, number, argument -> standard output of each process."""
+
+    def run(program, number, argument, *, devices=1):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, str(argument)],
+                env=os.environ
+                | {
+                    "VGG_UNPOOL_COORDINATOR": address,
+                    "VGG_UNPOOL_PROCESSES": str(number),
+                    "VGG_UNPOOL_PROCESS": str(index),
+                    "XLA_FLAGS": flags,
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for index in range(number)
+        ]
+        told = [process.communicate(timeout=150) for process in processes]
+        for process, (_, errors) in zip(processes, told, strict=True):
+            assert process.returncode == 0, errors
+        return [output for output, _ in told]
+
+    return run

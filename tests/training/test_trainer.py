@@ -325,3 +325,21 @@ def test_one_broken_photo_among_the_pictures_ends_no_run(
     (folder / names[split.train[0]]).write_bytes(b"no photo")
     train_and_evaluate(config, tmp_path / "run")
     assert read_scalars(tmp_path / "run")["train/broken_photos"][-1][1] == 1
+
+
+def test_only_a_few_steps_are_on_their_way_at_once():
+    waited = []
+
+    class Metric:
+        def __init__(self, step):
+            self.step = step
+
+        def block_until_ready(self):
+            waited.append(self.step)
+            return self
+
+    pending = []
+    for step in range(1, 8):
+        pending.append((step, {"loss": Metric(step)}))
+        trainer._hold_back(pending)
+    assert waited == [1, 2, 3]

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from vgg_unpool_jax.data.errors import PhotoError
+from vgg_unpool_jax.data.names import shown_name
 
 try:
     import simplejpeg
@@ -73,6 +74,7 @@ def decode_photo(
         than twice `PIL.Image.MAX_IMAGE_PIXELS`, or holds values without a defined
         brightness.
     """
+    name = shown_name(name)
     data = _read_bytes(file_or_bytes, name)
     if not data:
         raise PhotoError(f"photo {name} is empty (0 bytes)")

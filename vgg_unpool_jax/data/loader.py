@@ -20,6 +20,7 @@ from vgg_unpool_jax.data import reader_processes
 from vgg_unpool_jax.data.crops import check_crop, make_crop
 from vgg_unpool_jax.data.errors import BrokenPhotosError, SourceError
 from vgg_unpool_jax.data.examples import Example, ExampleStream
+from vgg_unpool_jax.data.names import shown_name
 from vgg_unpool_jax.data.sources import Source
 
 __all__ = ["BrokenPhotosError", "Loader", "make_loader"]
@@ -45,6 +46,7 @@ def make_loader(
     process_index: int = 0,
     process_count: int = 1,
     max_broken_share: float = 0.01,
+    named: set[str] | None = None,
 ) -> "Loader":
     """Build a loader over some photos of a source.
 
@@ -75,6 +77,8 @@ def make_loader(
       process_count: number of JAX processes; process p of P gets p, p+P, ... of every
         batch.
       max_broken_share: share of `indices` that may be broken before the run stops.
+      named: broken photos that the log has named, to share among loaders of the same
+        photos: each is named once. None: none yet.
 
     Returns:
       A `Loader` that delivers batches of `batch_size // process_count` images.
@@ -125,6 +129,7 @@ def make_loader(
         replaces_broken=shuffle,
         in_shared_memory=num_workers > 0,
         max_broken_share=max_broken_share,
+        named=set() if named is None else named,
     )
 
 
@@ -183,12 +188,14 @@ class Loader:
         replaces_broken: bool,
         in_shared_memory: bool,
         max_broken_share: float,
+        named: set[str],
     ):
         self._source = source
         self._count = count
         self._replaces_broken = replaces_broken
         self._in_shared_memory = in_shared_memory
         self._max_broken_share = max_broken_share
+        self._named = named
         self.position = start
         self.num_batches = num_batches
         self.broken: dict[str, str] = {}
@@ -215,7 +222,7 @@ class Loader:
         for index, reason in broken:
             self._note_broken(index, reason)
         for index, size in too_small:
-            self.too_small[self._source.name(index)] = tuple(size)
+            self.too_small[shown_name(self._source.name(index))] = tuple(size)
         if given_up and self._replaces_broken:
             raise BrokenPhotosError(
                 f"no readable photo was found among those tried in "
@@ -239,11 +246,13 @@ class Loader:
         self.close()
 
     def _note_broken(self, index: int, reason: str) -> None:
-        name = self._source.name(index)
+        name = shown_name(self._source.name(index))
         if name in self.broken:
             return
         self.broken[name] = reason
-        logging.warning("skipped a broken photo: %s", reason)
+        if name not in self._named:
+            self._named.add(name)
+            logging.warning("skipped a broken photo: %s", reason)
         if len(self.broken) > self._max_broken_share * self._count:
             raise BrokenPhotosError(
                 f"{len(self.broken)} of {self._count} photos in {self._source!r} are "

@@ -60,7 +60,8 @@ def list_photo_files(
     if output.exists() and not output.is_dir():
         raise SourceError(f"the output {output} is not a folder")
     shared = Counter(name.with_suffix("") for name in names)
-    photos = {path.resolve() for path in paths}
+    # Not `Path.resolve`, which raises for a link that leads back to itself.
+    photos = {os.path.realpath(path) for path in paths}
     files, written = [], {}
     for name, path in zip(names, paths, strict=True):
         stem = output / (
@@ -72,7 +73,7 @@ def list_photo_files(
             grid=stem.with_name(f"{stem.name}_grid.png"),
         )
         for target in (file.output, file.grid):
-            if target.resolve() in photos:
+            if os.path.realpath(target) in photos:
                 raise SourceError(
                     f"the output {target} would overwrite a photo: take another folder"
                 )

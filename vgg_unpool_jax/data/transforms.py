@@ -6,6 +6,10 @@ Photos and crops are uint8 arrays of shape (H, W, 3), RGB in [0, 255].
 import numpy as np
 from PIL import Image
 
+# A larger photo is not made in order to cut a square out of it: one of three rows and
+# 20,000 columns, enlarged to 256 rows, would take gigabytes.
+_MOST_ENLARGED_PIXELS = 2**24
+
 
 def center_square_resize(photo: np.ndarray, size: int) -> np.ndarray:
     """Cut the largest centred square and resize it with antialiasing (bicubic).
@@ -45,12 +49,15 @@ def random_crop(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
     _check(photo, size)
     height, width = photo.shape[:2]
     short = min(height, width)
-    if short < size:
+    enlarged = short < size
+    if enlarged:
         height = max(size, round(height * size / short))
         width = max(size, round(width * size / short))
-        photo = _resize(photo, height, width)
     top = int(rng.integers(height - size + 1))
     left = int(rng.integers(width - size + 1))
+    if enlarged and height * width > _MOST_ENLARGED_PIXELS:
+        return _enlarge_part(photo, height, width, top, left, size)
+    photo = _resize(photo, height, width)
     return np.ascontiguousarray(photo[top : top + size, left : left + size])
 
 
@@ -170,6 +177,24 @@ def _resize(
         return np.ascontiguousarray(photo)
     image = Image.fromarray(np.ascontiguousarray(photo))
     return np.array(image.resize((width, height), kernel))
+
+
+def _enlarge_part(
+    photo: np.ndarray, height: int, width: int, top: int, left: int, size: int
+) -> np.ndarray:
+    """A square out of the photo enlarged to height × width, within two grey levels.
+
+    Pillow knows the square's place as 32-bit numbers only.
+    """
+    rows, columns = photo.shape[0] / height, photo.shape[1] / width
+    box = (
+        left * columns,
+        top * rows,
+        min((left + size) * columns, photo.shape[1]),
+        min((top + size) * rows, photo.shape[0]),
+    )
+    image = Image.fromarray(np.ascontiguousarray(photo))
+    return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
 def _check(photo: np.ndarray, size: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vgg_unpool_jax.data import decode, folder
 from vgg_unpool_jax.data.errors import PhotoError, SourceError
+from vgg_unpool_jax.data.names import shown_name
 
 # A photo that claims to be larger than this when unpacked is not unpacked.
 _LARGEST_PHOTO_BYTES = 1 << 30
@@ -91,6 +92,7 @@ class ZipSource:
         self._archive_process = None
 
     def _read(self, name: str) -> bytes:
+        shown = shown_name(name)
         with self._lock:
             if self._archive is None or self._archive_process != os.getpid():
                 # A forked process must not share the file offset with its parent.
@@ -100,21 +102,21 @@ class ZipSource:
                 member = self._archive.getinfo(name)
                 if member.file_size > _LARGEST_PHOTO_BYTES:
                     raise PhotoError(
-                        f"photo {name} would take {member.file_size} bytes unpacked; "
+                        f"photo {shown} would take {member.file_size} bytes unpacked; "
                         f"the limit is {_LARGEST_PHOTO_BYTES}"
                     )
                 return self._archive.read(member)
             except KeyError as error:
                 raise PhotoError(
-                    f"photo {name} is no longer in the zip file {self._path}"
+                    f"photo {shown} is no longer in the zip file {self._path}"
                 ) from error
             except _MEMBER_ERRORS as error:
                 raise PhotoError(
-                    f"photo {name} in the zip file {self._path} is damaged: {error}"
+                    f"photo {shown} in the zip file {self._path} is damaged: {error}"
                 ) from error
             except OSError as error:
                 raise PhotoError(
-                    f"photo {name} in the zip file {self._path} cannot be read: "
+                    f"photo {shown} in the zip file {self._path} cannot be read: "
                     f"{error.strerror or error}"
                 ) from error
 

@@ -78,7 +78,8 @@ def read_pair_results(path: str | os.PathLike) -> PairResults:
     system = _get(content, "provenance", "config", "system")
     block = _get(content, "provenance", "config", "encoder", "block")
     mean = _number(_get(content, "metrics", "l1", "mean"))
-    if system != "unpooling" or block not in PUBLISHED_L1 or mean is None:
+    known = type(block) is int and block in PUBLISHED_L1
+    if system != "unpooling" or not known or mean is None:
         raise ConfigError(
             f"{path} is not the result file of an unpooling pair: it needs the mean L1 "
             "and the config that the evaluate command writes"
@@ -138,7 +139,8 @@ def count_decoder_parameters(content: Mapping[str, Any]) -> int | None:
             ml_collections.ConfigDict(config), preprocessing
         )
         shapes = jax.eval_shape(lambda: _init_decoder(encoder, decoder))
-    except (AttributeError, TypeError, ValueError):
+    # Flax answers a field of the wrong type with whatever its use in the module raises.
+    except Exception:
         return None
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
@@ -167,7 +169,7 @@ def _number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (OverflowError, ValueError):
         return None
 
 
@@ -223,7 +225,7 @@ def _photos_seen(content: Mapping[str, Any]) -> str:
     begun = _get(content, "provenance", "config", "initialize_from")
     begun = begun or _get(content, "provenance", "config", "initialize_shared_from")
     return f"{steps * batch:,.0f}" + (
-        f" after {without_folders(begun)}" if begun else ""
+        f" after {_without_folders(begun)}" if begun else ""
     )
 
 
@@ -248,12 +250,16 @@ def _describe(hardware: Any) -> str:
     return f"{count} × {kind}" if count else str(kind)
 
 
+def _without_folders(value: Any) -> str:
+    return without_folders(value) if isinstance(value, str) else str(value)
+
+
 def _measured_on(results: PairResults) -> str:
     content = results.content
     size = _format(_get(content, "image_size"), ".0f")
     parts = [
         f"{_format(_get(content, 'metrics', 'l1', 'photos'), ',.0f')} photos",
-        without_folders(_get(content, "source") or ""),
+        _without_folders(_get(content, "source") or ""),
         f"crop {_get(content, 'crop') or ''} {size}² pixels" if size else "",
     ]
     return f"block{results.block}_conv2: {', '.join(filter(None, parts))}."

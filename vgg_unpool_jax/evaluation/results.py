@@ -93,7 +93,7 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
       values and NaN are the strings "inf", "-inf" and "nan".
 
     Raises:
-      FileNotFoundError: if there is no such file.
+      OSError: if there is no such file (FileNotFoundError), or it cannot be read.
       ValueError: in one sentence, if it is truncated, no JSON or no JSON object.
     """
 

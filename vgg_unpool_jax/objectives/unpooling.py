@@ -40,9 +40,12 @@ from vgg_unpool_jax.weights import (
     load_vgg19_weights,
     random_vgg19_weights,
 )
+from vgg_unpool_jax.weights.released import encoder_sha256
 
 # What the config calls random weights, and what the origin of such weights begins with.
 RANDOM_ORIGIN = "random"
+# What a record says of weights.
+_FACTS = ("origin", "sha256", "preprocessing")
 
 # What the gradient keeps of the forward pass: every array that it needs, or what enters
 # each block, of which it computes the rest again.
@@ -202,7 +205,7 @@ def from_config(
       WeightsMismatchError: when they are not those of the record.
     """
     if record:
-        weights = load_recorded_weights(config.encoder, record["vgg19"])
+        weights = load_recorded_weights(config.encoder, record.get("vgg19"))
     else:
         weights = _find_weights(config.encoder)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
@@ -267,6 +270,13 @@ def load_recorded_weights(
       WeightsError: when there are none to be had.
       WeightsMismatchError: when they are not those of the record.
     """
+    facts = recorded if isinstance(recorded, Mapping) else {}
+    texts = [facts.get(fact) for fact in _FACTS]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise WeightsMismatchError(
+            "the record in the run's checkpoint does not say which VGG19 weights the "
+            "pair was trained with: it is damaged"
+        )
     named = section.weights
     if path is None and named not in ("", RANDOM_ORIGIN):
         path = named if pathlib.Path(named).expanduser().exists() else None
@@ -279,6 +289,40 @@ def load_recorded_weights(
         raise WeightsMismatchError(
             f"this pair was trained with the VGG19 weights {_describe(recorded)}, not "
             f"with {_describe(facts)}: name the right file"
+        )
+    return weights
+
+
+def load_released_weights(
+    release: Mapping[str, Any], path: str | os.PathLike | None = None
+) -> VGG19Weights:
+    """Find weights that equal those of a released decoder as far as it uses them.
+
+    Args:
+      release: metadata of the decoder.
+      path: a weight file; None is the order of `load_vgg19_weights`.
+
+    Raises:
+      WeightsError, WeightsMismatchError: as `load_recorded_weights`.
+    """
+    block, recorded = release["block"], release["vgg19"]
+    preprocessing = recorded["preprocessing"]
+    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        seed = release["config"]["encoder"].get("random_seed", 0)
+        weights = random_vgg19_weights(seed, block=block, preprocessing=preprocessing)
+    else:
+        # What to download where no file is named.
+        flavour = "torchvision" if preprocessing == "torchvision" else "keras"
+        weights = load_vgg19_weights(path, block=block, flavour=flavour)
+    wanted = release["encoder_sha256"], preprocessing
+    found = encoder_sha256(weights.params, block), weights.preprocessing
+    if found != wanted:
+        named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
+        layer = f"block{block}_conv2"
+        raise WeightsMismatchError(
+            "this decoder was trained with the VGG19 weights "
+            f"{named(recorded['origin'], layer, *wanted)}, not with "
+            f"{named(weights.origin, layer, *found)}: name the right file"
         )
     return weights
 

@@ -2,10 +2,10 @@
 
 A checkpoint holds three items: "state" (the `TrainState`: step, parameters, optimizer,
 model state, average; the step is also the data position), "record" (JSON: what the
-frozen inputs were made from) and "checksums" (JSON: the CRC-32 of every array; orbax
-itself returns arrays from a file with a flipped bit as if nothing were wrong). Orbax
-writes aside and renames, so a run killed while saving leaves the earlier checkpoints
-whole.
+frozen inputs were made from) and "checksums" (JSON: the CRC-32 of every array and of
+the record; orbax itself returns what is in a file with a flipped bit as if nothing were
+wrong). Orbax writes aside and renames, so a run killed while saving leaves the earlier
+checkpoints whole.
 
 From other code a checkpoint restores without this package, by orbax alone; as NumPy
 arrays, or orbax asks for the devices that it was saved from:
@@ -17,22 +17,33 @@ arrays, or orbax asks for the devices that it was saved from:
 """
 
 import contextlib
-import itertools
 import logging
 import os
 import pathlib
 import re
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from vgg_unpool_jax.files import free_name
 from vgg_unpool_jax.training import parallel
+from vgg_unpool_jax.training.checkpoint_fit import (
+    CheckpointError,
+    DamagedCheckpointError,
+    check_fit,
+)
+from vgg_unpool_jax.training.checksums import (
+    LaterJsonHandler,
+    array_checksums,
+    checksums_later,
+    json_checksum,
+)
 from vgg_unpool_jax.training.state import TrainState
+from vgg_unpool_jax.weights.errors import first_line
 
 PyTree = Any
 
@@ -43,17 +54,17 @@ _STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
 # How orbax names what it is writing.
 _UNFINISHED = ".orbax-checkpoint-tmp"
 # What orbax and tensorstore raise for files that are damaged.
-_UNREADABLE = (ValueError, KeyError, TypeError, OSError, AttributeError)
+_UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 _LOG = logging.getLogger(__name__)
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is missing or does not fit; one sentence says which and why."""
-
-
-class DamagedCheckpointError(CheckpointError):
-    """A checkpoint whose files are not as they were written."""
 
 
 class Checkpoints:
@@ -75,6 +86,7 @@ class Checkpoints:
 
         Raises:
           CheckpointError: when the folder is missing and is not to be created.
+          DamagedCheckpointError: when orbax' own notes on a checkpoint are of no use.
         """
         self._workdir = pathlib.Path(workdir).absolute()
         self._folder = self._workdir / FOLDER
@@ -85,6 +97,12 @@ class Checkpoints:
             # Orbax would do it in a thread that outlives a command that fails at once.
             for unfinished in self._folder.glob(f"*{_UNFINISHED}*"):
                 shutil.rmtree(unfinished)
+            for step, reason in self._without_notes():
+                self._move_aside(step, reason)
+        if create:
+            parallel.any_process(False)  # wait for the first
+        for _, reason in self._without_notes():
+            raise reason
         options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep, create=create)
         # Handlers are named so that a fresh process can read shapes before restoring.
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
@@ -92,7 +110,7 @@ class Checkpoints:
         registry.add(_STATE, ocp.args.StandardRestore)
         for name, handler in (
             (_RECORD, ocp.JsonCheckpointHandler()),
-            (_CHECKSUMS, _ChecksumHandler()),
+            (_CHECKSUMS, LaterJsonHandler()),
         ):
             registry.add(name, ocp.args.JsonSave, handler)
             registry.add(name, ocp.args.JsonRestore, handler)
@@ -145,8 +163,7 @@ class Checkpoints:
         items = {
             _STATE: ocp.args.StandardSave(parallel.to_global(tree)),
             _RECORD: ocp.args.JsonSave(dict(record)),
-            # The next step gives the arrays of this one away.
-            _CHECKSUMS: ocp.args.JsonSave(jax.tree.map(_host_copy, tree)),
+            _CHECKSUMS: ocp.args.JsonSave(checksums_later(tree, {_RECORD: record})),
         }
         with self._writing():
             self._manager.save(step, args=ocp.args.Composite(**items))
@@ -158,7 +175,12 @@ class Checkpoints:
           CheckpointError: when there is none.
           DamagedCheckpointError: when it cannot be read.
         """
-        return self._read_json(self._existing(step), _RECORD)
+        step = self._existing(step)
+        record = self._read_json(step, _RECORD)
+        read = json_checksum(record)
+        if (self._read_checksums(step) or {}).get(_RECORD, read) != read:
+            self._refuse_changed(step, _RECORD)
+        return record
 
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
         """The state of a checkpoint (default: the newest) as NumPy arrays.
@@ -196,10 +218,7 @@ class Checkpoints:
             if not parallel.any_process(reason is not None):
                 return
             if jax.process_index() == 0:
-                aside = _free_name(self._workdir / DAMAGED_FOLDER / str(step))
-                aside.parent.mkdir(exist_ok=True)
-                (self._folder / str(step)).rename(aside)
-                _LOG.warning("%s; it was moved to %s", reason, aside)
+                self._move_aside(step, reason)
             parallel.any_process(False)  # wait for the move
             self._manager.reload()
 
@@ -228,16 +247,38 @@ class Checkpoints:
         args = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
         with self._reading(step):
             state = self._manager.restore(step, args=args)[_STATE]
-        # Earlier versions of this library wrote none.
-        if (self._folder / str(step) / _CHECKSUMS).is_dir():
-            written, read = self._read_json(step, _CHECKSUMS), _checksums(state)
-            for name in sorted(written.keys() | read.keys()):
+        written, read = self._read_checksums(step), array_checksums(state)
+        if written is not None:
+            for name in sorted((written.keys() | read.keys()) - {_RECORD}):
                 if written.get(name) != read.get(name):
-                    raise DamagedCheckpointError(
-                        f"the checkpoint {self._folder / str(step)} is damaged: {name} "
-                        "is not what was written"
-                    )
+                    self._refuse_changed(step, name)
         return state
+
+    def _read_checksums(self, step: int) -> dict[str, Any] | None:
+        """By name; None of what earlier versions of this library wrote."""
+        is_there = (self._folder / str(step) / _CHECKSUMS).is_dir()
+        return self._read_json(step, _CHECKSUMS) if is_there else None
+
+    def _refuse_changed(self, step: int, name: str) -> NoReturn:
+        raise DamagedCheckpointError(
+            f"the checkpoint {self._folder / str(step)} is damaged: {name} is not what "
+            "was written"
+        )
+
+    def _without_notes(self) -> Iterator[tuple[int, DamagedCheckpointError]]:
+        """Those whose notes by orbax, which it reads all at once, are of no use."""
+        for step in list(ocp.path.step.standard_name_format().find_all(self._folder)):
+            try:
+                with self._reading(step.step):
+                    _ = step.commit_timestamp_nsecs
+            except DamagedCheckpointError as error:
+                yield step.step, error
+
+    def _move_aside(self, step: int, reason: object) -> None:
+        aside = free_name(self._workdir / DAMAGED_FOLDER / str(step))
+        aside.parent.mkdir(exist_ok=True)
+        (self._folder / str(step)).rename(aside)
+        _LOG.warning("%s; it was moved to %s", reason, aside)
 
     def _read_json(self, step: int, item: str) -> dict[str, Any]:
         args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
@@ -246,7 +287,10 @@ class Checkpoints:
 
     def _saved_tree(self, step: int) -> PyTree:
         with self._reading(step):
-            return self._manager.item_metadata(step)[_STATE].tree
+            tree = self._manager.item_metadata(step)[_STATE].tree
+            return jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree
+            )
 
     @contextlib.contextmanager
     def _reading(self, step: int):
@@ -255,7 +299,7 @@ class Checkpoints:
         except _UNREADABLE as error:
             raise DamagedCheckpointError(
                 f"the checkpoint {self._folder / str(step)} cannot be read: "
-                f"{_first_line(error)}"
+                f"{first_line(error)}"
             ) from error
 
     @contextlib.contextmanager
@@ -284,25 +328,6 @@ class Checkpoints:
         return step
 
 
-class _ChecksumHandler(ocp.JsonCheckpointHandler):
-    """Writes the checksums of a tree; they are computed in orbax's writing thread."""
-
-    async def _save_fn(self, x, directory):
-        await super()._save_fn(_checksums(x), directory)
-
-
-def check_fit(path: pathlib.Path, saved: PyTree, wanted: PyTree) -> None:
-    """Raise `CheckpointError` unless two trees have the same leaves and shapes."""
-    saved, wanted = _shapes(saved), _shapes(wanted)
-    for name in sorted(saved.keys() | wanted.keys()):
-        if saved.get(name) != wanted.get(name):
-            raise CheckpointError(
-                f"the checkpoint {path} does not fit the model of this config: {name} "
-                f"is {saved.get(name, 'absent')} in the checkpoint and "
-                f"{wanted.get(name, 'absent')} in the model"
-            )
-
-
 def _as_dict(state: TrainState) -> dict[str, Any]:
     return {
         "step": state.step,
@@ -313,46 +338,7 @@ def _as_dict(state: TrainState) -> dict[str, Any]:
     }
 
 
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(leaf.shape) for name, leaf in _by_name(tree)}
-
-
-def _host_copy(leaf) -> np.ndarray:
-    return np.array(leaf, copy=True)
-
-
-def _checksums(tree: PyTree) -> dict[str, int]:
-    return {
-        name: zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)))
-        for name, leaf in _by_name(tree)
-    }
-
-
-def _by_name(tree: PyTree) -> Iterator[tuple[str, Any]]:
-    """Every leaf under a name that named tuples and dicts spell alike."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        yield (
-            "/".join(
-                str(getattr(k, "name", getattr(k, "key", getattr(k, "idx", k))))
-                for k in path
-            ),
-            leaf,
-        )
-
-
-def _free_name(path: pathlib.Path) -> pathlib.Path:
-    """The path, with a number behind it if it is taken."""
-    for number in itertools.count(2):
-        if not path.exists():
-            return path
-        path = path.with_name(f"{path.name.split('-')[0]}-{number}")
-
-
 def _reason(error: Exception) -> str:
     """What the system said, out of the nested sentences of tensorstore."""
     said = re.search(r"([^:]+) \[os_error_code=", str(error))
-    return said.group(1).strip() if said else _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    return said.group(1).strip() if said else first_line(error)

@@ -18,6 +18,16 @@ from vgg_unpool_jax.evaluation import read_results, write_results
 FILE = "validation.json"
 LOSS = "loss"
 
+# What a file raises that cannot be read, or holds other JSON than ours.
+_OTHER_SHAPE = (
+    AttributeError,
+    KeyError,
+    OSError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
 
 class ValidationHistory:
     """The validations of a run, oldest first."""
@@ -42,7 +52,7 @@ class ValidationHistory:
             }
         except FileNotFoundError:
             self._metrics = {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _OTHER_SHAPE as error:
             raise ConfigError(
                 f"{self._path} cannot be read: {error!r}; move it away to go on without"
             ) from error

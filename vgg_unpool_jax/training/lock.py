@@ -72,5 +72,5 @@ def _read_owner(file) -> str:
     try:
         owner = json.load(file)
         return f"pid {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "which has not written its pid yet"

@@ -66,8 +66,8 @@ class Layout:
 
 # What the transports and the coordination service say when a process has gone.
 _GONE = re.compile(
-    r"gloo|connection (reset|closed|refused)|broken pipe|heartbeat|coordination|"
-    r"NCCL|socket closed|peer",
+    r"gloo|NCCL|connection (reset|closed|refused)|broken pipe|socket closed|heartbeat|"
+    r"failed to send RPC",
     re.IGNORECASE,
 )
 

@@ -1,14 +1,17 @@
 """The config of a run, kept in its workdir and compared at every start."""
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.files import replacing
+from vgg_unpool_jax.weights.errors import first_line
 
 FILE = "config.json"
 
@@ -68,6 +71,11 @@ def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
         file.write(f"{text}\n".encode())
 
 
+def path(workdir: str | os.PathLike) -> pathlib.Path:
+    """Where the config of a run is."""
+    return pathlib.Path(workdir) / FILE
+
+
 def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
     """Refuse another config than the run's; a workdir without one takes any.
 
@@ -95,7 +103,8 @@ def read(
       system: the system that the run must be of, or None for any.
 
     Raises:
-      ConfigError: when there is none, it is not JSON, or of another system.
+      ConfigError: when there is none, it cannot be read, is not JSON, holds no config,
+        or one of another system.
     """
     path = pathlib.Path(workdir) / FILE
     try:
@@ -104,17 +113,46 @@ def read(
         raise ConfigError(
             f"{workdir} is no workdir of a run: it has no {FILE}"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no config but a {type(content).__name__}")
-    config = ml_collections.ConfigDict(content)
+    with describing(path, "run"):
+        config = ml_collections.ConfigDict(content)
     if system is not None and config.get("system") != system:
         raise ConfigError(
-            f"{workdir} holds a run of the system {config.get('system')!r}, not of "
+            f"{workdir} holds a run of the system {content.get('system')!r}, not of "
             f"{system!r}"
         )
     return config
+
+
+@contextlib.contextmanager
+def describing(
+    path: str | os.PathLike, what: str, refusal: type[Exception] = ConfigError
+) -> Iterator[None]:
+    """Turn what a config of another shape leads to into one sentence.
+
+    Args:
+      path: the file that the config is from.
+      what: it should describe.
+      refusal: the class to raise.
+
+    Raises:
+      Exception: of the class `refusal`.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # Errors of our own are sentences, unless they quote a whole section.
+        own = type(error).__module__.startswith("vgg_unpool_jax.")
+        if own and "\n" not in str(error):
+            raise
+        raise refusal(
+            f"the config in {path} describes no {what}: {first_line(error)}"
+        ) from error
 
 
 def compare_models(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
@@ -136,8 +174,14 @@ def compare_models(workdir: str | os.PathLike, config: ml_collections.ConfigDict
 
 def _list(differences: list[tuple[str, Any, Any]]) -> str:
     return "; ".join(
-        f"{field} was {old} and is {new}" for field, old, new in differences
+        f"{field} was {_shown(old)} and is {_shown(new)}"
+        for field, old, new in differences
     )
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def _differences(old, new) -> list[tuple[str, Any, Any]]:

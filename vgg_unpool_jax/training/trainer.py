@@ -27,6 +27,8 @@ from vgg_unpool_jax.training.step import make_train_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
 from vgg_unpool_jax.training.validation import Validation
 
+# Enough that a device never waits for the program that feeds it.
+_STEPS_AHEAD = 4
 # Inside the workdir, and like one.
 BEST_FOLDER = "best"
 
@@ -209,6 +211,16 @@ def _next_batch(loader, pending, progress) -> dict:
     return batch
 
 
+def _hold_back(pending) -> None:
+    """Wait for an earlier step, so that only a few are on their way at once.
+
+    XLA accepts 32 computations a CPU device and then waits; with several devices that
+    has been seen to wait for ever, once in 20,000 steps.
+    """
+    if len(pending) > _STEPS_AHEAD:
+        jax.block_until_ready(pending[-1 - _STEPS_AHEAD][1])
+
+
 def _is_due(step: int, every_steps: int) -> bool:
     """Whether something that happens every so many steps does now; 0 is never."""
     return every_steps > 0 and step % every_steps == 0
@@ -243,6 +255,7 @@ class _Run:
             state, step_metrics = self.step_fn(state, frozen, batch, key)
             step += 1
             pending.append((step, step_metrics))
+            _hold_back(pending)
             # One process alone must not stop: the others would wait for it for ever.
             out_of_time = deadline is not None and parallel.any_process(
                 time.monotonic() - began >= deadline
@@ -291,6 +304,8 @@ class _Run:
             return {}
         if step not in self.history:
             if self.best is not None and self.history.would_be_best(metrics):
+                # Of several processes' checkpoints orbax can write one at a time.
+                self.saved.wait()
                 self.best.save(state, self.objective.record)
                 self.best.wait()
             self.history.add(step, metrics)

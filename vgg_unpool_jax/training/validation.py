@@ -60,6 +60,8 @@ class Validation:
             make_evaluation_step(objective, compute_photo_metrics, self._report.collect)
         )
 
+        self._named: set[str] = set()
+
     def run(
         self,
         state: TrainState,
@@ -179,5 +181,7 @@ class Validation:
             # Broken photos are left out and named. Whether there are too many of them
             # is for training to say, which sees the whole set.
             max_broken_share=1.0,
+            # Every validation meets the same ones.
+            named=self._named,
         ) as loader:
             yield from loader

@@ -1,5 +1,6 @@
 """The model card of a released decoder: Markdown beside its file."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -47,21 +48,38 @@ def model_card(
       Markdown that ends with a newline.
 
     Raises:
-      ReleaseError: for results of another block or step, and for metadata that
-        describe no decoder.
+      ReleaseError: for results of another block or step, for metadata that describe
+        no decoder, and for either that are not as this library writes them.
     """
-    results = results or {}
-    _check_belongs(metadata, results)
     standard = f"vgg19-block{metadata['block']}"
-    parts = [
-        _head(metadata, name or standard, standard),
-        _architecture(metadata),
-        _training(metadata),
-        _results(results, metadata["dtype"]),
-        _licences(metadata),
-        _limits(metadata),
-    ]
+    name = name or standard
+    with _refusing("results", name):
+        results = results or {}
+        _check_belongs(metadata, results)
+        measured = _results(results, metadata["dtype"])
+    with _refusing("metadata", name):
+        parts = [
+            _head(metadata, name, standard),
+            _architecture(metadata),
+            _training(metadata),
+            measured,
+            _licences(metadata),
+            _limits(metadata),
+        ]
     return "\n\n".join(parts) + "\n"
+
+
+@contextlib.contextmanager
+def _refusing(what: str, name: str) -> Iterator[None]:
+    """Turn what files of another shape lead to into one sentence."""
+    try:
+        yield
+    except ReleaseError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
+        raise ReleaseError(
+            f"the {what} of {name} are not as this library writes them ({e!r})"
+        ) from e
 
 
 def _check_belongs(metadata, results) -> None:
@@ -73,7 +91,7 @@ def _check_belongs(metadata, results) -> None:
     for field, value in told.items():
         if value is not None and value != metadata[field]:
             raise ReleaseError(
-                f"the results are of another decoder: they say {field} {value}, the "
+                f"the results are of another decoder: they say {field} {value!r}, the "
                 f"decoder is of {field} {metadata[field]}"
             )
 

@@ -109,7 +109,10 @@ def parse(path: str | os.PathLike, strings: Mapping[str, str]) -> dict[str, Any]
         raise ReleaseError(f"the config in {path} has no section decoder")
     record = metadata["vgg19"]
     texts = [record.get(key) for key in ("origin", "sha256", "preprocessing")]
-    if not all(isinstance(t, str) for t in texts) or texts[2] not in PREPROCESSINGS:
+    if (
+        not all(isinstance(t, str) and t.isprintable() for t in texts)
+        or texts[2] not in PREPROCESSINGS
+    ):
         raise ReleaseError(f"the metadata of {path} have no vgg19 of use")
     return metadata
 
