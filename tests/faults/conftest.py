@@ -4,6 +4,7 @@
 docs/reliability.md.
 """
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -26,35 +27,40 @@ _COLUMNS = ("fault", "how it was produced", "times", "what happened", "lost")
 def report_fault(request):
     """A function (fault, how, times, outcome, lost) that adds a row to the table.
 
-    To be called last: the row is of use only where the test passed.
+    To be called last: the row is of use only where the test passed. Rows that differ in
+    nothing but the times become one.
     """
 
     def report(fault, how, times, outcome, lost):
-        row = (fault, how, str(times), outcome, lost)
-        request.node.user_properties.append(("fault", row))
+        row = (fault, how, outcome, lost)
+        request.node.user_properties.append(("fault", (row, times)))
 
     return report
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    """Print the table and, with --faults_table, write it."""
-    passed = terminalreporter.getreports("passed")
-    rows = [
-        row
-        for report in passed
-        if report.when == "call"
-        for name, row in report.user_properties
-        if name == "fault"
-    ]
-    if not rows:
-        return
-    lines = [_COLUMNS, ["---"] * len(_COLUMNS), *sorted(rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    terminalreporter.section("faults")
-    terminalreporter.write_line(table)
-    path = os.environ.get("FAULTS_TABLE")
-    if path:
-        pathlib.Path(path).write_text(table + "\n", encoding="utf-8")
+@pytest.fixture(autouse=True)
+def _report_module(request, report_fault):
+    """A module of many small tests has one row, its FAULT; each test counts once."""
+    if hasattr(request.module, "FAULT"):
+        fault, how, outcome, lost = request.module.FAULT
+        report_fault(fault, how, 1, outcome, lost)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the table."""
+    times = collections.Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name == "fault":
+                row, number = value
+                times[tuple(row)] += number
+    if times:
+        lines = [_COLUMNS, ["---"] * len(_COLUMNS)]
+        for (fault, how, outcome, lost), number in sorted(times.items()):
+            lines.append((fault, how, str(number), outcome, lost))
+        terminalreporter.section("faults")
+        for line in lines:
+            terminalreporter.write_line(f"| {' | '.join(line)} |")
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,12 @@ def test_a_checkpoint_is_damaged(
     make_training, undisturbed, assert_same_end, report_fault, tmp_path
 ):
     training = make_training(tmp_path)
-    kinds = ("a flipped bit", "half of a file", "a missing file", "garbled notes")
+    kinds = (
+        "a flipped bit",
+        "half of a file",
+        "a missing file",
+        "notes of another shape",
+    )
     for kind in kinds:
         told = len(training.told())
         process = training.start()
@@ -153,8 +158,9 @@ def test_a_checkpoint_is_damaged(
             key=lambda path: path.stat().st_size,
         )
         content = bytearray(largest.read_bytes())
-        if kind == "garbled notes":
-            (folder / "_CHECKPOINT_METADATA").write_bytes(content[:99])
+        if kind == "notes of another shape":
+            notes = folder / "_CHECKPOINT_METADATA"
+            notes.write_text('{"commit_timestamp_nsecs": {"soon": 1}}')
         elif kind == "a missing file":
             largest.unlink()
         elif kind == "half of a file":
@@ -182,5 +188,5 @@ def test_a_checkpoint_is_damaged(
         len(kinds),
         "it was named and moved to `damaged_checkpoints/`; the run went on from the "
         "one before; final state equal bit for bit",
-        "the steps since the checkpoint before, which were trained once more",
+        "nothing",
     )

@@ -52,6 +52,14 @@ from vgg_unpool_jax.weights.released import (
     write_decoder,
 )
 
+FAULT = (
+    "damaged checkpoint metadata and releases",
+    "cut off, noise, changed bytes and other JSON in each file of a checkpoint beside "
+    "its arrays and in released decoders (hypothesis: 20 to 200 each time)",
+    "what was written, or refused by name in one sentence; never other values",
+    "that checkpoint or release",
+)
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 CONFIG = unpooling.make_config(1, "runlocal")

@@ -17,6 +17,14 @@ from vgg_unpool_jax.releasing import training_facts
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.history import ValidationHistory
 
+FAULT = (
+    "damaged config, validations, results",
+    "cut off, noise, changed bytes, other JSON, deep nesting, huge numbers, a folder "
+    "in their place (hypothesis: about 100 each time)",
+    "read, or refused by name in one sentence",
+    "what was in the file",
+)
+
 CONFIG = unpooling.make_config(1, "runlocal")
 RESULTS = {
     "metrics": {

@@ -33,6 +33,16 @@ from vgg_unpool_jax.evaluation import read_results
 from vgg_unpool_jax.trained import write_evaluation
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 
+FAULT = (
+    "hostile photos",
+    "cut short, empty, with a wrong extension, bombs of pixels and of text, 1×1, "
+    "20000×3, 16 bits, CMYK, animated, names with spaces, newlines and in other "
+    "scripts, link loops, among plain ones",
+    "shown, or refused by name in one sentence; training takes the next photo, "
+    "evaluation leaves a hole",
+    "the photos that cannot be read",
+)
+
 COLOUR = (200, 40, 90)  # of every photo, so that it can be told from its other frames
 CLOSE = 6  # grey levels: JPEG rounds, and inks are not colours
 HEIGHT, WIDTH = 24, 32

@@ -10,6 +10,13 @@ import tempfile
 
 from PIL import Image
 
+FAULT = (
+    "photos and folders without rights",
+    "`chmod 000`, read by another user",
+    "named with the reason; a source folder that cannot be listed is refused",
+    "those photos",
+)
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 # As the superuser everything can be read, so rights are given up, after the imports.

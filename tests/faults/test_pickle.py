@@ -32,6 +32,14 @@ from vgg_unpool_jax.weights import WeightsError, load_vgg19_weights
 from vgg_unpool_jax.weights.errors import ReleaseError
 from vgg_unpool_jax.weights.released import read_decoder
 
+FAULT = (
+    "a pickle with code in it",
+    "in the place of, inside and beside weights, releases, checkpoints, configs, "
+    "results, zip files, photos and locks, in all protocols",
+    "refused in one sentence or not looked at; the code never ran",
+    "nothing",
+)
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
