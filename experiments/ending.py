@@ -8,6 +8,12 @@ import traceback
 import jax
 from absl import logging as absl_logging
 
+_RAISES_ONCE_MORE = (
+    "orbax/checkpoint/_src/checkpointers/async_checkpointer.py",
+    "orbax/checkpoint/_src/futures/future.py",
+    "orbax/checkpoint/checkpoint_manager.py",
+)
+
 
 def leave_the_others(status: int, *, tell: bool = False) -> None:
     """End this process at once where it has joined others; else return.
@@ -29,21 +35,25 @@ def leave_the_others(status: int, *, tell: bool = False) -> None:
 
 
 def let_orbax_raise_in_silence() -> None:
-    """Print no traceback of the threads in which orbax writes.
+    """Print no traceback of what orbax raises once more.
 
-    Orbax logs what goes wrong there, and raises it once more where the checkpoint is
-    waited for: there it becomes one sentence, or a traceback. Writes that are still
-    under way then find no event loop that they could report to.
+    It logs what goes wrong in the threads that write, and raises it where the
+    checkpoint is waited for: there it becomes one sentence, or a traceback. Writes that
+    are still under way then find no event loop that they could report to. Whatever else
+    orbax logs is printed.
     """
     usual = sys.unraisablehook
 
     def speaks(record: logging.LogRecord) -> bool:
-        # asyncio speaks of what orbax left to it.
-        said = f"{record.pathname} {record.getMessage()}".replace(os.sep, "/")
-        return not (record.exc_info and "/orbax/checkpoint/" in said)
+        if record.name == "asyncio":  # of tasks that orbax left to it
+            return "/orbax/checkpoint/" not in record.getMessage()
+        place = record.pathname.replace(os.sep, "/")
+        return not (record.exc_info and place.endswith(_RAISES_ONCE_MORE))
 
     def hook(unraisable):
-        if str(unraisable.exc_value) != "Event loop is closed":
+        error = unraisable.exc_value
+        is_late = isinstance(error, RuntimeError) and "loop is closed" in str(error)
+        if not is_late:
             usual(unraisable)
 
     for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):

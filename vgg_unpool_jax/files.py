@@ -42,7 +42,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 def free_name(path: pathlib.Path) -> pathlib.Path:
     """The path, with a number behind it if it is taken."""
+    free = path
     for number in itertools.count(2):
-        if not path.exists():
-            return path
-        path = path.with_name(f"{path.name.split('-')[0]}-{number}")
+        if not free.exists():
+            return free
+        free = path.with_name(f"{path.name}-{number}")

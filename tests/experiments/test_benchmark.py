@@ -192,13 +192,13 @@ def test_a_training_step_agrees_with_torch():
 
 
 def test_a_save_blocks_for_a_part_of_its_time_and_is_measured_on_disk():
-    rows = {row["candidate"]: row for row in _run("checkpoints")["rows"]}
+    rows = {row["candidate"]: row for row in _run("checkpoints", repetitions=5)["rows"]}
     assert set(rows) == {"copy to the host", "save blocks", "save, written", "restore"}
     written = rows["save, written"]
     # Parameters, their average and two moments of Adam; and the step.
     assert written["state_bytes"] >= 4 * 4 * 38_000
     assert written["disk_bytes"] > 0.5 * written["state_bytes"]
-    assert rows["save blocks"]["minimum_seconds"] < written["maximum_seconds"]
+    assert rows["save blocks"]["median_seconds"] < written["median_seconds"]
 
 
 def test_a_training_step_with_other_losses_is_refused():

@@ -53,9 +53,7 @@ def _assert_same_curves(training, alone):
     )
 
 
-def test_four_processes_do_what_one_does(
-    make_training, alone, many_photos, report_fault, tmp_path
-):
+def test_four_processes_do_what_one_does(make_training, alone, many_photos, tmp_path):
     training = make_training(tmp_path, **_FIELDS)
     training.fields["data.source"] = f"folder:{many_photos}"
     status, told = training.run(training.shared_by(4))

@@ -150,7 +150,7 @@ def test_a_checkpoint_is_damaged(
         wanted = max(10, training.last_checkpoint() + 5)
         training.wait_for(process, f"step {wanted} of 40: loss", after=told)
         process.terminate()
-        process.wait(timeout=60)
+        assert process.wait(timeout=60) == 75
         newest = training.last_checkpoint()
         folder = training.workdir / "checkpoints" / str(newest)
         largest = max(

@@ -12,7 +12,7 @@ import pytest
 
 from vgg_unpool_jax.training.preemption import EXIT_STATUS
 
-_STEPS = 400
+_STEPS, _EVERY = 1000, 10
 
 
 def _wait_until(process, condition, seconds=60):
@@ -31,8 +31,8 @@ def test_kill_9_at_20_moments(
 ):
     fields = {
         "num_steps": _STEPS,
-        "checkpoints__every_steps": 4,
-        "evaluation__every_steps": 100,
+        "checkpoints__every_steps": _EVERY,
+        "evaluation__every_steps": 250,
     }
     training = make_training(tmp_path / "killed", **fields)
     draw = random.Random(20)
@@ -41,11 +41,12 @@ def test_kill_9_at_20_moments(
     in_a_save = 0
     for moment in moments:
         told = len(training.told())
+        left = {path.stat().st_ino for path in training.unfinished()}
         process = training.start()
         if moment == "starting":
-            time.sleep(draw.uniform(0.1, 6.0))
+            time.sleep(draw.uniform(0.1, 3.0))
         else:
-            wanted = training.last_checkpoint() + 4 * draw.randint(1, 4)
+            wanted = training.last_checkpoint() + _EVERY * draw.randint(1, 4)
             _wait_until(process, lambda n=wanted: training.last_checkpoint() >= n)
             if moment == "step":
                 time.sleep(draw.uniform(0.0, 0.3))
@@ -53,7 +54,9 @@ def test_kill_9_at_20_moments(
                 _wait_until(process, training.unfinished)
                 time.sleep(draw.uniform(0.0, 0.01))
         assert kill_all(process) == -signal.SIGKILL, training.told()[told:]
-        in_a_save += bool(training.unfinished())
+        in_a_save += any(
+            path.stat().st_ino not in left for path in training.unfinished()
+        )
     assert in_a_save >= 4
     before = training.last_checkpoint()
     assert 0 < before < _STEPS
@@ -132,13 +135,14 @@ def test_one_of_two_processes_is_killed(
         assert f"process {victim} ended by signal 9" in said
         # The survivor says why it ended, in one sentence, unless it had no time to.
         assert "Traceback" not in said
-        assert training.last_checkpoint() == last + 10
+        resumed_at = training.last_checkpoint()
+        assert last < resumed_at < 120
     status, told = training.run(training.shared_by(2))
     assert status == 0, told
     # Both, or they would wait for each other's batches for ever.
     logs = (training.workdir.parent / "logs" / "process-1.log").read_text()
     for process in (told, logs):
-        assert f"resuming {training.workdir} at step 20" in process
+        assert f"resuming {training.workdir} at step {resumed_at}" in process
     calm = make_training(tmp_path / "calm", **fields)
     assert calm.run(calm.shared_by(2))[0] == 0
     assert_same_end(training, calm)

@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -64,6 +63,7 @@ def test_a_gradient_is_not_a_number(
         cwd=pathlib.Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
+        timeout=150,
     )
     assert done.returncode == 1, done.stderr
     assert done.stderr.strip().splitlines()[-1] == (
@@ -170,13 +170,10 @@ def test_a_photo_vanishes(make_training, make_photos, report_fault, tmp_path):
     folder = make_photos(tmp_path / "photos")
     fields = {"num_steps": 200, "data__source": f"folder:{folder}"}
     training = make_training(tmp_path, **fields, data__max_broken_share=0.2)
-    shutil.copytree(folder, tmp_path / "copy")
     process = training.start()
     training.wait_for(process, "step 7 of 200: loss")
-    for photo in sorted(folder.iterdir()):
-        # One of the training photos; the validation split has others.
-        photo.unlink()
-        break
+    photo = min(folder.iterdir())
+    photo.unlink()
     assert process.wait(timeout=100) == 0, training.told()
     told = training.told()
     assert told.count(f"skipped a broken photo: photo {photo.name} cannot be") == 1, (

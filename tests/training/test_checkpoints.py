@@ -1,10 +1,12 @@
 """Checkpoints: what is in them, who can read them, what is refused."""
 
+import errno
 import json
 import pathlib
 import shutil
 import subprocess
 import sys
+import unittest.mock
 
 import jax
 import jax.numpy as jnp
@@ -314,3 +316,29 @@ def test_without_a_whole_checkpoint_a_run_begins_anew(large_workdir):
     with Checkpoints(large_workdir) as saved:
         saved.set_damaged_aside()
         assert saved.latest_step() is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ESTALE, "Stale file handle"),
+        ValueError("UNAVAILABLE: reading [os_error_code='5' source_locations='x']"),
+    ],
+)
+def test_what_cannot_be_read_now_is_not_moved_away(error, large_workdir, monkeypatch):
+    with Checkpoints(large_workdir) as saved:
+        monkeypatch.setattr(
+            saved._manager, "restore", unittest.mock.Mock(side_effect=error)
+        )
+        with pytest.raises(CheckpointError, match="cannot be read") as refused:
+            saved.set_damaged_aside()
+        assert not isinstance(refused.value, DamagedCheckpointError)
+        assert saved.steps() == [5, 7]
+    assert not (large_workdir / "damaged_checkpoints").exists()
+
+
+def test_a_record_with_numbers_as_keys_is_not_taken_for_damaged(tmp_path):
+    with Checkpoints(tmp_path) as saved:
+        saved.save(_state(), {"levels": {2: "a", 10: "b"}})
+        saved.wait()
+        assert saved.read_record() == {"levels": {"2": "a", "10": "b"}}

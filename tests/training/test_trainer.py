@@ -343,3 +343,12 @@ def test_only_a_few_steps_are_on_their_way_at_once():
         pending.append((step, {"loss": Metric(step)}))
         trainer._hold_back(pending)
     assert waited == [1, 2, 3]
+
+
+def test_training_holds_back_at_each_step(make_config, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        trainer, "_hold_back", lambda pending: asked.append(pending[-1][0])
+    )
+    train_and_evaluate(make_config(log_every_steps=100), tmp_path)
+    assert asked == [1, 2, 3, 4, 5, 6]

@@ -74,7 +74,7 @@ def decode_photo(
         than twice `PIL.Image.MAX_IMAGE_PIXELS`, or holds values without a defined
         brightness.
     """
-    name = shown_name(name)
+    name = shown_name(str(name))
     data = _read_bytes(file_or_bytes, name)
     if not data:
         raise PhotoError(f"photo {name} is empty (0 bytes)")

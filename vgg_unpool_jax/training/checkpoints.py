@@ -11,8 +11,8 @@ From other code a checkpoint restores without this package, by orbax alone; as N
 arrays, or orbax asks for the devices that it was saved from:
 
     reader = orbax.checkpoint.StandardCheckpointer()
-    saved = reader.metadata("W/checkpoints/7/state").item_metadata.tree
-    state = reader.restore("W/checkpoints/7/state", jax.tree.map(
+    saved = reader.metadata("/W/checkpoints/7/state").item_metadata.tree
+    state = reader.restore("/W/checkpoints/7/state", jax.tree.map(
         lambda leaf: numpy.zeros(leaf.shape, leaf.dtype), saved))
 """
 
@@ -20,7 +20,6 @@ import contextlib
 import logging
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
@@ -32,9 +31,12 @@ import orbax.checkpoint as ocp
 from vgg_unpool_jax.files import free_name
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.checkpoint_fit import (
+    UNREADABLE,
     CheckpointError,
     DamagedCheckpointError,
     check_fit,
+    is_unreachable,
+    system_reason,
 )
 from vgg_unpool_jax.training.checksums import (
     LaterJsonHandler,
@@ -53,17 +55,6 @@ DAMAGED_FOLDER = "damaged_checkpoints"
 _STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
 # How orbax names what it is writing.
 _UNFINISHED = ".orbax-checkpoint-tmp"
-# What orbax and tensorstore raise for files that are damaged.
-_UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-
 _LOG = logging.getLogger(__name__)
 
 
@@ -77,7 +68,7 @@ class Checkpoints:
         max_to_keep: int | None = None,
         create: bool = True,
     ):
-        """Open the folder.
+        """Open the folder; where it is created, all processes must take part.
 
         Args:
           workdir: folder of the run.
@@ -92,15 +83,8 @@ class Checkpoints:
         self._folder = self._workdir / FOLDER
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
-        if create and jax.process_index() == 0:
-            # What a run left that was killed while saving; readers leave it alone.
-            # Orbax would do it in a thread that outlives a command that fails at once.
-            for unfinished in self._folder.glob(f"*{_UNFINISHED}*"):
-                shutil.rmtree(unfinished)
-            for step, reason in self._without_notes():
-                self._move_aside(step, reason)
         if create:
-            parallel.any_process(False)  # wait for the first
+            self._clean_up()
         for _, reason in self._without_notes():
             raise reason
         options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep, create=create)
@@ -212,9 +196,12 @@ class Checkpoints:
             try:
                 self.read_record(step)
                 self._restore(step, self._saved_tree(step))
-            except DamagedCheckpointError as error:
+            except CheckpointError as error:
                 reason = error
             # One process may see a fault that the others do not.
+            is_unsure = reason and not isinstance(reason, DamagedCheckpointError)
+            if parallel.any_process(bool(is_unsure)):
+                raise reason or CheckpointError(f"not all could read {self._folder}")
             if not parallel.any_process(reason is not None):
                 return
             if jax.process_index() == 0:
@@ -265,6 +252,21 @@ class Checkpoints:
             "was written"
         )
 
+    def _clean_up(self) -> None:
+        """What killed runs left; the first process does it and the others wait."""
+        refusal = None
+        if jax.process_index() == 0:
+            try:
+                # Orbax would do it in a thread that outlives a command that fails.
+                for unfinished in self._folder.glob(f"*{_UNFINISHED}*"):
+                    shutil.rmtree(unfinished)
+                for step, reason in self._without_notes():
+                    self._move_aside(step, reason)
+            except (OSError, CheckpointError) as error:
+                refusal = error
+        if parallel.any_process(refusal is not None):
+            raise refusal or CheckpointError(f"process 0 cannot use {self._folder}")
+
     def _without_notes(self) -> Iterator[tuple[int, DamagedCheckpointError]]:
         """Those whose notes by orbax, which it reads all at once, are of no use."""
         for step in list(ocp.path.step.standard_name_format().find_all(self._folder)):
@@ -278,6 +280,7 @@ class Checkpoints:
         aside = free_name(self._workdir / DAMAGED_FOLDER / str(step))
         aside.parent.mkdir(exist_ok=True)
         (self._folder / str(step)).rename(aside)
+        reason = reason or f"another process could not read checkpoint {step}"
         _LOG.warning("%s; it was moved to %s", reason, aside)
 
     def _read_json(self, step: int, item: str) -> dict[str, Any]:
@@ -296,8 +299,9 @@ class Checkpoints:
     def _reading(self, step: int):
         try:
             yield
-        except _UNREADABLE as error:
-            raise DamagedCheckpointError(
+        except UNREADABLE as error:
+            kind = CheckpointError if is_unreachable(error) else DamagedCheckpointError
+            raise kind(
                 f"the checkpoint {self._folder / str(step)} cannot be read: "
                 f"{first_line(error)}"
             ) from error
@@ -310,7 +314,7 @@ class Checkpoints:
             whole = ", ".join(map(str, self.steps())) or "none"
             raise CheckpointError(
                 f"a checkpoint cannot be written in {self._folder}: "
-                f"{_reason(error)}; whole ones there: {whole}"
+                f"{system_reason(error)}; whole ones there: {whole}"
             ) from error
 
     def _existing(self, step: int | None) -> int:
@@ -336,9 +340,3 @@ def _as_dict(state: TrainState) -> dict[str, Any]:
         "opt_state": state.opt_state,
         "average": state.average,
     }
-
-
-def _reason(error: Exception) -> str:
-    """What the system said, out of the nested sentences of tensorstore."""
-    said = re.search(r"([^:]+) \[os_error_code=", str(error))
-    return said.group(1).strip() if said else first_line(error)

@@ -66,10 +66,11 @@ class Layout:
 
 # What the transports and the coordination service say when a process has gone.
 _GONE = re.compile(
-    r"gloo|NCCL|connection (reset|closed|refused)|broken pipe|socket closed|heartbeat|"
-    r"failed to send RPC",
-    re.IGNORECASE,
+    r"(gloo|nccl).*(connect|reset|closed|remote|timed? ?out)|broken pipe|socket closed|"
+    r"connection (reset|closed|refused)|heartbeat|failed to send RPC|barrier timed out",
+    re.IGNORECASE | re.DOTALL,
 )
+_HERE = re.compile(r"out of memory|exhausted|invalid|mismatch", re.IGNORECASE)
 
 
 def explain_loss(error: Exception) -> str | None:
@@ -83,7 +84,9 @@ def explain_loss(error: Exception) -> str | None:
       speaks of something else.
     """
     said = str(error).strip()
-    if not isinstance(error, jax.errors.JaxRuntimeError) or not _GONE.search(said):
+    if not isinstance(error, jax.errors.JaxRuntimeError):
+        return None
+    if not _GONE.search(said) or _HERE.search(said):
         return None
     if not jax.distributed.is_initialized() or jax.process_count() == 1:
         return None

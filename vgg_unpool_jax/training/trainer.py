@@ -27,8 +27,9 @@ from vgg_unpool_jax.training.step import make_train_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
 from vgg_unpool_jax.training.validation import Validation
 
-# Enough that a device never waits for the program that feeds it.
-_STEPS_AHEAD = 4
+# How many steps may be on their way to the devices beside the one under way.
+_STEPS_AHEAD = {"cpu": 4}
+_STEPS_AHEAD_ELSEWHERE = 16
 # Inside the workdir, and like one.
 BEST_FOLDER = "best"
 
@@ -217,8 +218,9 @@ def _hold_back(pending) -> None:
     XLA accepts 32 computations a CPU device and then waits; with several devices that
     has been seen to wait for ever, once in 20,000 steps.
     """
-    if len(pending) > _STEPS_AHEAD:
-        jax.block_until_ready(pending[-1 - _STEPS_AHEAD][1])
+    ahead = _STEPS_AHEAD.get(jax.default_backend(), _STEPS_AHEAD_ELSEWHERE)
+    if len(pending) > ahead:
+        jax.block_until_ready(pending[-1 - ahead][1])
 
 
 def _is_due(step: int, every_steps: int) -> bool:
@@ -304,8 +306,8 @@ class _Run:
             return {}
         if step not in self.history:
             if self.best is not None and self.history.would_be_best(metrics):
-                # Of several processes' checkpoints orbax can write one at a time.
-                self.saved.wait()
+                if jax.process_count() > 1:  # orbax cannot write two at once there
+                    self.saved.wait()
                 self.best.save(state, self.objective.record)
                 self.best.wait()
             self.history.add(step, metrics)
