@@ -99,6 +99,14 @@ install() {
   fi
 }
 
+# What a command needs, which is gcsfs as well where an argument names a bucket.
+install_for() {
+  install run requirements.txt
+  case "$* ${VGG19_WEIGHTS:-}" in
+    *gs://*) install gcs requirements-gcs.txt ;;
+  esac
+}
+
 # Sets PROGRAM to what runs an experiment: env ... python -m experiments.NAME
 find_program() {
   # Relative paths mean what they mean where the command was typed.
@@ -119,7 +127,7 @@ find_program() {
 run_experiment() {
   find_program "$1"
   shift
-  install run requirements.txt
+  install_for "$@"
   "${PROGRAM[@]}" "$@"
 }
 
@@ -180,7 +188,7 @@ case "$command" in
   quickstart) quickstart "$@" ;;
   test) run_tests "$@" ;;
   faults) run_faults "$@" ;;
-  install) install run requirements.txt ;;
+  install) install_for "$@" ;;
   local | slurm | tpu)
     . "$ROOT/scripts/launch/options.sh"
     . "$ROOT/scripts/launch/$command.sh"
@@ -192,7 +200,7 @@ case "$command" in
       usage >&2
       fail "there is no command $command"
     fi
-    install run requirements.txt
+    install_for "$@"
     find_program "$command"
     # In the place of this shell: what ends a job sends SIGTERM to the process that it
     # started, and training saves its state then.

@@ -35,7 +35,7 @@ def leave_the_others(status: int, *, tell: bool = False) -> None:
 
 
 def let_orbax_raise_in_silence() -> None:
-    """Print no traceback of what orbax raises once more.
+    """Print no traceback of what orbax and gcsfs raise once more.
 
     It logs what goes wrong in the threads that write, and raises it where the
     checkpoint is waited for: there it becomes one sentence, or a traceback. Writes that
@@ -47,6 +47,8 @@ def let_orbax_raise_in_silence() -> None:
     def speaks(record: logging.LogRecord) -> bool:
         if record.name == "asyncio":  # of tasks that orbax left to it
             return "/orbax/checkpoint/" not in record.getMessage()
+        if record.name == "gcsfs":  # its requests, which the caller hears of
+            return not record.exc_info
         place = record.pathname.replace(os.sep, "/")
         return not (record.exc_info and place.endswith(_RAISES_ONCE_MORE))
 
@@ -56,6 +58,7 @@ def let_orbax_raise_in_silence() -> None:
         if not is_late:
             usual(unraisable)
 
-    for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):
+    named = map(logging.getLogger, ("asyncio", "gcsfs"))
+    for logger in (absl_logging.get_absl_logger(), *named):
         logger.addFilter(speaks)
     sys.unraisablehook = hook

@@ -8,8 +8,6 @@ its users: training photos, hardware, hours. With --results, a file of `evaluate
 model card FILE.md is written beside.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import command
@@ -17,6 +15,7 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import read_results
 from vgg_unpool_jax.files import replacing
 from vgg_unpool_jax.pairs import load_pair
+from vgg_unpool_jax.places import read_bytes, to_path
 from vgg_unpool_jax.weights.model_card import model_card
 from vgg_unpool_jax.weights.released import DTYPES, read_decoder
 
@@ -30,14 +29,14 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained
 
 def main() -> None:
     """Run the command."""
-    output = pathlib.Path(_OUTPUT.value)
+    output = to_path(_OUTPUT.value)
     facts = _read_json(_FACTS.value) if _FACTS.value else None
     results = _read_json(_RESULTS.value) if _RESULTS.value else None
     pair = load_pair(_WORKDIR.value, _WEIGHTS.value)
     pair.export(output, dtype=_DTYPE.value, facts=facts)
     # Read back: what was written is a decoder that others can read.
     metadata = read_decoder(output).metadata
-    size = output.stat().st_size
+    size = len(read_bytes(output))
     print(f"{pair.describe()}\ndecoder: {output} ({size:,} bytes, {_DTYPE.value})")
     if results is not None:
         card = output.with_suffix(".md")

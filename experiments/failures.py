@@ -11,6 +11,7 @@ from vgg_unpool_jax.data import (
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import NothingEvaluatedError
 from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
+from vgg_unpool_jax.places import RemoteError
 from vgg_unpool_jax.training import preemption, processes
 from vgg_unpool_jax.training.checkpoints import CheckpointError
 from vgg_unpool_jax.training.trainer import TrainingDivergedError
@@ -24,6 +25,7 @@ USER_ERRORS = (
     PhotoError,
     processes.ProcessesError,
     ReaderProcessError,
+    RemoteError,
     SourceError,
     TrainingDivergedError,
     WeightsError,

@@ -8,7 +8,6 @@ scales them as its evaluation does.
 """
 
 import functools
-import pathlib
 
 import numpy as np
 import tqdm
@@ -38,7 +37,7 @@ _TILE = flags.DEFINE_integer(
 
 def main() -> None:
     """Run the command."""
-    photos = list_photo_files(_INPUT.value, pathlib.Path(_OUTPUT.value))
+    photos = list_photo_files(_INPUT.value, _OUTPUT.value)
     trained = load_trained(_WORKDIR.value, _WEIGHTS.value)
     broken = []
     for number, photo in enumerate(photos, start=1):

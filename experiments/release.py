@@ -9,7 +9,6 @@ decoder, its model card and the row of the table. See `vgg_unpool_jax/releasing.
 """
 
 import importlib
-import pathlib
 
 import numpy as np
 from absl import flags
@@ -18,6 +17,7 @@ from experiments import command
 from vgg_unpool_jax import releasing
 from vgg_unpool_jax.cores import device_per_core
 from vgg_unpool_jax.data import Part, make_source
+from vgg_unpool_jax.places import to_path
 
 _BLOCK = flags.DEFINE_integer("block", None, "1 to 5.", 1, 5)
 _PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:PATH.")
@@ -48,7 +48,7 @@ def main() -> None:
         device_per_core(config.data.batch_size, config.evaluation.batch_size)
     # Opened before hours of training: a wrong path shall show now.
     source = make_source(_TEST_PHOTOS.value)
-    workdir = pathlib.Path(_FOLDER.value) / f"block{block}"
+    workdir = to_path(_FOLDER.value) / f"block{block}"
     result = releasing.train(config, workdir, _MAX_MINUTES.value)
     print(f"step {int(result.state.step)} of {result.total_steps} in {workdir}")
     files = releasing.export_release(

@@ -8,7 +8,6 @@ The first writes a grid of samples of the prior; the second a strip from photo t
 """
 
 import math
-import pathlib
 
 import jax
 import numpy as np
@@ -18,6 +17,7 @@ from experiments import command
 from vgg_unpool_jax.data import PhotoError, decode_photo
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import save_png, square_grid, strip, walk
+from vgg_unpool_jax.places import to_path
 from vgg_unpool_jax.vaes import load_vae
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
@@ -41,7 +41,7 @@ def main(photos: list[str]) -> None:
         raise ConfigError(f"--interpolate wants two photos or more, got {len(photos)}")
     if photos and not _INTERPOLATE.value:
         raise ConfigError(f"unknown arguments without --interpolate: {photos}")
-    if pathlib.Path(_OUTPUT.value).is_dir():
+    if to_path(_OUTPUT.value).is_dir():
         raise ConfigError(f"--output must be a file, {_OUTPUT.value} is a folder")
     vae = load_vae(_WORKDIR.value)
     if _INTERPOLATE.value:

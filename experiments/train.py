@@ -15,7 +15,6 @@ from ml_collections import config_flags
 
 from experiments import command
 from vgg_unpool_jax.cores import device_per_core
-from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training.processes import read_layout
 from vgg_unpool_jax.training.trainer import train_and_evaluate
 
@@ -23,7 +22,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment: FILE, or FILE:VARIANT. See configs/."
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder for config, checkpoints, TensorBoard files and pictures."
+    "workdir", None, "For checkpoints, pictures, all: a folder, or gs://BUCKET/PATH."
 )
 _MAX_MINUTES = flags.DEFINE_float(
     "max_minutes",
@@ -36,12 +35,6 @@ _MAX_MINUTES = flags.DEFINE_float(
 def main() -> None:
     """Run the command."""
     config = _CONFIG.value
-    if "://" in _WORKDIR.value:
-        # It would become a local folder of that name, on a machine that may go away.
-        raise ConfigError(
-            f"the workdir must be a folder, got {_WORKDIR.value}: mount the bucket "
-            "(docs/distributed.md)"
-        )
     if config.get("device_per_core", False):
         layout = read_layout()
         device_per_core(

@@ -6,6 +6,7 @@ environment variable VGG_UNPOOL_TEST_DATA names.
 """
 
 import atexit
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -61,3 +62,29 @@ def _no_user_cache(monkeypatch, tmp_path_factory):
     """Keep tests away from the user's weight cache and environment."""
     monkeypatch.delenv("VGG19_WEIGHTS", raising=False)
     monkeypatch.setenv("VGG_UNPOOL_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def _storage():
+    """One stand-in of Google Cloud Storage: gcsfs keeps to the first address."""
+    if importlib.util.find_spec("gcsfs") is None:
+        pytest.skip("gs:// needs gcsfs (pip install gcsfs)")
+    from tests import fake_gcs
+
+    with fake_gcs.serve() as (bucket, url), pytest.MonkeyPatch.context() as patch:
+        for name in ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL"):
+            patch.setenv(name, url)
+        # The stand-in speaks HTTP, not the protocol by which zonal buckets are found.
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        patch.setenv("GOOGLE_CLOUD_PROJECT", "project")
+        patch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "token")
+        yield bucket
+
+
+@pytest.fixture
+def bucket(_storage):
+    """gs://bucket/, empty: what it holds and was asked is in its attributes."""
+    _storage.forbidden = ""
+    _storage.objects.clear()
+    _storage.requests.clear()
+    return _storage

@@ -18,7 +18,10 @@ PACKAGE = "vgg_unpool_jax"
 
 # Rooms of the library from the ground up; a room may import its own floor and below.
 FLOORS = (
-    ("ops", "version", "errors", "files", "compiled", "cores", "memory"),
+    (
+        *("ops", "version", "errors", "compiled", "cores", "memory"),
+        *("files", "places", "remote_files"),
+    ),
     ("models", "losses"),
     ("objectives", "data", "weights"),
     ("training", "evaluation", "stylization", "export", "tiling"),

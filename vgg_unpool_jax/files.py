@@ -1,12 +1,15 @@
 """Files that are either whole or not there, and names that are free."""
 
 import contextlib
+import io
 import itertools
 import os
 import pathlib
 import secrets
 from collections.abc import Iterator
 from typing import BinaryIO
+
+from vgg_unpool_jax import places
 
 
 @contextlib.contextmanager
@@ -15,10 +18,10 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
     It is written beside the final place and renamed at the end, so that a reader, or
     a run that is killed half-way, never leaves or meets half a file. Missing parent
-    folders are made.
+    folders are made. A remote file is kept in memory and uploaded at the end.
 
     Args:
-      path: the final place; a file that is there is replaced.
+      path: the final place, local or gs://; a file that is there is replaced.
 
     Yields:
       A binary file object.
@@ -26,7 +29,12 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises:
       OSError: if the folder cannot be written; the file that was there stays.
     """
-    path = pathlib.Path(path)
+    path = places.to_path(path)
+    if places.is_remote(path):
+        content = io.BytesIO()
+        yield content
+        places.write_bytes(path, content.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Several processes may write the same file, on several machines.
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")

@@ -25,6 +25,7 @@ from vgg_unpool_jax.evaluation import provenance, read_results, write_results
 from vgg_unpool_jax.evaluation.release_table import read_pair_results, release_table
 from vgg_unpool_jax.files import replacing
 from vgg_unpool_jax.pairs import Pair, load_pair
+from vgg_unpool_jax.places import to_path
 from vgg_unpool_jax.trained import write_evaluation
 from vgg_unpool_jax.training.checkpoints import FOLDER, Checkpoints
 from vgg_unpool_jax.training.trainer import TrainResult, train_and_evaluate
@@ -57,7 +58,7 @@ def train(
     Raises:
       ConfigError: for an account that is damaged, and as `train_and_evaluate`.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = to_path(workdir)
     first, began = _latest_step(workdir), time.monotonic()
     _read_account(workdir)  # what cannot be added to shows now, not in the end
     try:
@@ -106,7 +107,7 @@ def training_facts(workdir: PathLike) -> dict[str, Any]:
     Raises:
       ConfigError: for an account that is damaged; the sentence names it.
     """
-    sessions = _read_account(pathlib.Path(workdir))
+    sessions = _read_account(to_path(workdir))
     if not sessions:
         return {}
     hours = sum(entry["hours"] for entry in sessions)
@@ -142,7 +143,7 @@ def export_release(
       The files that people read: the decoder, its card, the table, the result file and
       the pictures.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = to_path(workdir)
     folder = workdir.parent
     pair = load_pair(workdir, weights)
     score = pair.evaluate(test, image_size=image_size)
@@ -180,7 +181,7 @@ def round_parameters(pair: Pair) -> Pair | None:
 
 def write_table(folder: PathLike) -> pathlib.Path:
     """Write table.md from the result files of all blocks in a folder."""
-    folder = pathlib.Path(folder)
+    folder = to_path(folder)
     found = sorted(folder.glob("block[1-5]/results.json"))
     text = release_table(read_pair_results(path) for path in found)
     path = folder / "table.md"

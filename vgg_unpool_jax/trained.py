@@ -14,6 +14,7 @@ from vgg_unpool_jax.evaluation import (
 )
 from vgg_unpool_jax.evaluation.vae_score import VAEScore
 from vgg_unpool_jax.pairs import Pair, load_pair
+from vgg_unpool_jax.places import to_path
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.summaries import SummaryWriter
 from vgg_unpool_jax.vaes import TrainedVAE, load_vae
@@ -58,13 +59,13 @@ def results_file(workdir: PathLike, output: PathLike | None = None) -> pathlib.P
       ConfigError: for a released decoder without an output: it has no folder.
     """
     if output:
-        return pathlib.Path(output)
+        return to_path(output)
     if find_release(workdir) is not None:
         raise ConfigError(
             f"{workdir} is a released decoder and has no folder for results: name a "
             "file with --output"
         )
-    return pathlib.Path(workdir) / "results.json"
+    return to_path(workdir) / "results.json"
 
 
 def write_evaluation(
@@ -105,7 +106,7 @@ def write_evaluation(
     write_results(results, {**score.to_dict(), **facts, **record})
     pictures = score.pictures()
     if release is None:
-        folder, prefix = pathlib.Path(workdir) / "pictures", ""
+        folder, prefix = to_path(workdir) / "pictures", ""
         _write_summaries(workdir, trained.step, score, pictures)
     else:
         folder, prefix = results.parent, f"{results.stem}_"
@@ -117,7 +118,7 @@ def write_evaluation(
 
 
 def _write_summaries(workdir, step, score, pictures):
-    folder = pathlib.Path(workdir) / "tensorboard" / "evaluation"
+    folder = to_path(workdir) / "tensorboard" / "evaluation"
     with SummaryWriter(folder, first_step=step) as summaries:
         summaries.scalars(step, score.scalars(), "evaluation")
         for name, picture in pictures.items():

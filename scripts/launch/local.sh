@@ -8,7 +8,7 @@ launch_local() {
     [ "$option" != --dry_run ] || dry=1
   done
   if [ -z "$dry" ]; then
-    install run requirements.txt
+    install_for ${ARGUMENTS[@]+"${ARGUMENTS[@]}"}
   else
     python=$PYTHON
   fi

@@ -87,7 +87,7 @@ TEXT
 if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
   export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 fi
-"$launch" install
+"$launch" install "${command[@]}"
 
 # This script itself gets SIGTERM when the job is cancelled or its time is up: then it is
 # not to be started again by us. (A preempted job is requeued by SLURM.)

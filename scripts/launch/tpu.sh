@@ -4,7 +4,8 @@
 # On the workers, in the home folder.
 TPU_FOLDER=vgg_unpool_jax
 # What a training needs of the checkout.
-TPU_FILES=(launch.sh scripts requirements.txt configs experiments vgg_unpool_jax)
+TPU_FILES=(launch.sh scripts requirements.txt requirements-gcs.txt configs experiments
+  vgg_unpool_jax)
 
 launch_tpu() {
   local options=()

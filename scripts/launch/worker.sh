@@ -34,9 +34,9 @@ setup() {
     mv "$path" tree/
   done
   rmdir tree.new
-  . tree/command.sh  # which interpreter
+  . tree/command.sh  # which interpreter, and the arguments
   # Does nothing where the same requirements were installed before.
-  ACCELERATOR=tpu VENV="$PWD/venv" tree/launch.sh install
+  ACCELERATOR=tpu VENV="$PWD/venv" tree/launch.sh install "${arguments[@]}"
 }
 
 # Starts the run in a session of its own, so that it outlives the connection.

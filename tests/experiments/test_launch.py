@@ -69,6 +69,19 @@ def test_commands_run_in_the_environment_which_is_installed_once(launch):
     assert calls == ["-m experiments.export_decoder"]
 
 
+def test_gcsfs_is_installed_where_an_argument_names_a_bucket(launch):
+    _, calls = launch("train", "--workdir=gs", "--config.data.source=folder:gs")
+    assert not any("requirements-gcs.txt" in call for call in calls)
+    arguments = ("--workdir=w", "--config.data.source=zip:gs://bucket/p.zip")
+    _, calls = launch("train", *arguments)
+    assert any("requirements-gcs.txt" in call for call in calls)
+    assert calls[-1] == f"-m experiments.train {' '.join(arguments)}"
+    _, calls = launch("install", *arguments)
+    assert not any("requirements-gcs.txt" in call for call in calls)  # it is there
+    _, calls = launch("train", ACCELERATOR="cuda", VGG19_WEIGHTS="gs://b/w.h5")
+    assert any("requirements-gcs.txt" in call for call in calls)
+
+
 def test_a_signal_reaches_the_command(bench):
     # It takes the place of the shell: schedulers signal the process they started.
     bench.stand_in("python", 'echo "$$"', where=bench.folder / "venv" / "bin")

@@ -169,6 +169,15 @@ def test_dry_run_prints_lines_that_can_be_pasted(local):
     assert _started(bench) == [["--workdir=w k", *_HOSTILE]] * 2
 
 
+def test_logs_of_a_workdir_in_a_bucket_stay_here(local):
+    bench = local('echo "I am $number"')
+    done = bench.launch("local", "--processes=2", "train", "--workdir=gs://bucket/w")
+    assert done.returncode == 0, done.stderr
+    assert (bench.folder / "logs/process-1.log").read_text() == "I am 1\n"
+    assert not (bench.folder / "gs:").exists()
+    assert _started(bench) == [["--workdir=gs://bucket/w"]] * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -77,6 +77,15 @@ def test_the_environment_is_made_once_before_the_tasks(slurm):
     assert "requirements.txt" in " ".join(slurm.calls("python")[1])
 
 
+def test_gcsfs_is_installed_before_the_tasks_that_need_it(slurm):
+    file, _, _ = _submit(slurm, "train", "--workdir=gs://bucket/w")
+    done = _run(slurm, file, 'cat "$HOME/calls/python.order" >"$HOME/before"')
+    assert done.returncode == 0, done.stderr
+    installed = [" ".join(call) for call in slurm.calls("python")]
+    assert any("requirements-gcs.txt" in call for call in installed)
+    assert len((slurm.folder / "before").read_text().split()) >= len(installed)
+
+
 @pytest.mark.parametrize(
     ("options", "tasks"),
     [

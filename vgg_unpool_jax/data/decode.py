@@ -25,6 +25,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from vgg_unpool_jax.data.errors import PhotoError
 from vgg_unpool_jax.data.names import shown_name
+from vgg_unpool_jax.places import read_bytes
 
 try:
     import simplejpeg
@@ -63,7 +64,7 @@ def decode_photo(
 
     Args:
       file_or_bytes: the encoded photo (JPEG, PNG, BMP, WebP, TIFF, GIF or PPM): its
-        bytes, its path or an open binary file.
+        bytes, its path (local or gs://) or an open binary file.
       name: what to call the photo in an error message.
 
     Returns:
@@ -98,8 +99,7 @@ def _read_bytes(file_or_bytes, name: str) -> bytes:
     try:
         if hasattr(file_or_bytes, "read"):
             return file_or_bytes.read()
-        with open(file_or_bytes, "rb") as file:
-            return file.read()
+        return read_bytes(file_or_bytes)
     except OSError as error:
         reason = error.strerror or str(error)
         raise PhotoError(f"photo {name} cannot be read: {reason}") from error

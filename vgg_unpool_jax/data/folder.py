@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vgg_unpool_jax import places
 from vgg_unpool_jax.data import decode
 from vgg_unpool_jax.data.errors import SourceError
 
@@ -46,29 +47,48 @@ def folder_label(relative_path: str) -> str | None:
     return folders[-1] if folders else None
 
 
+def source_path(path: str | os.PathLike) -> str:
+    """A path of photos, whatever the current folder of a reader is.
+
+    Raises:
+      ConfigError: for a remote one that cannot be used or reached.
+    """
+    if places.is_remote(path):
+        path = os.fspath(places.to_path(path))
+        places.check_reachable(path)
+        return path
+    return os.path.abspath(os.path.expanduser(os.fspath(places.to_path(path))))
+
+
 class FolderSource:
     """The photos of a folder, sorted by their path relative to it.
 
     Args:
-      path: the folder. It is searched once, here. Links to folders are followed; a
-        folder that can be reached in several ways counts once.
+      path: the folder, local or gs://. It is searched once, here. Links to folders are
+        followed; a folder that can be reached in several ways counts once.
 
     Raises:
       SourceError: there is no such folder, it cannot be listed, or it holds no photo.
     """
 
     def __init__(self, path: str | os.PathLike):
-        self._path = os.path.abspath(os.path.expanduser(os.fspath(path)))
-        if not os.path.exists(self._path):
-            raise SourceError(f"the photo folder {self._path} does not exist")
-        if not os.path.isdir(self._path):
-            raise SourceError(f"the photo folder {self._path} is not a folder")
-        self._names = sorted(_photos_below(self._path))
+        self._path = source_path(path)
+        if places.is_remote(self._path):
+            self._names = _remote_photos_below(self._path)
+        else:
+            self._check_folder()
+            self._names = sorted(_photos_below(self._path))
         if not self._names:
             raise SourceError(
                 f"the folder {self._path} holds no photo "
                 f"({', '.join(PHOTO_EXTENSIONS)}), also not in its subfolders"
             )
+
+    def _check_folder(self):
+        if not os.path.exists(self._path):
+            raise SourceError(f"the photo folder {self._path} does not exist")
+        if not os.path.isdir(self._path):
+            raise SourceError(f"the photo folder {self._path} is not a folder")
 
     def __len__(self) -> int:
         return len(self._names)
@@ -88,6 +108,16 @@ class FolderSource:
 
     def __repr__(self) -> str:
         return f"folder {self._path}"
+
+
+def _remote_photos_below(top: str) -> list[str]:
+    """As `_photos_below`, by one listing."""
+    names = places.list_files(top)
+    if not names:
+        is_file = places.file_system(top).exists(top)
+        reason = "is not a folder" if is_file else "does not exist or is empty"
+        raise SourceError(f"the photo folder {top} {reason}")
+    return [name for name in names if is_photo_name(name)]
 
 
 def _photos_below(top: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 
+from vgg_unpool_jax import places
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.errors import SourceError
 from vgg_unpool_jax.data.folder import FolderSource
@@ -48,7 +49,7 @@ def list_photo_files(
       SourceError: when there is no photo, or an output would overwrite a photo or
         another output.
     """
-    source, output = pathlib.Path(source), pathlib.Path(output)
+    source, output = places.to_path(source), places.to_path(output)
     if source.is_dir():
         folder = FolderSource(source)
         names = [pathlib.PurePath(folder.name(i)) for i in range(len(folder))]
@@ -61,7 +62,7 @@ def list_photo_files(
         raise SourceError(f"the output {output} is not a folder")
     shared = Counter(name.with_suffix("") for name in names)
     # Not `Path.resolve`, which raises for a link that leads back to itself.
-    photos = {os.path.realpath(path) for path in paths}
+    photos = {places.resolved(path) for path in paths}
     files, written = [], {}
     for name, path in zip(names, paths, strict=True):
         stem = output / (
@@ -73,7 +74,7 @@ def list_photo_files(
             grid=stem.with_name(f"{stem.name}_grid.png"),
         )
         for target in (file.output, file.grid):
-            if os.path.realpath(target) in photos:
+            if places.resolved(target) in photos:
                 raise SourceError(
                     f"the output {target} would overwrite a photo: take another folder"
                 )

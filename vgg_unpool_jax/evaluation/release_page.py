@@ -22,6 +22,7 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import METRICS, photo_l1, photo_psnr
 from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid, save_jpeg
 from vgg_unpool_jax.files import replacing
+from vgg_unpool_jax.places import to_path
 
 # Letters of a photo's name that fit beside its error above a column.
 _NAME_LETTERS = 20
@@ -152,7 +153,7 @@ def write_release_page(
       ConfigError: for no pair, two of one block, too few photos, or a file where the
         folder should be.
     """
-    folder = pathlib.Path(output)
+    folder = to_path(output)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, wanted a folder")
     pairs = sorted(pairs, key=lambda pair: pair.block)

@@ -23,6 +23,7 @@ from vgg_unpool_jax.evaluation.metrics import (
 )
 from vgg_unpool_jax.evaluation.statistics import Summary
 from vgg_unpool_jax.files import replacing
+from vgg_unpool_jax.places import read_bytes
 
 _KNOWN = METRICS | ARTEFACT_METRICS | VAE_METRICS
 
@@ -100,7 +101,7 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
 
-    content = pathlib.Path(path).read_bytes()
+    content = read_bytes(path)
     try:
         results = json.loads(content.decode(), parse_constant=refuse)
     except (ValueError, RecursionError) as error:

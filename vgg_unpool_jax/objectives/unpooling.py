@@ -11,7 +11,6 @@ the step without gradient.
 import dataclasses
 import logging
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +33,7 @@ from vgg_unpool_jax.objectives.initialization import (
     initialize_kernels,
 )
 from vgg_unpool_jax.ops.convolution import IMPLEMENTATIONS
+from vgg_unpool_jax.places import to_path
 from vgg_unpool_jax.weights import (
     VGG19Weights,
     WeightsUnavailableError,
@@ -279,7 +279,7 @@ def load_recorded_weights(
         )
     named = section.weights
     if path is None and named not in ("", RANDOM_ORIGIN):
-        path = named if pathlib.Path(named).expanduser().exists() else None
+        path = named if to_path(named).expanduser().exists() else None
     if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
         weights = random_vgg19_weights(section.random_seed, block=section.block)
     else:

@@ -1,10 +1,13 @@
 """Checkpoints that cannot be used, and whether one fits a model."""
 
 import errno
+import json
 import pathlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
+from vgg_unpool_jax import places
 from vgg_unpool_jax.training.checksums import leaves_by_name
 from vgg_unpool_jax.weights.errors import first_line
 
@@ -33,6 +36,11 @@ _NOT_NOW = {
     ),
     *(errno.EPERM, errno.ESTALE, errno.ETIMEDOUT),
 }
+# How orbax names what it is writing, and in a bucket, where nothing can be renamed, the
+# file that it writes last.
+_UNFINISHED = ".orbax-checkpoint-tmp"
+_COMMITTED = "commit_success.txt"
+_NOTES = "_CHECKPOINT_METADATA"
 
 
 class CheckpointError(ValueError):
@@ -53,6 +61,32 @@ def check_fit(path: pathlib.Path, saved: PyTree, wanted: PyTree) -> None:
                 f"is {saved.get(name, 'absent')} in the checkpoint and "
                 f"{wanted.get(name, 'absent')} in the model"
             )
+
+
+def unfinished(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """What a run left that was killed while saving.
+
+    Args:
+      folder: of the checkpoints; it need not exist.
+    """
+    if not places.is_remote(folder):
+        yield from folder.glob(f"*{_UNFINISHED}*")
+        return
+    files = places.list_files(folder)
+    for name in sorted({name.split("/")[0] for name in files}):
+        if not name.isdecimal() or f"{name}/{_COMMITTED}" in files:
+            continue
+        # One that was copied here may be whole without: its notes say when it was.
+        notes = f"{name}/{_NOTES}"
+        if notes not in files or not _says_when(folder / notes):
+            yield folder / name
+
+
+def _says_when(notes: pathlib.Path) -> bool:
+    try:
+        return bool(json.loads(places.read_bytes(notes))["commit_timestamp_nsecs"])
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:

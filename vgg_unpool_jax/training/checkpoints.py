@@ -4,8 +4,8 @@ A checkpoint holds three items: "state" (the `TrainState`: step, parameters, opt
 model state, average; the step is also the data position), "record" (JSON: what the
 frozen inputs were made from) and "checksums" (JSON: the CRC-32 of every array and of
 the record; orbax itself returns what is in a file with a flipped bit as if nothing were
-wrong). Orbax writes aside and renames, so a run killed while saving leaves the earlier
-checkpoints whole.
+wrong). Orbax writes aside and renames, in a bucket it writes `commit_success.txt` last:
+a run killed while saving leaves the earlier checkpoints whole.
 
 From other code a checkpoint restores without this package, by orbax alone; as NumPy
 arrays, or orbax asks for the devices that it was saved from:
@@ -19,8 +19,6 @@ arrays, or orbax asks for the devices that it was saved from:
 import contextlib
 import logging
 import os
-import pathlib
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -28,6 +26,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from vgg_unpool_jax import places
 from vgg_unpool_jax.files import free_name
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.checkpoint_fit import (
@@ -37,6 +36,7 @@ from vgg_unpool_jax.training.checkpoint_fit import (
     check_fit,
     is_unreachable,
     system_reason,
+    unfinished,
 )
 from vgg_unpool_jax.training.checksums import (
     LaterJsonHandler,
@@ -53,8 +53,6 @@ FOLDER = "checkpoints"
 # Where checkpoints go that could not be read when a run went on.
 DAMAGED_FOLDER = "damaged_checkpoints"
 _STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
-# How orbax names what it is writing.
-_UNFINISHED = ".orbax-checkpoint-tmp"
 _LOG = logging.getLogger(__name__)
 
 
@@ -79,7 +77,7 @@ class Checkpoints:
           CheckpointError: when the folder is missing and is not to be created.
           DamagedCheckpointError: when orbax' own notes on a checkpoint are of no use.
         """
-        self._workdir = pathlib.Path(workdir).absolute()
+        self._workdir = places.absolute(workdir)
         self._folder = self._workdir / FOLDER
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
@@ -258,8 +256,8 @@ class Checkpoints:
         if jax.process_index() == 0:
             try:
                 # Orbax would do it in a thread that outlives a command that fails.
-                for unfinished in self._folder.glob(f"*{_UNFINISHED}*"):
-                    shutil.rmtree(unfinished)
+                for left in unfinished(self._folder):
+                    places.remove_tree(left)
                 for step, reason in self._without_notes():
                     self._move_aside(step, reason)
             except (OSError, CheckpointError) as error:
@@ -278,8 +276,7 @@ class Checkpoints:
 
     def _move_aside(self, step: int, reason: object) -> None:
         aside = free_name(self._workdir / DAMAGED_FOLDER / str(step))
-        aside.parent.mkdir(exist_ok=True)
-        (self._folder / str(step)).rename(aside)
+        places.move_tree(self._folder / str(step), aside)
         reason = reason or f"another process could not read checkpoint {step}"
         _LOG.warning("%s; it was moved to %s", reason, aside)
 
@@ -299,9 +296,13 @@ class Checkpoints:
     def _reading(self, step: int):
         try:
             yield
-        except UNREADABLE as error:
-            kind = CheckpointError if is_unreachable(error) else DamagedCheckpointError
-            raise kind(
+        except Exception as error:
+            trouble = places.is_remote(self._folder) and places.is_trouble(error)
+            if not trouble and not isinstance(error, UNREADABLE):
+                raise
+            # What could not be reached is not damaged, and stays where it is.
+            is_damaged = not trouble and not is_unreachable(error)
+            raise (DamagedCheckpointError if is_damaged else CheckpointError)(
                 f"the checkpoint {self._folder / str(step)} cannot be read: "
                 f"{first_line(error)}"
             ) from error
@@ -310,7 +311,10 @@ class Checkpoints:
     def _writing(self):
         try:
             yield
-        except (ValueError, OSError) as error:
+        except Exception as error:
+            trouble = places.is_remote(self._folder) and places.is_trouble(error)
+            if not trouble and not isinstance(error, (ValueError, OSError)):
+                raise
             whole = ", ".join(map(str, self.steps())) or "none"
             raise CheckpointError(
                 f"a checkpoint cannot be written in {self._folder}: "

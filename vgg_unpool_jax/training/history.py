@@ -7,13 +7,13 @@ validation is still to be done, and which one was the best.
 """
 
 import os
-import pathlib
 from collections.abc import Mapping
 
 import jax
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import read_results, write_results
+from vgg_unpool_jax.places import to_path
 
 FILE = "validation.json"
 LOSS = "loss"
@@ -42,7 +42,7 @@ class ValidationHistory:
         Raises:
           ConfigError: for a file that is damaged; the sentence names it.
         """
-        self._path = pathlib.Path(workdir) / FILE
+        self._path = to_path(workdir) / FILE
         try:
             entries = read_results(self._path)["validations"]
             self._metrics = {

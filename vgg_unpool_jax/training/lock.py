@@ -3,14 +3,15 @@
 import contextlib
 import errno
 import fcntl
+import io
 import json
 import logging
 import os
-import pathlib
 import socket
 import time
 from collections.abc import Iterator
 
+from vgg_unpool_jax import places
 from vgg_unpool_jax.errors import ConfigError
 
 FILE = "lock.json"
@@ -24,8 +25,8 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 def locked(workdir: str | os.PathLike) -> Iterator[None]:
     """Hold a workdir; the system lets it go when the process ends, however it ends.
 
-    The file says who holds or held it. A file system without locks is worked on
-    without one, and a warning says so.
+    The file says who holds or held it. A file system without locks, and a bucket, is
+    worked on without one, and a warning says so.
 
     Args:
       workdir: folder of the run, made when missing.
@@ -34,7 +35,11 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
       ConfigError: while another process holds it; the sentence names its pid and host.
       OSError: if the folder cannot be written.
     """
-    path = pathlib.Path(workdir) / FILE
+    path = places.to_path(workdir) / FILE
+    if places.is_remote(path):
+        _warn_of_a_bucket(path)
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not truncated: until the lock is ours the file says whose it is.
     with open(path, "a+", encoding="utf-8") as file:
@@ -57,6 +62,21 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
         json.dump(_owner(), file)
         file.flush()
         yield
+
+
+def _warn_of_a_bucket(path):
+    """Nothing there lets go by itself: a lock would outlive a run that was killed."""
+    last = ""
+    if path.exists():
+        told = io.StringIO(places.read_bytes(path).decode(errors="replace"))
+        last = f"; the last one was {_read_owner(told)}"
+    _LOG.warning(
+        "%s is in a bucket, where no lock is held: see to it that no other run uses "
+        "it%s",
+        path.parent,
+        last,
+    )
+    places.write_bytes(path, json.dumps(_owner()).encode())
 
 
 def _owner() -> dict[str, str | int]:

@@ -11,6 +11,7 @@ import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.files import replacing
+from vgg_unpool_jax.places import check_reachable, read_bytes, to_path
 from vgg_unpool_jax.weights.errors import first_line
 
 FILE = "config.json"
@@ -67,13 +68,13 @@ def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
     A config of a run that has no checkpoint is replaced: it has done nothing yet.
     """
     text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-    with replacing(pathlib.Path(workdir) / FILE) as file:
+    with replacing(to_path(workdir) / FILE) as file:
         file.write(f"{text}\n".encode())
 
 
 def path(workdir: str | os.PathLike) -> pathlib.Path:
     """Where the config of a run is."""
-    return pathlib.Path(workdir) / FILE
+    return to_path(workdir) / FILE
 
 
 def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
@@ -83,7 +84,7 @@ def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
       ConfigError: when the folder holds another config; the sentence names the
         differing fields with both values.
     """
-    if not (pathlib.Path(workdir) / FILE).exists():
+    if not (to_path(workdir) / FILE).exists():
         return
     differences = _differences(read(workdir), config)
     if differences:
@@ -106,15 +107,18 @@ def read(
       ConfigError: when there is none, it cannot be read, is not JSON, holds no config,
         or one of another system.
     """
-    path = pathlib.Path(workdir) / FILE
+    path = to_path(workdir) / FILE
+    check_reachable(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path).decode("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
             f"{workdir} is no workdir of a run: it has no {FILE}"
         ) from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror or error}"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):

@@ -2,7 +2,6 @@
 
 import io
 import os
-import pathlib
 import socket
 import time
 from collections.abc import Mapping
@@ -12,6 +11,9 @@ from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+from vgg_unpool_jax.places import to_path
+from vgg_unpool_jax.remote_files import open_log
 
 
 class SummaryWriter:
@@ -23,7 +25,7 @@ class SummaryWriter:
         """Open a new event file.
 
         Args:
-          folder: created when missing.
+          folder: created when missing; in a gs:// folder the event file comes in parts.
           first_step: the next step that will be logged. What earlier files of the
             folder hold from here on (a run that was killed after its last checkpoint)
             is superseded.
@@ -32,12 +34,12 @@ class SummaryWriter:
         self._file = self._writer = None
         if not enabled:
             return
-        folder = pathlib.Path(folder)
+        folder = to_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard's own EventFileWriter imports TensorFlow where it is installed,
         # which takes seconds and, on a GPU, memory.
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-        self._file = open(folder / f"{name}.{os.getpid()}", "xb")
+        self._file = open_log(folder / f"{name}.{os.getpid()}")
         self._writer = RecordWriter(self._file)
         self._add(Event(file_version="brain.Event:2"), 0)
         session = SessionLog(status=SessionLog.START)

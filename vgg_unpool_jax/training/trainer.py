@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import pathlib
 import time
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import numpy as np
 from vgg_unpool_jax.data import make_augmentation, open_parts
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.objectives import Objective, make_objective
+from vgg_unpool_jax.places import check_reachable, to_path
 from vgg_unpool_jax.training import parallel, run_config, setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.history import ValidationHistory
@@ -65,7 +65,8 @@ def train_and_evaluate(
 
     Args:
       config: the experiment; see `configs/`.
-      workdir: folder for config, checkpoints, TensorBoard files and pictures.
+      workdir: folder for config, checkpoints, TensorBoard files and pictures; local or
+        gs://BUCKET/PATH.
       max_minutes: stop with a checkpoint when this much time has passed; the same call
         goes on later. None trains to the end.
 
@@ -79,7 +80,8 @@ def train_and_evaluate(
       PreemptedError: after SIGTERM, with the current step saved.
       SourceError, WeightsError, CheckpointError: for inputs that cannot be used.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = to_path(workdir)
+    check_reachable(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"the workdir {workdir} is not a folder")
     setup.check_numbers(config)

@@ -10,6 +10,7 @@ import secrets
 import pooch
 import requests
 
+from vgg_unpool_jax.places import is_remote
 from vgg_unpool_jax.weights.errors import (
     WeightsError,
     WeightsUnavailableError,
@@ -89,6 +90,8 @@ def expand_home(path: str | os.PathLike) -> pathlib.Path:
     Raises:
         WeightsError: there is no such user, or no home folder.
     """
+    if is_remote(path):  # pathlib would make a local folder of it
+        raise WeightsError(f"{path} is no folder of this machine, wanted is one")
     try:
         return pathlib.Path(path).expanduser()
     except RuntimeError as error:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+from vgg_unpool_jax.places import open_binary
 from vgg_unpool_jax.weights.errors import WeightsError, first_line
 
 
@@ -26,7 +27,7 @@ def file_digest(path: os.PathLike, algorithm: str) -> str:
         return hashlib.new(algorithm, usedforsecurity=False)
 
     try:
-        with open(path, "rb") as file:
+        with open_binary(path) as file:
             return hashlib.file_digest(file, new).hexdigest()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({first_line(error)})") from error

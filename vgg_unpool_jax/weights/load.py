@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from vgg_unpool_jax.models.vgg19_layers import convolutions_up_to
+from vgg_unpool_jax.places import is_remote, local_copy, to_path
 from vgg_unpool_jax.weights.download import PUBLIC_FILES, expand_home, fetch
 from vgg_unpool_jax.weights.errors import WeightsError
 from vgg_unpool_jax.weights.formats import Format, recognise
@@ -36,9 +37,10 @@ def load_vgg19_weights(
     say `dataclasses.replace(weights, preprocessing="caffe")`.
 
     Args:
-        path: a weight file, taken as it is: its SHA-256 is recorded, not checked. None
-            for the file that the environment variable VGG19_WEIGHTS names, else the
-            public file in the cache, else a download of it, both hash-checked.
+        path: a weight file, local or gs://, taken as it is: its SHA-256 is recorded,
+            not checked. None for the file that the environment variable VGG19_WEIGHTS
+            names, else the public file in the cache, else a download of it, both
+            hash-checked.
         block: 1 to 5; only the layers up to block`block`_conv2 are returned.
         cache_dir: folder for downloads; None for the environment variable
             VGG_UNPOOL_CACHE, else the user's cache folder.
@@ -82,10 +84,15 @@ def _as_path(path: str | os.PathLike) -> pathlib.Path:
     if not os.fspath(path):
         # pathlib would make the current folder of it.
         raise WeightsError("the path of the VGG19 weights is empty, name a file")
-    return expand_home(os.fsdecode(path))
+    return to_path(path) if is_remote(path) else expand_home(os.fsdecode(path))
 
 
 def _read(path: pathlib.Path, block: int) -> VGG19Weights:
+    with local_copy(path, WeightsError) as file:
+        return _read_local(file, block)
+
+
+def _read_local(path: pathlib.Path, block: int) -> VGG19Weights:
     kind = recognise(path)
     if kind is Format.SAFETENSORS:
         return read_safetensors(path, block=block)

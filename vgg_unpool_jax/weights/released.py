@@ -27,6 +27,7 @@ from vgg_unpool_jax.models.vgg19_layers import (
     check_block,
     convolutions_up_to,
 )
+from vgg_unpool_jax.places import check_reachable, local_copy, to_path
 from vgg_unpool_jax.weights.errors import ReleaseError, first_line
 from vgg_unpool_jax.weights.release_metadata import METADATA_KEY, parse, render
 from vgg_unpool_jax.weights.vgg19 import arrays_sha256
@@ -74,8 +75,10 @@ def find_release(target: str | os.PathLike) -> pathlib.Path | None:
 
     Raises:
       ReleaseError: for a name that is unknown.
+      ConfigError: for a gs:// path that cannot be reached.
     """
-    path = pathlib.Path(target)
+    path = to_path(target)
+    check_reachable(path)
     if path.is_dir():
         return None
     if path.suffix == SUFFIX:
@@ -133,7 +136,7 @@ def write_decoder(
         not fit the decoder, are not finite or too large for float16, and when the file
         cannot be written.
     """
-    path = pathlib.Path(path)
+    path = to_path(path)
     if path.suffix != SUFFIX:
         raise ReleaseError(f"a decoder's file must end in {SUFFIX}, got {path}")
     if dtype not in DTYPES:
@@ -177,7 +180,11 @@ def read_decoder(path: str | os.PathLike) -> ReleasedDecoder:
       ReleaseError: there is no such file, it is no decoder, of another format version,
         incomplete, or its arrays do not fit the decoder or were changed.
     """
-    path = pathlib.Path(path)
+    with local_copy(to_path(path), ReleaseError) as file:
+        return _read_decoder(file)
+
+
+def _read_decoder(path: pathlib.Path) -> ReleasedDecoder:
     _check_kind(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

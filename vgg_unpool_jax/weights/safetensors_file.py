@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from vgg_unpool_jax.files import replacing
 from vgg_unpool_jax.models.vgg19_layers import VGG19_CONVOLUTIONS, convolutions_up_to
+from vgg_unpool_jax.places import to_path
 from vgg_unpool_jax.weights.collect import StoredArray, collect_params
 from vgg_unpool_jax.weights.errors import WeightsError, first_line
 from vgg_unpool_jax.weights.hashes import file_digest
@@ -93,7 +94,7 @@ def save_safetensors(weights: VGG19Weights, path: str | os.PathLike):
             has another shape than VGG19's.
         WeightsError: the file cannot be written.
     """
-    path = pathlib.Path(path)
+    path = to_path(path)
     _check_params(weights.params)
     tensors = {
         f"{name}/{kind}": np.asarray(layer[kind], np.float32)
