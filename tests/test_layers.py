@@ -26,7 +26,7 @@ FLOORS = (
     ("objectives", "data", "weights"),
     ("training", "evaluation", "stylization", "export", "tiling"),
     ("pairs",),
-    ("vaes",),
+    ("vaes", "stylizer", "editing"),
     ("trained",),
     ("releasing",),
 )

@@ -61,6 +61,11 @@ class Encoder:
         self._encoder_params = jax.tree.map(jnp.asarray, weights.params)
         self._jitted_encode = jax.jit(self._encode)
 
+    @property
+    def encoder_params(self) -> Mapping[str, Any]:
+        """Of VGG19: layer name -> {"kernel", "bias"}."""
+        return self._encoder_params
+
     def encode(self, images) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         """Encode images.
 

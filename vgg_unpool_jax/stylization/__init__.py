@@ -1,0 +1,1 @@
+"""Photorealistic style transfer on arrays: regions, statistics, smoothing."""
