@@ -51,6 +51,7 @@ class Encoder:
     Attributes:
       block: 1 to 5, where VGG19 is cut.
       record: origin, SHA-256 and preprocessing of the weights.
+      encoder_params: of VGG19, layer name -> {"kernel", "bias"}.
     """
 
     def __init__(self, block: int, weights: VGG19Weights):
@@ -58,13 +59,8 @@ class Encoder:
         self.block = check_block(block)
         self.record = weights_record(weights)
         self._encoder = VGG19Encoder(block, weights.preprocessing)
-        self._encoder_params = jax.tree.map(jnp.asarray, weights.params)
+        self.encoder_params = jax.tree.map(jnp.asarray, weights.params)
         self._jitted_encode = jax.jit(self._encode)
-
-    @property
-    def encoder_params(self) -> Mapping[str, Any]:
-        """Of VGG19: layer name -> {"kernel", "bias"}."""
-        return self._encoder_params
 
     def encode(self, images) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         """Encode images.
@@ -81,7 +77,7 @@ class Encoder:
         """
         images = jnp.asarray(images, jnp.float32)
         check_image_shape(images.shape, self.block)
-        return self._jitted_encode(self._encoder_params, images)
+        return self._jitted_encode(self.encoder_params, images)
 
     def _encode(self, params, images):
         features, intermediates = self._encoder.apply({"params": params}, images)
@@ -167,7 +163,7 @@ class Pair(Encoder):
             )
         devices = jax.local_device_count()
         if devices == 1 or len(images) % devices:
-            variables = self._encoder_params, self.decoder_variables
+            variables = self.encoder_params, self.decoder_variables
             return self._jitted_reconstruct(variables, images)
         shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
         outputs = self._mapped_reconstruct(self._replicated, shards)
@@ -176,7 +172,7 @@ class Pair(Encoder):
 
     @functools.cached_property
     def _replicated(self):
-        variables = self._encoder_params, self.decoder_variables
+        variables = self.encoder_params, self.decoder_variables
         return parallel.replicate(variables, local=True)
 
     def reconstruct_photo(
@@ -237,7 +233,7 @@ class Pair(Encoder):
             self.decoder_variables,
             config=self.config.to_dict(),
             vgg19=known["vgg19"],
-            encoder_sha256=encoder_sha256(self._encoder_params, self.block),
+            encoder_sha256=encoder_sha256(self.encoder_params, self.block),
             step=self.step,
             dtype=dtype,
             facts=known["facts"] if facts is None else facts,
@@ -245,7 +241,7 @@ class Pair(Encoder):
 
     def with_decoder(self, variables: Mapping[str, Any]) -> "Pair":
         """The same encoder with other variables of the decoder."""
-        encoder = VGG19Weights(self._encoder_params, **self.record)
+        encoder = VGG19Weights(self.encoder_params, **self.record)
         return Pair(self.config, encoder, variables, self.step)
 
     def describe(self) -> str:
