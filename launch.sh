@@ -24,6 +24,11 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   export         python -m experiments.export_decoder ...
   release_table  python -m experiments.release_table ...
   release_page   python -m experiments.release_page ...
+  pairs          python -m experiments.pairs list | show | fetch | folder | upload ...:
+                 released pairs by name, docs/pairs.md
+  register_releases
+                 python -m experiments.register_releases ...: make a folder of released
+                 decoders one that others load by name
   perturb        python -m experiments.perturb ...
   benchmark      python -m experiments.benchmark ...; torch and TensorFlow take part
                  where they are installed
@@ -134,7 +139,7 @@ run_experiment() {
 is_experiment() {
   case "$1" in
     train | evaluate | reconstruct | sample | release | export | release_table | \
-      release_page | perturb | benchmark) ;;
+      release_page | pairs | register_releases | perturb | benchmark) ;;
     *) return 1 ;;
   esac
 }

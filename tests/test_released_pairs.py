@@ -4,6 +4,7 @@ The workdir is written by hand: a pair need not be trained to be loaded.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -28,11 +29,13 @@ from vgg_unpool_jax.training.state import create_train_state
 from vgg_unpool_jax.weights import (
     WeightsError,
     random_vgg19_weights,
-    released,
+    registry,
     save_safetensors,
 )
 from vgg_unpool_jax.weights.errors import ReleaseError
-from vgg_unpool_jax.weights.released import decoder_shapes, read_decoder
+from vgg_unpool_jax.weights.model_folder import write_model_folder
+from vgg_unpool_jax.weights.register import register
+from vgg_unpool_jax.weights.released import decoder_shapes, find_entry, read_decoder
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 STEP = 5
@@ -112,7 +115,8 @@ def file(folder, pair):
 @pytest.fixture
 def by_name(file, monkeypatch):
     """The folder of that file in place of the package's; returns the name."""
-    monkeypatch.setattr(released, "_FOLDER", file.parent)
+    register(file.parent)
+    monkeypatch.setattr(registry, "PACKAGE_FOLDER", file.parent)
     return "vgg19-block2"
 
 
@@ -175,6 +179,46 @@ def test_a_workdir_goes_before_a_release_of_its_name(
 def test_a_file_that_is_not_there_is_named_as_one(tmp_path):
     with pytest.raises(ReleaseError, match=r"no decoder file .*none\.safetensors"):
         load_pair(tmp_path / "none.safetensors")
+
+
+# --- model folders --------------------------------------------------------------------
+
+
+def test_a_model_folder_of_a_workdir_is_the_same_pair(pair, vgg19_file, tmp_path):
+    write_model_folder(pair, tmp_path / "model")
+    loaded = load_pair(tmp_path / "model", vgg19_file[0])
+    photos = _photos(18, 21)
+    np.testing.assert_array_equal(loaded.reconstruct(photos), pair.reconstruct(photos))
+    other = tmp_path / "other.safetensors"
+    save_safetensors(_nudged(vgg19_file[1]), other)
+    with pytest.raises(WeightsMismatchError, match="up to block2_conv2"):
+        load_pair(tmp_path / "model", other)
+
+
+def test_a_model_folder_is_never_written_into_a_workdir(pair, workdir):
+    before = (workdir / "config.json").read_bytes()
+    with pytest.raises(ReleaseError, match="take another folder"):
+        write_model_folder(pair, workdir)
+    assert (workdir / "config.json").read_bytes() == before
+    assert not (workdir / "model.safetensors").exists()
+
+
+@pytest.mark.real_data
+def test_the_packages_decoders_go_through_a_model_folder(
+    vgg19_weights_path, photos_folder, tmp_path
+):
+    path = sorted((photos_folder / "coco_test").glob("*.jpg"))[0]
+    photo = np.asarray(Image.open(path).convert("RGB"))[None, 100:228, 200:328]
+    for name, largest in (("vgg19-block1", 5.0), ("vgg19-block3", 12.0)):
+        pair = load_pair(name, vgg19_weights_path)
+        file, *_ = write_model_folder(pair, tmp_path / name)
+        # To the byte the released file, so that its SHA-256 is known.
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert digest == find_entry(name)[0].sha256
+        loaded = load_pair(tmp_path / name, vgg19_weights_path)
+        rebuilt = np.asarray(loaded.reconstruct(photo))
+        assert np.abs(rebuilt - photo).mean() < largest
+        np.testing.assert_array_equal(rebuilt, pair.reconstruct(photo))
 
 
 # --- what an exported file says -------------------------------------------------------

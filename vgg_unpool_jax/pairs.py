@@ -32,10 +32,12 @@ from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.tiling import TileError, reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.checksums import leaves_by_name
 from vgg_unpool_jax.weights import VGG19Weights, load_vgg19_weights
 from vgg_unpool_jax.weights.errors import ReleaseError
 from vgg_unpool_jax.weights.released import (
+    decoder_shapes,
     encoder_sha256,
     find_release,
     read_decoder,
@@ -292,8 +294,10 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
 
     Args:
       workdir_or_name: folder of a training run; the file of a released decoder, ending
-        in `.safetensors`; or the name of one inside this package, such as
-        "vgg19-block1". A path that exists goes before a name.
+        in `.safetensors`; a model folder; the name of a released decoder, such as
+        "vgg19-block1", which is looked for in the package, in the cache and at the
+        address that `weights.registry` knows; or "hf:OWNER/NAME" for a model folder on
+        the Hugging Face Hub. A path that exists goes before a name.
       weights: the encoder's weight file. None is, for a run, the file that it was
         trained with if it is still there, else the order of `load_encoder`; for a
         released decoder that order. A pair that was trained with random weights needs
@@ -302,8 +306,9 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
 
     Raises:
       ConfigError: when the folder is no workdir, or of another system.
-      CheckpointError: when there is no checkpoint in it.
+      CheckpointError: when there is no checkpoint in it, or not one of this config.
       ReleaseError: when there is no such name or file, or it cannot be used.
+      ReleaseUnavailableError: when it is not here and could not be fetched.
       WeightsError: when the weights cannot be had.
       WeightsMismatchError: when they are not those that the pair was trained with.
     """
@@ -319,6 +324,28 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
     with Checkpoints(workdir_or_name, create=False) as saved:
         recorded = saved.read_record().get("vgg19")
         params, model_state, step = saved.restore_for_inference()
+    variables = {"params": params, **model_state}
     with run_config.describing(run_config.path(workdir_or_name), "pair"):
+        _check_decoder_fits(workdir_or_name, config, variables)
         found = load_recorded_weights(config.encoder, recorded, weights)
-        return Pair(config, found, {"params": params, **model_state}, step)
+        return Pair(config, found, variables, step)
+
+
+def _check_decoder_fits(workdir: PathLike, config, variables) -> None:
+    """Refuse a checkpoint's decoder that is not of the config beside it."""
+    make_pair_models(config, "caffe")  # which knows better what is wrong with a config
+    try:
+        wanted = decoder_shapes(config.encoder.block, config.decoder.to_dict())
+    except ReleaseError as error:
+        raise ConfigError(f"{run_config.path(workdir)}: {error}") from error
+    found = {name: np.shape(leaf) for name, leaf in leaves_by_name(variables)}
+    differences = [
+        f"{name} is {found.get(name, 'absent')}, wanted {wanted.get(name, 'absent')}"
+        for name in sorted(found | wanted)
+        if found.get(name) != wanted.get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"the checkpoint in {workdir} is of another decoder than its config of "
+            f"block {config.encoder.block} describes: {'; '.join(differences)}"
+        )

@@ -14,8 +14,9 @@ import pytest
 import safetensors.numpy
 
 from vgg_unpool_jax.models import UnpoolingDecoder
-from vgg_unpool_jax.weights import WeightsError, released
+from vgg_unpool_jax.weights import WeightsError, registry
 from vgg_unpool_jax.weights.errors import ReleaseError
+from vgg_unpool_jax.weights.register import register
 from vgg_unpool_jax.weights.release_metadata import METADATA_KEY, without_folders
 from vgg_unpool_jax.weights.released import (
     decoder_shapes,
@@ -464,7 +465,8 @@ def packaged(tmp_path, monkeypatch):
     for name in ("vgg19-block2", "vgg19-block1"):
         _write(folder / f"{name}.safetensors")
     (folder / "vgg19-block1.md").write_text("card")
-    monkeypatch.setattr(released, "_FOLDER", folder)
+    register(folder)
+    monkeypatch.setattr(registry, "PACKAGE_FOLDER", folder)
     return folder
 
 
@@ -483,7 +485,8 @@ def test_an_unknown_name_is_refused_with_the_known_ones(packaged, assert_refused
 
 
 def test_a_package_without_decoders_says_so(tmp_path, monkeypatch, assert_refused):
-    monkeypatch.setattr(released, "_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(registry, "PACKAGE_FOLDER", tmp_path)
+    (tmp_path / "releases.json").write_text('{"format_version": 1, "decoders": {}}')
     assert released_names() == ()
     words = ("vgg19-block1", "none comes with this package")
     assert_refused(lambda: find_release("vgg19-block1"), *words, error=ReleaseError)

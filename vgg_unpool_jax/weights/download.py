@@ -47,6 +47,23 @@ class PublicFile:
     digest: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Purpose:
+    """What sentences say of a download that went wrong.
+
+    Attributes:
+        what: is downloaded, such as "the VGG19 weights".
+        remedy: what a user can do where it cannot be had.
+        refusal: class of errors for what was had and is of no use.
+        unavailable: class of errors for what could not be had.
+    """
+
+    what: str
+    remedy: str
+    refusal: type[Exception] = WeightsError
+    unavailable: type[Exception] = WeightsUnavailableError
+
+
 PUBLIC_FILES = {
     "keras": PublicFile(
         "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -140,8 +157,55 @@ def fetch(
         raise WeightsUnavailableError(
             f"no VGG19 weights are at {path} and downloading is off: {_what_to_do(url)}"
         )
-    _download(url, path, public)
+    remedy = (
+        "name the path of a weight file, set VGG19_WEIGHTS to it, or put the public "
+        f"file at {path}"
+    )
+    purpose = Purpose("the VGG19 weights", remedy)
+    download_checked(url, path, public.algorithm, public.digest, purpose)
     return path
+
+
+def download_checked(
+    url: str,
+    path: pathlib.Path,
+    algorithm: str,
+    digest: str | None,
+    purpose: Purpose,
+) -> None:
+    """Download aside, check, and rename: what has the name was checked.
+
+    Args:
+        url: of the file, http or https.
+        path: its place; missing folders are made, a file that is there is replaced.
+        algorithm: "md5" or "sha256".
+        digest: what the file must have, in hexadecimal, or the first digits of it; None
+            for one of which no digest is known.
+        purpose: for what is said of errors.
+
+    Raises:
+        Exception: of the classes of `purpose`: the server sent another file, or the
+            place cannot be written; it could not be reached, broke off or answered with
+            a web page.
+    """
+    _log.info("downloading %s from %s to %s", purpose.what, url, path)
+    # A name of its own, for several processes may fill one cache at the same time.
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _get(url, aside, purpose)
+        _check_downloaded(url, aside, algorithm, digest, purpose)
+        os.replace(aside, path)
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise purpose.refusal(
+            f"{purpose.what} from {url} cannot be written to {path} ({reason}), "
+            f"choose another cache folder with {CACHE_VARIABLE}"
+        ) from error
+    finally:
+        # Gone after the rename; never there if the folder could not be made.
+        with contextlib.suppress(OSError):
+            aside.unlink()
 
 
 def _what_to_do(url: str) -> str:
@@ -155,29 +219,7 @@ def _matches(path: pathlib.Path, public: PublicFile) -> bool:
     return file_digest(path, public.algorithm).startswith(public.digest)
 
 
-def _download(url: str, path: pathlib.Path, public: PublicFile):
-    """Download aside, check, and rename: the cache never holds an unchecked file."""
-    _log.info("downloading VGG19 weights from %s to %s", url, path)
-    # A name of its own, for several processes may fill one cache at the same time.
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _get(url, aside, path)
-        _check_downloaded(url, aside, path, public)
-        os.replace(aside, path)
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise WeightsError(
-            f"the VGG19 weights from {url} cannot be written to {path} ({reason}), "
-            f"choose another cache folder with {CACHE_VARIABLE}"
-        ) from error
-    finally:
-        # Gone after the rename; never there if the folder could not be made.
-        with contextlib.suppress(OSError):
-            aside.unlink()
-
-
-def _get(url: str, aside: pathlib.Path, path: pathlib.Path):
+def _get(url: str, aside: pathlib.Path, purpose: Purpose):
     download = pooch.HTTPDownloader(
         timeout=_SECONDS_WITHOUT_ANSWER,
         chunk_size=_CHUNK_BYTES,
@@ -187,10 +229,9 @@ def _get(url: str, aside: pathlib.Path, path: pathlib.Path):
         download(url, str(aside), None)
     # UnicodeError: a host name that cannot be encoded, which requests lets through.
     except (requests.exceptions.RequestException, UnicodeError) as error:
-        raise WeightsUnavailableError(
-            f"the VGG19 weights could not be downloaded from {url} ({_reason(error)}): "
-            "name the path of a weight file, set VGG19_WEIGHTS to it, or put the "
-            f"public file at {path}"
+        raise purpose.unavailable(
+            f"{purpose.what} could not be downloaded from {url} ({_reason(error)}): "
+            f"{purpose.remedy}"
         ) from error
 
 
@@ -216,19 +257,20 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
-def _check_downloaded(url, aside: pathlib.Path, path: pathlib.Path, public: PublicFile):
+def _check_downloaded(url, aside: pathlib.Path, algorithm, digest, purpose: Purpose):
     with open(aside, "rb") as file:
         head = file.read(1024)
     # The login page of a hotel's network answers every address with success.
     if is_web_page(head):
-        raise WeightsUnavailableError(
-            f"{url} answered with a web page in place of the VGG19 weights: name the "
-            "path of a weight file, set VGG19_WEIGHTS to it, or put the public file at "
-            f"{path}"
+        raise purpose.unavailable(
+            f"{url} answered with a web page in place of {purpose.what}: "
+            f"{purpose.remedy}"
         )
-    if not _matches(aside, public):
-        raise WeightsError(
-            f"what {url} sent has the {public.algorithm.upper()} "
-            f"{file_digest(aside, public.algorithm)}, wanted {public.digest}"
-            f"{'' if len(public.digest) >= 32 else '...'}, so it was deleted"
+    if digest is None:
+        return
+    found = file_digest(aside, algorithm)
+    if not found.startswith(digest):
+        raise purpose.refusal(
+            f"what {url} sent has the {algorithm.upper()} {found}, wanted {digest}"
+            f"{'' if len(digest) >= 32 else '...'}, so it was deleted"
         )

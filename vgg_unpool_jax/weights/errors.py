@@ -13,6 +13,10 @@ class ReleaseError(WeightsError, ValueError):
     """A released decoder cannot be read or written; the message says which and why."""
 
 
+class ReleaseUnavailableError(ReleaseError, WeightsUnavailableError):
+    """A released decoder is not here and could not be fetched; it says what to do."""
+
+
 def first_line(error: BaseException) -> str:
     """Shorten another library's error text so that it fits into one sentence.
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vgg_unpool_jax.models.vgg19_layers import convolutions_up_to
@@ -11,7 +11,7 @@ from vgg_unpool_jax.weights.release_metadata import without_folders
 from vgg_unpool_jax.weights.released import decoder_shapes
 
 # Metrics of `evaluation` by their names in a result file; others keep theirs.
-_TITLES = {
+TITLES = {
     "l1": "L1 in [0, 255]",
     "l2": "L2 in [0, 255]²",
     "psnr": "PSNR, dB",
@@ -35,6 +35,8 @@ def model_card(
     results: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
+    licence: str | None = None,
+    calls: Sequence[str] | None = None,
 ) -> str:
     """Write the card of a decoder from what its file and its evaluation say.
 
@@ -43,6 +45,8 @@ def model_card(
       results: a result file's content as `evaluation.read_results` gives it, with
         `metrics`; None where the decoder was not evaluated.
       name: of the file without its ending; None is "vgg19-blockX".
+      licence: of the decoder; None is what its facts say of it, if they do.
+      calls: lines of code that load the pair; None is for a file of that name.
 
     Returns:
       Markdown that ends with a newline.
@@ -59,11 +63,11 @@ def model_card(
         measured = _results(results, metadata["dtype"])
     with _refusing("metadata", name):
         parts = [
-            _head(metadata, name, standard),
+            _head(metadata, name, calls or _calls(name, standard)),
             _architecture(metadata),
             _training(metadata),
             measured,
-            _licences(metadata),
+            _licences(metadata, licence),
             _limits(metadata),
         ]
     return "\n\n".join(parts) + "\n"
@@ -96,11 +100,15 @@ def _check_belongs(metadata, results) -> None:
             )
 
 
-def _head(metadata, name: str, standard: str) -> str:
-    block = metadata["block"]
+def _calls(name: str, standard: str) -> list[str]:
     calls = [f'pair = load_pair("{name}.safetensors")   # the file, wherever it lies']
     if name == standard:
         calls.append(f'pair = load_pair("{name}")   # where it comes with the package')
+    return calls
+
+
+def _head(metadata, name: str, calls: Sequence[str]) -> str:
+    block = metadata["block"]
     return "\n".join(
         [
             f"# {name}",
@@ -206,8 +214,8 @@ def _results(results, dtype: str) -> str:
 
 
 def _ordered(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    known = [name for name in _TITLES if name in metrics]
-    for name in known + [name for name in metrics if name not in _TITLES]:
+    known = [name for name in TITLES if name in metrics]
+    for name in known + [name for name in metrics if name not in TITLES]:
         yield name, metrics[name]
 
 
@@ -216,10 +224,10 @@ def _row(name: str, summary: Mapping[str, Any]) -> str:
     mean = f"{float(summary['mean']):#.4g}"
     interval = summary.get("interval")
     between = " to ".join(f"{float(end):#.4g}" for end in interval) if interval else "-"
-    return f"| {_TITLES.get(name, name)} | {mean} | {between} | {summary['photos']} |"
+    return f"| {TITLES.get(name, name)} | {mean} | {between} | {summary['photos']} |"
 
 
-def _licences(metadata) -> str:
+def _licences(metadata, licence: str | None) -> str:
     vgg19, block = metadata["vgg19"], metadata["block"]
     lines = [
         "## VGG19 weights and licences",
@@ -230,8 +238,9 @@ def _licences(metadata) -> str:
         f"`{metadata['encoder_sha256']}`); others are refused.",
         "- VGG19: Visual Geometry Group, University of Oxford, CC BY 4.0.",
     ]
-    if "licence" in metadata["facts"]:
-        lines.append(f"- This decoder: {metadata['facts']['licence']}.")
+    licence = licence or metadata["facts"].get("licence")
+    if licence:
+        lines.append(f"- This decoder: {licence}.")
     return "\n".join(lines)
 
 

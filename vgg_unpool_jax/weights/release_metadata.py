@@ -15,9 +15,12 @@
 
 import json
 import os
+import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import safetensors
 
 from vgg_unpool_jax.weights.errors import ReleaseError, first_line
 from vgg_unpool_jax.weights.vgg19 import PREPROCESSINGS
@@ -91,14 +94,7 @@ def parse(path: str | os.PathLike, strings: Mapping[str, str]) -> dict[str, Any]
         metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ReleaseError(f"the metadata of {path} are no JSON") from error
-    version = metadata.get("format_version") if isinstance(metadata, dict) else None
-    if version is None:
-        raise ReleaseError(f"the metadata of {path} name no format version")
-    if version != FORMAT_VERSION:
-        raise ReleaseError(
-            f"{path} has the format version {version!r}, and this vgg_unpool_jax reads "
-            f"{FORMAT_VERSION} only: another release of it may read the file"
-        )
+    check_version("the metadata", path, metadata, FORMAT_VERSION)
     for field, kind in _FIELDS.items():
         if not isinstance(metadata.get(field), kind):
             raise ReleaseError(f"the metadata of {path} have no {field} of use")
@@ -115,6 +111,52 @@ def parse(path: str | os.PathLike, strings: Mapping[str, str]) -> dict[str, Any]
     ):
         raise ReleaseError(f"the metadata of {path} have no vgg19 of use")
     return metadata
+
+
+def read_metadata(path: pathlib.Path) -> dict[str, Any]:
+    """The metadata of a decoder's file, without its arrays.
+
+    Args:
+      path: a local file that exists.
+
+    Raises:
+      ReleaseError: as `parse`, or when it is no safetensors file.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            strings = file.metadata() or {}
+    # safetensors answers damage with errors of several classes.
+    except Exception as error:
+        raise ReleaseError(
+            f"{path} cannot be read as a safetensors file, it is damaged or incomplete "
+            f"({first_line(error)})"
+        ) from error
+    return parse(path, strings)
+
+
+def check_version(what: str, path: str | os.PathLike, tree: Any, wanted: int) -> None:
+    """Refuse what another version of this library wrote.
+
+    Args:
+      what: is read there, in the plural, for messages.
+      path: the file, for messages.
+      tree: what JSON said there.
+      wanted: the format version that can be read.
+
+    Raises:
+      ReleaseError: for another format version, or none.
+    """
+    version = tree.get("format_version") if isinstance(tree, dict) else None
+    if version is None:
+        raise ReleaseError(f"{what} of {path} name no format version")
+    # True is 1 to Python.
+    if isinstance(version, bool) or version != wanted:
+        is_newer = isinstance(version, int) and version > wanted
+        advice = "a newer" if is_newer else "another"
+        raise ReleaseError(
+            f"{path} has the format version {version!r}, and this vgg_unpool_jax reads "
+            f"{wanted} only: {advice} release of it may read the file"
+        )
 
 
 def without_folders(value: str) -> str:

@@ -1,5 +1,7 @@
 """Trained decoders in single files that travel, some of them inside this package.
 
+`registry` knows those that go by a name, `model_config` those in a model folder.
+
 A file is a `.safetensors` with the variables of an `UnpoolingDecoder` under names such
 as "params/block1_conv1/kernel"; `release_metadata` says what stands in its metadata.
 """
@@ -8,7 +10,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,15 +29,15 @@ from vgg_unpool_jax.models.vgg19_layers import (
     convolutions_up_to,
 )
 from vgg_unpool_jax.places import check_reachable, local_copy, to_path
+from vgg_unpool_jax.weights import hub, registry
 from vgg_unpool_jax.weights.errors import ReleaseError, first_line
+from vgg_unpool_jax.weights.model_config import find_model_file
 from vgg_unpool_jax.weights.release_metadata import METADATA_KEY, parse, render
 from vgg_unpool_jax.weights.vgg19 import arrays_sha256
 
 DTYPES = ("float16", "float32")
 SUFFIX = ".safetensors"
 
-_FOLDER = pathlib.Path(__file__).parent / "decoders"
-_NAME = re.compile(r"vgg19-[\w.-]+")
 _PARAMS = "params"
 _STORED_TYPES = ("F16", "F32")
 # A safetensors file: the length of its header in eight bytes, then JSON. The format
@@ -59,40 +60,66 @@ class ReleasedDecoder:
 
 def released_names() -> tuple[str, ...]:
     """Names of the decoders inside this package, such as "vgg19-block1", sorted."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob(f"*{SUFFIX}")))
+    releases = registry.read_registry(registry.PACKAGE_FOLDER).releases
+    return tuple(
+        sorted(
+            name
+            for name, release in releases.items()
+            if (registry.PACKAGE_FOLDER / release.file).is_file()
+        )
+    )
 
 
 def find_release(target: str | os.PathLike) -> pathlib.Path | None:
     """Tell whether a released decoder is meant, and where its file is.
 
+    What is not on this machine is fetched: by its name from the address in its
+    registry, with "hf:" from the Hugging Face Hub.
+
     Args:
-      target: a folder, a path that ends in `.safetensors`, or a name that begins with
-        "vgg19-". A path that exists goes before a name.
+      target: a folder; a path that ends in `.safetensors`; a name that begins with
+        "vgg19-", see `registry`; or "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION". A path
+        that exists goes before a name.
 
     Returns:
-      The file, which need not exist where it was named by its path; None where the
-      target is no released decoder, so that it can be a workdir only.
+      The file, which need not exist where it was named by its path; that inside a model
+      folder, see `model_config`; None where the target is no released decoder, so that
+      it can be a workdir only.
 
     Raises:
-      ReleaseError: for a name that is unknown.
+      ReleaseError: for a name that is unknown, a file of another content than the
+        registry says, or a model folder that is incomplete.
+      ReleaseUnavailableError: for a decoder that is not published or cannot be fetched.
       ConfigError: for a gs:// path that cannot be reached.
     """
+    name = os.fspath(target)
+    if isinstance(name, str) and hub.is_spec(name):
+        return find_model_file(hub.download_repository(name), is_model=True)
     path = to_path(target)
     check_reachable(path)
     if path.is_dir():
-        return None
+        return find_model_file(path)
     if path.suffix == SUFFIX:
         return path
-    name = os.fspath(target)
-    if path.exists() or not _NAME.fullmatch(name):
+    if path.exists() or not registry.NAME.fullmatch(name):
         return None
-    if name not in released_names():
-        known = ", ".join(released_names()) or "none comes with this package"
+    return registry.locate(*find_entry(name))
+
+
+def find_entry(name: str) -> tuple[registry.Release, registry.Registry]:
+    """What the registries say of a name, and the one that says it.
+
+    Raises:
+      ReleaseError: for a name that is unknown.
+    """
+    known = registry.known_releases()
+    if name not in known:
+        there = ", ".join(known) or "none comes with this package"
         raise ReleaseError(
             f"there is no workdir and no released decoder {name}; released decoders: "
-            f"{known}"
+            f"{there}"
         )
-    return _FOLDER / f"{name}{SUFFIX}"
+    return known[name]
 
 
 def encoder_sha256(params: Mapping[str, Mapping[str, Any]], block: int) -> str:
