@@ -26,7 +26,8 @@ FLOORS = (
     ("objectives", "data", "weights"),
     ("training", "evaluation", "stylization", "export", "tiling"),
     ("pairs",),
-    ("vaes", "stylizer", "editing"),
+    ("vaes", "stylizer", "editing", "style_files"),
+    ("stylizing",),
     ("trained",),
     ("releasing",),
 )

@@ -1,7 +1,6 @@
 """Encoders and encoder-decoder pairs ready to use from other code.
 
-Images are NHWC RGB in [0, 255], any real dtype; results are float32, and functions
-jit-compiled.
+Images are NHWC RGB in [0, 255], any real dtype; results are float32 and jit-compiled.
 """
 
 import functools

@@ -270,8 +270,7 @@ class Stylizer:
         tiles = cut_tiles(*padded.shape[1:3], block, self._tile)
 
         def shown(step):
-            several = progress is not None and len(tiles) > 1
-            return progress(tiles, desc=f"{name}, {step}") if several else tiles
+            return progress(tiles, desc=f"{name}, {step}") if progress else tiles
 
         return shown
 

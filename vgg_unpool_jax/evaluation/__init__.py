@@ -45,10 +45,12 @@ from vgg_unpool_jax.evaluation.metrics import (
 )
 from vgg_unpool_jax.evaluation.padded_ssim import photo_ssim_zero_padded
 from vgg_unpool_jax.evaluation.pictures import (
+    PHOTO_SUFFIXES,
     enlarge,
     error_image,
     picture_grid,
     save_jpeg,
+    save_photo,
     save_png,
     side_by_side,
     square_grid,
@@ -72,6 +74,7 @@ from vgg_unpool_jax.evaluation.vae_pictures import walk
 __all__ = [
     "ARTEFACT_METRICS",
     "METRICS",
+    "PHOTO_SUFFIXES",
     "VAE_METRICS",
     "CorrelationSums",
     "FeatureMoments",
@@ -115,6 +118,7 @@ __all__ = [
     "read_labels",
     "read_results",
     "save_jpeg",
+    "save_photo",
     "save_png",
     "side_by_side",
     "spatial_mean_features",

@@ -285,6 +285,45 @@ def save_jpeg(
         final.write(file.getvalue())
 
 
+# Pillow's options for the pictures that `save_photo` writes, given a quality.
+_PHOTO_FORMATS = {
+    ".jpg": ("JPEG", lambda quality: {"quality": quality, "subsampling": 0}),
+    ".jpeg": ("JPEG", lambda quality: {"quality": quality, "subsampling": 0}),
+    ".png": ("PNG", lambda quality: {}),
+    ".webp": ("WEBP", lambda quality: {"quality": quality, "method": 4}),
+}
+PHOTO_SUFFIXES = tuple(_PHOTO_FORMATS)
+
+
+def save_photo(
+    path: str | os.PathLike, image: np.ndarray, *, quality: int = 95
+) -> None:
+    """Write a photo in the format of its name, aside first and then renamed.
+
+    Args:
+      path: the file, ending in .jpg, .jpeg, .png or .webp; missing parent folders are
+        made, a file there is replaced.
+      image: `(height, width, 3)` in [0, 255], uint8 or float.
+      quality: of JPEG and WebP, 1 to 100; PNG keeps every value.
+
+    Raises:
+      ValueError: for another name or quality, or if the image is not RGB or has NaN; no
+        file is written.
+    """
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    if suffix not in _PHOTO_FORMATS:
+        raise ValueError(
+            f"path must end in one of {', '.join(PHOTO_SUFFIXES)}, got {path}"
+        )
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality must be 1 to 100, got {quality}")
+    name, options = _PHOTO_FORMATS[suffix]
+    file = io.BytesIO()
+    Image.fromarray(_require_picture(image)).save(file, name, **options(quality))
+    with replacing(path) as final:
+        final.write(file.getvalue())
+
+
 def _require_picture(image: np.ndarray) -> np.ndarray:
     image = _to_uint8(image, "image")
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:

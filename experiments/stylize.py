@@ -1,0 +1,76 @@
+"""Photorealistic style transfer: give photos the look of another photo.
+
+    python -m experiments.stylize --content=FILE_OR_FOLDER --style=FILE --output=… \
+        [--content_mask=… --style_mask=… | --auto_regions=3] [--alpha=0.8] [--grid]
+
+Any size and aspect; the result has the photo's size. See docs/style_transfer.md.
+"""
+
+import functools
+import time
+
+import tqdm
+from absl import flags
+
+from experiments import command, style_flags
+from vgg_unpool_jax.data import PhotoError
+from vgg_unpool_jax.evaluation import PHOTO_SUFFIXES
+from vgg_unpool_jax.memory import peak_memory
+from vgg_unpool_jax.style_files import list_content_files
+from vgg_unpool_jax.stylizing import FileStylizer
+
+_CONTENT_MASK = flags.DEFINE_string(
+    "content_mask", None, "Segmentation map of the photo, or a folder of maps."
+)
+_AUTO = flags.DEFINE_integer(
+    "auto_regions", 0, "Find so many regions in photos without masks; 3 is good.", 0
+)
+_FORMAT = flags.DEFINE_enum(
+    "format", ".png", PHOTO_SUFFIXES, "Of the files in an output folder."
+)
+_QUALITY = flags.DEFINE_integer("quality", 95, "Of JPEG and WebP.", 1, 100)
+_GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
+_SAVE_STYLE = flags.DEFINE_string(
+    "save_style", None, "Keep the style's statistics in this .safetensors file."
+)
+
+
+def main() -> None:
+    """Run the command."""
+    content, output = style_flags.CONTENT.value, style_flags.OUTPUT.value
+    files = list_content_files(content, output, _CONTENT_MASK.value, _FORMAT.value)
+    work = FileStylizer(
+        style_flags.stylizer(),
+        style_flags.styles(),
+        automatic=_AUTO.value,
+        weights=style_flags.WEIGHTS.value,
+        smoothing=style_flags.SMOOTHING.value,
+        alpha=style_flags.ALPHA.value,
+        strengths=style_flags.strengths(),
+        max_side=style_flags.MAX_SIDE.value,
+        progress=functools.partial(tqdm.tqdm, leave=False),
+    )
+    if _SAVE_STYLE.value:
+        work.measure(style_flags.styles()[0]).write(_SAVE_STYLE.value)
+    broken = []
+    for number, file in enumerate(files, start=1):
+        start = time.perf_counter()
+        try:
+            work.stylize(file, grid=_GRID.value, quality=_QUALITY.value)
+        except PhotoError as problem:
+            # One bad file must not cost the others; the command fails at the end.
+            broken.append(str(problem))
+            continue
+        for note in work.notes:
+            print(f"note: {note}")
+        seconds = time.perf_counter() - start
+        print(f"[{number}/{len(files)}] {file.output} {seconds:.1f} s", flush=True)
+    peaks = (f"{place} {size / 2**30:.2f} GiB" for place, size in peak_memory().items())
+    print(f"peak memory: {', '.join(peaks)}")
+    if broken:
+        raise PhotoError(f"{len(broken)} of {len(files)} photos: {'; '.join(broken)}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["content", "style", "output"])
+    command.run(main)
