@@ -19,9 +19,16 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   evaluate       python -m experiments.evaluate ...
   reconstruct    python -m experiments.reconstruct ...
   sample         python -m experiments.sample ...
+  stylize        python -m experiments.stylize ...: photorealistic style transfer
+  evaluate_style python -m experiments.evaluate_style ...
   release        python -m experiments.release ...: train, evaluate and export the pair of
                  a block, from any state of its run
-  export         python -m experiments.export_decoder ...
+  export         python -m experiments.export ...: a pair as SavedModel, StableHLO, ONNX,
+                 safetensors or orbax
+  export_decoder python -m experiments.export_decoder ...: its decoder alone in one file
+  import_pair    python -m experiments.import_pair ...: a pair of the published collection
+  convert_weights python -m experiments.convert_weights ...: VGG19 weights as another
+                 kind of file
   release_table  python -m experiments.release_table ...
   release_page   python -m experiments.release_page ...
   pairs          python -m experiments.pairs list | show | fetch | folder | upload ...:
@@ -104,11 +111,17 @@ install() {
   fi
 }
 
-# What a command needs, which is gcsfs as well where an argument names a bucket.
+# What a command needs, which is gcsfs as well where an argument names a bucket, and
+# TensorFlow and ONNX where a pair comes from there or goes there.
 install_for() {
   install run requirements.txt
   case "$* ${VGG19_WEIGHTS:-}" in
     *gs://*) install gcs requirements-gcs.txt ;;
+  esac
+  case "$*" in
+    import_pair* | export\ *--format=savedmodel* | export\ *--format=onnx*)
+      install export requirements-export.txt
+      ;;
   esac
 }
 
@@ -124,22 +137,22 @@ find_program() {
     keep+=:glibc.malloc.trim_threshold=100000000000
     PROGRAM+=("GLIBC_TUNABLES=${GLIBC_TUNABLES:-$keep}")
   fi
-  local module=$1
-  [ "$module" != export ] || module=export_decoder
-  PROGRAM+=("$VENV/bin/python" -m "experiments.$module")
+  PROGRAM+=("$VENV/bin/python" -m "experiments.$1")
 }
 
 run_experiment() {
   find_program "$1"
-  shift
   install_for "$@"
+  shift
   "${PROGRAM[@]}" "$@"
 }
 
 is_experiment() {
   case "$1" in
-    train | evaluate | reconstruct | sample | release | export | release_table | \
-      release_page | pairs | register_releases | perturb | benchmark) ;;
+    train | evaluate | reconstruct | sample | release | export | export_decoder | \
+      import_pair | convert_weights | release_table | release_page | pairs | \
+      register_releases | stylize | stylize_video | evaluate_style | edit | perturb | \
+      benchmark) ;;
     *) return 1 ;;
   esac
 }
@@ -205,7 +218,7 @@ case "$command" in
       usage >&2
       fail "there is no command $command"
     fi
-    install_for "$@"
+    install_for "$command" "$@"
     find_program "$command"
     # In the place of this shell: what ends a job sends SIGTERM to the process that it
     # started, and training saves its state then.

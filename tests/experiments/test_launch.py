@@ -48,6 +48,7 @@ def test_help_names_every_command(launch):
     assert done.returncode == 0
     commands = ("quickstart", "test", "train", "evaluate", "reconstruct", "sample")
     release = ("release", "export", "release_table", "release_page")
+    release += ("export_decoder", "import_pair", "convert_weights")
     several = ("local", "slurm", "tpu", "install")
     for command in (*commands, *release, *several, "benchmark"):
         assert f"\n  {command} " in done.stdout
@@ -66,7 +67,21 @@ def test_commands_run_in_the_environment_which_is_installed_once(launch):
     _, calls = launch("release_table", "--results=FILE")
     assert calls == ["-m experiments.release_table --results=FILE"]
     _, calls = launch("export")
+    assert calls == ["-m experiments.export"]
+    _, calls = launch("export_decoder")
     assert calls == ["-m experiments.export_decoder"]
+
+
+def test_tensorflow_and_onnx_are_installed_where_a_pair_goes_there(launch):
+    def asked(*arguments):
+        _, calls = launch(*arguments)
+        assert calls[-1] == f"-m experiments.{' '.join(arguments)}"
+        return any("requirements-export.txt" in call for call in calls)
+
+    assert not asked("export", "--pair=onnx", "--format=stablehlo")
+    assert not asked("convert_weights", "--output=f.h5")
+    assert asked("export", "--pair=vgg19-block1", "--format=onnx")
+    assert not asked("import_pair", "--decoder=d")  # it is there
 
 
 def test_gcsfs_is_installed_where_an_argument_names_a_bucket(launch):

@@ -1,10 +1,12 @@
 """From a path, or from nothing, to the weights of a VGG19 encoder."""
 
+import functools
 import os
 import pathlib
 
 from vgg_unpool_jax.models.vgg19_layers import convolutions_up_to
 from vgg_unpool_jax.places import is_remote, local_copy, to_path
+from vgg_unpool_jax.weights import identity
 from vgg_unpool_jax.weights.download import PUBLIC_FILES, expand_home, fetch
 from vgg_unpool_jax.weights.errors import WeightsError
 from vgg_unpool_jax.weights.formats import Format, recognise
@@ -34,7 +36,8 @@ def load_vgg19_weights(
     are told apart by their content. The preprocessing belongs to the weights: a Keras
     file is `"caffe"`, a state dict with torchvision's keys is `"torchvision"`. Ports of
     the Caffe weights under torchvision's keys exist and cannot be told apart; for those
-    say `dataclasses.replace(weights, preprocessing="caffe")`.
+    say `dataclasses.replace(weights, preprocessing="caffe")`. Files that `conversion`
+    wrote say themselves what they are.
 
     Args:
         path: a weight file, local or gs://, taken as it is: its SHA-256 is recorded,
@@ -97,10 +100,14 @@ def _read_local(path: pathlib.Path, block: int) -> VGG19Weights:
     if kind is Format.SAFETENSORS:
         return read_safetensors(path, block=block)
     if kind is Format.KERAS_H5:
-        params = read_keras_h5(path, block=block)
         preprocessing, origin = "caffe", f"keras:{path.name}"
+        read = functools.partial(read_keras_h5, path)
     else:
         zipped = kind is Format.TORCH_ZIP
-        params = read_torchvision_pth(path, block=block, zipped=zipped)
         preprocessing, origin = "torchvision", f"torchvision:{path.name}"
+        read = functools.partial(read_torchvision_pth, path, zipped=zipped)
+    params = read(block=block)
+    copied = identity.identify(path, kind, lambda block: read(block=block))
+    if copied is not None:
+        return VGG19Weights(params, *copied)
     return VGG19Weights(params, preprocessing, origin, file_digest(path, "sha256"))

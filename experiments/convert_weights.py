@@ -1,0 +1,35 @@
+"""Write VGG19 weights as another kind of file.
+
+    python -m experiments.convert_weights --output=FILE.h5|FILE.pth|FILE.safetensors \
+        [--input=FILE]
+
+Reads Keras' .h5 and .keras, torchvision's .pth and .safetensors; .pth needs PyTorch,
+to read and to write. The file holds the layers that encoders use, up to block5_conv2,
+and says which preprocessing they want; docs/export.md has how others load it.
+"""
+
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax.weights import load_vgg19_weights
+from vgg_unpool_jax.weights.conversion import read_weights, save_weights
+
+_INPUT = flags.DEFINE_string(
+    "input", None, "Weight file; default is $VGG19_WEIGHTS, the cache or a download."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "File to write.")
+
+
+def main() -> None:
+    """Run the command."""
+    weights = read_weights(_INPUT.value) if _INPUT.value else load_vgg19_weights()
+    save_weights(weights, _OUTPUT.value)
+    print(
+        f"{_OUTPUT.value}: {len(weights.params)} layers of {weights.origin} (SHA-256 "
+        f"{weights.sha256[:12]}…), for {weights.preprocessing} preprocessing"
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["output"])
+    command.run(main)

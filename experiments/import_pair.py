@@ -1,0 +1,36 @@
+"""Read a pair of the published VGG19 unpooling collection, or of its form.
+
+    python -m experiments.import_pair --decoder=FOLDER --output=FOLDER \
+        [--encoder=FOLDER | --weights=FILE]
+
+Both are SavedModels, unpacked; reading them needs TensorFlow. Writes
+decoder.safetensors and encoder.safetensors, for --workdir and --weights of the other
+commands, and report.txt: which variable became which layer, and how far ours and the
+SavedModels differ on the same images. What differs is refused.
+"""
+
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax.export import check_output, import_savedmodels
+
+_DECODER = flags.DEFINE_string("decoder", None, "Folder of the decoder's SavedModel.")
+_ENCODER = flags.DEFINE_string("encoder", None, "Folder of the encoder's SavedModel.")
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "VGG19 weights in place of an encoder: those it was trained with."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write; new or empty.")
+
+
+def main() -> None:
+    """Run the command."""
+    check_output(_OUTPUT.value)
+    pair = import_savedmodels(_DECODER.value, _ENCODER.value, weights=_WEIGHTS.value)
+    pair.save(_OUTPUT.value)
+    print("\n".join(pair.report))
+    print(f"\nwritten: {_OUTPUT.value}/decoder.safetensors, encoder.safetensors")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["decoder", "output"])
+    command.run(main)
