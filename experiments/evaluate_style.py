@@ -1,0 +1,80 @@
+"""Measure style transfer: how much structure results keep, how much style they take.
+
+    python -m experiments.evaluate_style --pairs=FOLDER --output=FOLDER \
+        --results=NAME=FOLDER,NAME=FOLDER
+
+FOLDER of --pairs has content/ and style/, and content_segment/ and style_segment/ where
+there are masks, with files of equal names. Results may come from any program: pictures
+named like the pairs. The content itself and Reinhard's colour transfer are always
+measured. Writes results.json, table.md, plot.png and page.jpg.
+"""
+
+import pathlib
+
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation import provenance, write_results
+from vgg_unpool_jax.evaluation import style_report as report
+from vgg_unpool_jax.evaluation.style_meter import StyleMeter
+from vgg_unpool_jax.evaluation.style_pairs import list_style_pairs, score_pair
+from vgg_unpool_jax.files import replacing
+from vgg_unpool_jax.places import to_path
+from vgg_unpool_jax.weights import load_vgg19_weights
+
+_PAIRS = flags.DEFINE_string("pairs", None, "Folder of content and style photos.")
+_RESULTS = flags.DEFINE_list(
+    "results", [], "Folders of results, NAME=FOLDER or FOLDER."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the report.")
+_WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file up to block 5.")
+
+
+def main() -> None:
+    """Run the command."""
+    folders, output = _result_folders(), to_path(_OUTPUT.value)
+    pairs, left_out = list_style_pairs(_PAIRS.value)
+    for sentence in left_out:
+        print(sentence)
+    weights = load_vgg19_weights(_WEIGHTS.value, block=5)
+    meter, scores, pictures = StyleMeter(weights), [], {}
+
+    def keep(pair, method, picture):
+        pictures.setdefault(pair, {})[method] = picture
+
+    for number, pair in enumerate(pairs, start=1):
+        for score in score_pair(meter, pair, folders, keep):
+            scores.append(score)
+            caption = report.captions([score])[pair.name, score.method]
+            print(f"[{number}/{len(pairs)}] {pair.name} {caption}", flush=True)
+    table = report.style_table(scores)
+    print(table)
+    with replacing(output / "table.md") as file:
+        file.write(table.encode())
+    points = report.style_points(scores)
+    report.plot_structure_against_style(points, output / "plot.png")
+    titles = report.captions(scores)
+    report.style_page(pictures, output / "page.jpg", titles=titles)
+    config = {"pairs": _PAIRS.value, "results": folders, "weights": weights.sha256}
+    records = [report.score_record(score) for score in scores]
+    facts = provenance(config) | {"scores": records, "left_out": left_out}
+    write_results(output / "results.json", facts)
+
+
+def _result_folders() -> dict[str, str]:
+    folders = {}
+    for entry in _RESULTS.value:
+        name, _, folder = entry.rpartition("=")
+        name = name or pathlib.PurePath(folder).name
+        if name in folders:
+            raise ConfigError(f"--results has {name} twice: write NAME=FOLDER")
+        if not to_path(folder).is_dir():
+            raise ConfigError(f"--results has {folder}, which is no folder")
+        folders[name] = folder
+    return folders
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["pairs", "output"])
+    command.run(main)
