@@ -20,9 +20,13 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# Most of the time of the tests is compilation, and many compile the same. What one of
-# them has compiled, all take from here: the processes of pytest-xdist and the commands
-# that tests start inherit the environment of the first process, which removes it.
+# Most of the time of the tests is compilation: without LLVM's optimisations it is half.
+# Tests that set flags of their own, such as for several devices, do without.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# Many compile the same. What one of them has compiled, all take from here: the processes
+# of pytest-xdist and the commands that tests start inherit the environment of the first
+# process, which removes it.
 _COMPILED = "JAX_COMPILATION_CACHE_DIR"
 if _COMPILED not in os.environ:
     os.environ[_COMPILED] = tempfile.mkdtemp(prefix="compiled")

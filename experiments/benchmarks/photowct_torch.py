@@ -53,7 +53,7 @@ class TorchPair:
                 f"{preprocessing} and {pair.decoder.upsampling}"
             )
         self.block, self._format = pair.block, memory_format
-        encoder = torch_pair.Encoder(pair.block, pair._encoder_params)
+        encoder = torch_pair.Encoder(pair.block, pair.encoder_params)
         decoder = torch_pair.Decoder(pair.block, _folded(pair))
         self._encoder, self._decoder = (
             module.to(memory_format=memory_format).requires_grad_(False)
