@@ -24,7 +24,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # Tests that set flags of their own, such as for several devices, do without.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-# Many compile the same. What one of them has compiled, all take from here: the processes
+# Many compile the same. What one of them has compiled, all take from here: processes
 # of pytest-xdist and the commands that tests start inherit the environment of the first
 # process, which removes it.
 _COMPILED = "JAX_COMPILATION_CACHE_DIR"
