@@ -1,0 +1,80 @@
+"""Edit a photo in the feature space of a pair: a strip of pictures with captions.
+
+    python -m experiments.edit --pair=vgg19-block3 --edit=interpolate --input=A.jpg \
+        --second=B.jpg --output=strip.png
+
+Edits: interpolate, scale, drop, swap, reencode; see docs/editing.md. Captions, printed
+as well, have the mean absolute difference (L1, grey levels) to the photo or photos.
+"""
+
+from absl import flags
+
+from experiments import command
+from vgg_unpool_jax.data import decode_photo
+from vgg_unpool_jax.editing import SWITCHES, limit_side, strips
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation import save_png
+from vgg_unpool_jax.pairs import load_pair
+from vgg_unpool_jax.places import to_path
+
+_PAIR = flags.DEFINE_string("pair", None, "Name, released file or workdir of a pair.")
+_EDIT = flags.DEFINE_enum("edit", None, strips.EDITS, "What to do.")
+_INPUT = flags.DEFINE_string("input", None, "The photo.")
+_SECOND = flags.DEFINE_string("second", None, "Second photo: interpolate and swap.")
+_OUTPUT = flags.DEFINE_string("output", None, "Picture to write: .png, .jpg or .jpeg.")
+_FRAMES = flags.DEFINE_string("frames", None, "Folder for the single pictures (PNG).")
+_WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file.")
+_STEPS = flags.DEFINE_integer(
+    "steps", 5, "Pictures of interpolate, rounds of reencode.", lower_bound=1
+)
+_SWITCHES = flags.DEFINE_enum(
+    "switches", "nearest", SWITCHES, "Whose switches interpolate takes."
+)
+_COUNT = flags.DEFINE_list(
+    "count", ["1"], "How many top directions: one number for scale, any for drop."
+)
+_FACTORS = flags.DEFINE_list("factors", ["0", "0.5", "1", "1.5", "2"], "Of scale.")
+_MAX_SIDE = flags.DEFINE_integer(
+    "max_side", 512, "Photos with a longer side are reduced to it.", lower_bound=1
+)
+
+
+def main() -> None:
+    """Run the command."""
+    if (_SECOND.value is None) == (_EDIT.value in strips.WITH_SECOND):
+        raise ConfigError("--second goes with --edit=interpolate and swap, and only so")
+    paths = [path for path in (_INPUT.value, _SECOND.value) if path is not None]
+    strips.check_picture_path(_OUTPUT.value, paths)
+    counts = strips.parse_numbers(_COUNT.value, int, "--count")
+    factors = strips.parse_numbers(_FACTORS.value, float, "--factors")
+    photos = [_read(path) for path in paths]
+    pair = load_pair(_PAIR.value, _WEIGHTS.value)
+    print(pair.describe(), flush=True)
+    strip = strips.make_strip(
+        _EDIT.value,
+        pair,
+        photos,
+        steps=_STEPS.value,
+        switches=_SWITCHES.value,
+        counts=counts,
+        factors=factors,
+    )
+    strips.save_strip(_OUTPUT.value, strip)
+    for number, (caption, image) in enumerate(strip.frames.items()):
+        print(caption)
+        if _FRAMES.value:
+            save_png(to_path(_FRAMES.value) / f"{number:03}.png", image)
+    print("\n".join([*strip.notes, f"picture: {_OUTPUT.value}"]))
+
+
+def _read(path: str):
+    pixels = decode_photo(path, path)
+    photo = limit_side(pixels, _MAX_SIDE.value)
+    if photo.shape != pixels.shape:
+        print(f"{path}: reduced to {photo.shape[0]}×{photo.shape[1]} (--max_side)")
+    return photo
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["pair", "edit", "input", "output"])
+    command.run(main)
