@@ -21,6 +21,7 @@ _MODULES = {
     "data": "data_pipelines",
     "reconstruct": "reconstruction",
     "checkpoints": "checkpoint_saves",
+    "stylize": "stylization",
 }
 _LIMIT_REPETITIONS = 5
 

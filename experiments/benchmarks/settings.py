@@ -15,6 +15,7 @@ SUITES = (
     "data",
     "reconstruct",
     "checkpoints",
+    "stylize",
 )
 DTYPES = ("float32", "bfloat16")
 LEAST_REPETITIONS = 7

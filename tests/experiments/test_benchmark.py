@@ -1,5 +1,6 @@
 """The benchmark as a whole, on tiny arrays: what comes out and what is refused."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -83,7 +84,7 @@ def test_a_wrong_flag_is_one_sentence():
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "error: --suite knows ops, convolution, losses, step, data, reconstruct, "
-        "checkpoints, all, and got 'speed'"
+        "checkpoints, stylize, all, and got 'speed'"
     )
 
 
@@ -289,3 +290,12 @@ def test_a_missing_peer_is_in_the_record(monkeypatch):
         {"peer": "torch", "reason": "No module named 'torch'"}
     ]
     assert all(row["ratios"] == {} for row in record["rows"])
+
+
+def test_the_stylize_suite_times_the_loops_and_every_stage():
+    installed = importlib.util.find_spec("torch") is not None
+    rows = _run("stylize", peers=["torch"] if installed else [])["rows"]
+    cases = [row["case"] for row in rows if row["candidate"] == "ours"]
+    assert len(cases) == 7 and any("4 regions" in case for case in cases)
+    assert all(row["median_seconds"] > 0 for row in rows)
+    assert sum(row["peer"] == "torch" for row in rows) == 2 * installed
