@@ -152,7 +152,7 @@ is_experiment() {
   case "$1" in
     train | evaluate | reconstruct | sample | release | export | export_decoder | \
       import_pair | convert_weights | release_table | release_page | pairs | \
-      register_releases | stylize | stylize_video | evaluate_style | edit | perturb | \
+      register_releases | stylize | evaluate_style | edit | perturb | \
       benchmark) ;;
     *) return 1 ;;
   esac

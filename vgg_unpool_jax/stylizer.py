@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.models.vgg19_layers import size_multiple
 from vgg_unpool_jax.pairs import Pair
 from vgg_unpool_jax.stylization.canvas import (
     RegionMap,
@@ -37,6 +38,7 @@ from vgg_unpool_jax.stylization.style_statistics import StyleError, StyleStatist
 from vgg_unpool_jax.stylization.transforms import (
     TRANSFORMS,
     AffineMap,
+    check_shares,
     make_map,
     mix_maps,
 )
@@ -78,8 +80,8 @@ class Stylizer:
             included; 0 does all whole.
 
         Raises:
-          ConfigError: for pairs that do not go together, another transform, or a tile
-            that has nothing left between its margins.
+          ConfigError: for pairs that do not go together, another transform, a ridge
+            that is not positive, or a tile that has nothing left between its margins.
         """
         self.pairs = {pair.block: pair for pair in pairs}
         self.levels = tuple(sorted(self.pairs, reverse=True))
@@ -90,6 +92,8 @@ class Stylizer:
             raise ConfigError(
                 f"transform must be one of {', '.join(TRANSFORMS)}, got {transform!r}"
             )
+        if not ridge > 0.0:
+            raise ConfigError(f"ridge must be positive, got {ridge}")
         self.transform, self._ridge, self._tile = transform, ridge, tile
         self._keep_detail = keep_detail
         self.encoders = self._check_encoders()
@@ -154,13 +158,19 @@ class Stylizer:
 
         Returns:
           What `stylize` will do, and sentences about it for the user. Too small is what
-          has too few cells on the grid of the coarsest level.
+          has too few cells on the grid of the coarsest level that both have.
+
+        Raises:
+          StyleError: for a style without any of the levels.
         """
         if regions is None:
             return Matching((-1,), ())
-        size = 2 ** (self.levels[0] - 1)
+        common = [block for block in self.levels if block in style.moments]
+        if not common:
+            self._check_style(style, self.levels[:1])
+        size = size_multiple(common[0])
         height, width = (-(-side // size) for side in regions.shape)
-        return match_regions(regions.on_grid(height, width), style)
+        return match_regions(regions.on_grid(height, width), style.only(common[0]))
 
     def stylize(
         self,
@@ -183,7 +193,7 @@ class Stylizer:
             of the whole style.
           alpha: 0 is the reconstruction of the photos, 1 the whole style.
           strengths: block -> factor on alpha at this level; 1 where it is not named.
-            A level of strength 0 is left out.
+            A level of strength 0 is left out, and with it what its decoder loses.
           adjust: called with each block and the moments of n photos, (n, r, ...), to
             replace these, such as by their mean over time.
           progress: wraps a list of tiles and is told `desc`, such as `tqdm`.
@@ -207,10 +217,17 @@ class Stylizer:
                 adjust=adjust,
                 progress=progress,
             )[0]
-        height, width = _checked(photos[0] if len(photos) else photos).shape[:2]
+        if photos.ndim != 4 or photos.shape[3] != 3 or not photos.size:
+            raise ValueError(
+                f"photos must have shape (height, width, 3) or (n, height, width, 3), "
+                f"got {photos.shape}"
+            )
+        height, width = photos.shape[1:3]
         styles = [(style, 1.0)] if isinstance(style, StyleStatistics) else list(style)
+        check_shares([share for _, share in styles], len(styles))
         factors = self._factors(alpha, strengths)
-        levels = [block for block in self.levels if factors[block]] or self.levels[-1:]
+        given = strengths or {}
+        levels = [block for block in self.levels if given.get(block, 1.0)]
         for one, _ in styles:
             self._check_style(one, levels)
         matchings = [self.match(regions, one) for one, _ in styles]
@@ -279,7 +296,7 @@ class Stylizer:
         content, target = [], []
         for photo in range(len(measured.weight)):
             moments = Moments(*(array[photo] for array in measured))
-            whole = merge_regions(moments)
+            whole = merge_regions(moments) if -1 in matching.pairs else None
             for index, partner in enumerate(matching.pairs):
                 alone = slice(index, index + 1), slice(partner, partner + 1)
                 own, theirs = moments, style.moments[block]

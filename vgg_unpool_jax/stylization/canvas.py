@@ -43,14 +43,7 @@ class Tile(NamedTuple):
 
 def to_canvas(images: np.ndarray) -> np.ndarray:
     """Pad (n, h, w, c) photos to a canvas."""
-    widths = [(0, 0), *(_widths(side) for side in images.shape[1:3]), (0, 0)]
-    for axis in (1, 2):
-        only = [
-            width if place == axis else (0, 0) for place, width in enumerate(widths)
-        ]
-        mode = "reflect" if images.shape[axis] > 1 else "edge"
-        images = np.pad(images, only, mode=mode)
-    return images
+    return np.stack([_padded(image, "reflect") for image in images])
 
 
 def from_canvas(images: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -114,9 +107,9 @@ class RegionMap:
         self._inside = _padded(np.ones((height, width), np.float32), "constant")
         self._labels = self._weights = None
         if regions.labels is not None:
-            self._labels = _padded(regions.labels, "edge")
+            self._labels = _padded(regions.labels, "reflect")
         else:
-            self._weights = _padded(regions.weights, "edge")
+            self._weights = _padded(regions.weights, "reflect")
 
     def present(self, tile: Tile) -> np.ndarray:
         """Indices of the regions that a tile has a part in, its margins included."""
@@ -177,8 +170,13 @@ def _widths(side: int) -> tuple[int, int]:
 
 
 def _padded(array: np.ndarray, mode: str) -> np.ndarray:
-    widths = [_widths(side) for side in array.shape[:2]]
-    return np.pad(array, [*widths, (0, 0)][: array.ndim], mode=mode)
+    """Pad the sides of (h, w, ...); where nothing can be reflected it is repeated."""
+    for axis, side in enumerate(array.shape[:2]):
+        widths = [(0, 0)] * array.ndim
+        widths[axis] = _widths(side)
+        repeated = mode == "reflect" and side == 1
+        array = np.pad(array, widths, mode="edge" if repeated else mode)
+    return array
 
 
 def _cell_means(array: np.ndarray, size: int) -> np.ndarray:

@@ -86,23 +86,20 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
     Source: Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise algorithm for
     computing sample variances".
     """
-    first, second = (
-        Moments(*(np.asarray(array, np.float64) for array in part))
-        for part in (first, second)
-    )
-    weight = first.weight + second.weight
-    known = np.where(weight > 0.0, weight, 1.0)
-    share = (second.weight / known)[:, None]
-    step = second.mean - first.mean
-    between = (share * (1.0 - share))[:, :, None] * step[:, :, None] * step[:, None, :]
-    share = share[:, :, None]
-    covariance = (1.0 - share) * first.covariance + share * second.covariance + between
-    empty = (weight == 0.0)[:, None]
-    return Moments(
-        weight,
-        np.where(empty, 0.0, first.mean + share[:, :, 0] * step),
-        np.where(empty[:, :, None], 0.0, covariance),
-    )
+    merged = Moments(*(np.array(array, np.float64) for array in first))
+    # One region after another, and only those of the second part: a tile has few of
+    # the regions of a mask.
+    for region in np.flatnonzero(np.asarray(second.weight) > 0.0):
+        weight, mean, covariance = (np.float64(array[region]) for array in second)
+        total = merged.weight[region] + weight
+        share = weight / total
+        step = mean - merged.mean[region]
+        merged.weight[region] = total
+        merged.mean[region] += share * step
+        merged.covariance[region] *= 1.0 - share
+        merged.covariance[region] += share * covariance
+        merged.covariance[region] += share * (1.0 - share) * np.outer(step, step)
+    return merged
 
 
 def merge_all(parts: list[Moments]) -> Moments:

@@ -17,14 +17,14 @@ import safetensors.numpy
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.files import replacing
-from vgg_unpool_jax.models.vgg19_layers import CHANNELS_PER_BLOCK
+from vgg_unpool_jax.models.vgg19_layers import CHANNELS_PER_BLOCK, check_block
 from vgg_unpool_jax.places import read_bytes
 from vgg_unpool_jax.stylization.moments import Moments, merge_regions
 
 PathLike = str | os.PathLike
 
-_FORMAT = "vgg_unpool_jax style"
-_VERSION = "1"
+_KEY = "vgg_unpool_jax_style"
+_VERSION = 1
 
 
 class StyleError(ConfigError):
@@ -50,6 +50,11 @@ class StyleStatistics:
         """Blocks that it has moments of, coarse to fine."""
         return tuple(sorted(self.moments, reverse=True))
 
+    def only(self, block: int) -> "StyleStatistics":
+        """The same style at one level, whose grid is then that of `areas`."""
+        moments, encoders = {block: self.moments[block]}, {block: self.encoders[block]}
+        return StyleStatistics(self.names, moments, encoders)
+
     def areas(self) -> np.ndarray:
         """Cells of each region on the coarsest grid, (regions,) float64."""
         return np.asarray(self.moments[self.levels[0]].weight, np.float64)
@@ -73,12 +78,13 @@ class StyleStatistics:
             for block, moments in self.moments.items()
             for field, array in moments._asdict().items()
         }
-        metadata = {
-            "format": _FORMAT,
+        description = {
             "version": _VERSION,
-            "names": json.dumps(list(self.names)),
-            "encoders": json.dumps({str(b): d for b, d in self.encoders.items()}),
+            "names": list(self.names),
+            "encoders": {str(block): self.encoders[block] for block in self.levels},
         }
+        # One entry: safetensors writes several in an order that changes every time.
+        metadata = {_KEY: json.dumps(description)}
         data = safetensors.numpy.save(tensors, metadata)
         with replacing(path) as file:
             file.write(data)
@@ -98,25 +104,31 @@ def read_style(path: PathLike) -> StyleStatistics:
     try:
         tensors = safetensors.numpy.load(data)
         length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise StyleError(f"style {path} is damaged or no .safetensors file") from error
-    if metadata.get("format") != _FORMAT:
+    if _KEY not in metadata:
         raise StyleError(f"{path} is a .safetensors file, but not that of a style")
-    if metadata.get("version") != _VERSION:
-        raise StyleError(
-            f"style {path} has version {metadata.get('version')} of its format, this "
-            f"program reads {_VERSION}: write the style anew"
-        )
     try:
-        return _assembled(metadata, tensors)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        description = json.loads(metadata[_KEY])
+        version = description["version"]
+        if version != _VERSION:
+            raise StyleError(
+                f"style {path} has version {version} of its format, this program reads "
+                f"{_VERSION}: write the style anew"
+            )
+        return _assembled(description, tensors)
+    except KeyError as error:
+        raise StyleError(f"style {path} is damaged: it has no {error}") from error
+    except StyleError:
+        raise
+    except (ValueError, TypeError, AttributeError) as error:
         raise StyleError(f"style {path} is damaged: {error}") from error
 
 
-def _assembled(metadata, tensors) -> StyleStatistics:
-    names = tuple(json.loads(metadata["names"]))
-    encoders = {int(b): str(d) for b, d in json.loads(metadata["encoders"]).items()}
+def _assembled(description, tensors) -> StyleStatistics:
+    names = tuple(str(name) for name in description["names"])
+    encoders = {check_block(int(b)): d for b, d in description["encoders"].items()}
     moments, count = {}, len(names)
     for block in encoders:
         channels = CHANNELS_PER_BLOCK[block - 1]

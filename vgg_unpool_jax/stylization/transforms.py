@@ -15,8 +15,8 @@ so what it does depends neither on the scale of the features (raw VGG19 features
 Keras have variances of 1e2 to 1e5, PhotoWCT's normalised encoder about 1, where "+ I"
 means something else) nor on their number, and equal moments give the identity. It
 bounds what a map can amplify: by no more than the root of (λ + ridge)/ridge for a style
-with largest eigenvalue λ in those units. Everything is done by `eigh` of symmetric
-matrices, which does not fail on singular ones.
+with largest eigenvalue λ in those units. Everything is done by `eigh` and
+`svd`, which do not fail on singular matrices.
 
 Source: Li et al. 2017, arXiv 1705.08086 (WCT); Huang & Belongie 2017, arXiv 1703.06868
 (AdaIN); Olkin & Pukelsheim 1982 (transport between normal distributions), first used
@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vgg_unpool_jax.stylization.moments import Moments, check_weights
 
@@ -37,6 +38,8 @@ _EXACT = jax.lax.Precision.HIGHEST
 # Mean variance over mean square of the channel means, below which features count as
 # constant: float32 rounding leaves about 1e-14.
 _FLAT = 1e-11
+# Mean variance below which they count as constant, too: its reciprocal is finite.
+_SILENT = 1e-30
 
 
 class AffineMap(NamedTuple):
@@ -86,14 +89,14 @@ def make_map(
     def of_one(pair):
         content, style = pair
         content_scale, style_scale = _mean_variance(content), _mean_variance(style)
-        flat = content_scale <= _FLAT * jnp.mean(jnp.square(content.mean))
-        unit = 1.0 / jnp.where(flat | (content_scale <= 0.0), 1.0, content_scale)
-        style_unit = 1.0 / jnp.where(style_scale > 0.0, style_scale, 1.0)
+        flat = content_scale <= _FLAT * jnp.mean(jnp.square(content.mean)) + _SILENT
+        unit = 1.0 / jnp.where(flat, 1.0, content_scale)
+        style_unit = 1.0 / jnp.where(style_scale > _SILENT, style_scale, 1.0)
         matrix = matrices(
             content.covariance * unit, style.covariance * style_unit, ridge
         )
         matrix = matrix * jnp.sqrt(jnp.maximum(style_scale, 0.0) * unit)
-        matrix = jnp.where(flat | (content_scale <= 0.0), 0.0, matrix)
+        matrix = jnp.where(flat, 0.0, matrix)
         matrix = alpha * matrix + (1.0 - alpha) * jnp.eye(len(matrix))
         target = alpha * style.mean + (1.0 - alpha) * content.mean
         moved = jnp.matmul(content.mean, matrix, precision=_EXACT)
@@ -113,15 +116,25 @@ def mix_maps(maps: list[AffineMap], shares: list[float]) -> AffineMap:
     Raises:
       ValueError: when they do not fit or sum to zero.
     """
-    if not maps or len(maps) != len(shares) or not sum(shares):
-        raise ValueError(
-            f"shares must be {len(maps)} numbers with a sum that is not 0, got {shares}"
-        )
+    check_shares(shares, len(maps))
     shares = [share / sum(shares) for share in shares]
     return AffineMap(
         sum(share * part.matrix for share, part in zip(shares, maps, strict=True)),
         sum(share * part.offset for share, part in zip(shares, maps, strict=True)),
     )
+
+
+def check_shares(shares: list[float], count: int) -> None:
+    """Raise `ValueError` unless there are so many shares, with a sum to divide by."""
+    if (
+        not count
+        or len(shares) != count
+        or not (sum(shares) and np.isfinite(shares).all())
+    ):
+        raise ValueError(
+            f"shares must be one finite number for each of one or more styles with a "
+            f"sum that is not 0, got {list(shares)} for {count}"
+        )
 
 
 def apply_map(
@@ -153,8 +166,10 @@ def apply_map(
 
     def add(moved, region):
         weight, matrix, offset = region
-        step = jnp.matmul(features, matrix, precision=_EXACT) + offset - features
-        return moved + weight[:, :, None] * step, None
+        weight = weight[:, :, None]
+        mapped = jnp.matmul(features, matrix, precision=_EXACT) + offset
+        # In this order nothing of features of another scale is left where weight is 1.
+        return (moved - weight * features) + weight * mapped, None
 
     weights = weights.astype(jnp.float32)
     start = features if moved is None else moved
@@ -180,20 +195,22 @@ def _wct(content, style, ridge):
 
 def _transport(content, style, ridge):
     values, vectors = jnp.linalg.eigh(content)
-    values = jnp.maximum(values, 0.0) + ridge
-    # In the content's own axes, where Σc^½ is diagonal.
-    turned = jnp.matmul(jnp.matmul(vectors.T, style, precision=_EXACT), vectors)
-    turned = turned + ridge * jnp.eye(len(turned))
-    root = jnp.sqrt(values)
-    middle = root[:, None] * turned * root[None, :]
-    inner_values, inner = jnp.linalg.eigh((middle + middle.T) / 2.0)
-    inner_values = jnp.sqrt(jnp.maximum(inner_values, 0.0))
-    middle = jnp.matmul(inner * inner_values, inner.T, precision=_EXACT)
+    style_values, style_vectors = jnp.linalg.eigh(style)
+    root, style_root = (
+        jnp.sqrt(jnp.maximum(found, 0.0) + ridge) for found in (values, style_values)
+    )
+    # (Σc^½ Σs Σc^½)^½ in the content's own axes. From the singular values of Σs^½ Σc^½:
+    # its square has twice the digits between its eigenvalues, more than float32 has.
+    product = jnp.matmul(style_vectors.T, vectors, precision=_EXACT)
+    product = style_root[:, None] * product * root[None, :]
+    _, singular, axes = jnp.linalg.svd(product)
+    middle = jnp.matmul(axes.T * singular, axes, precision=_EXACT)
     middle = middle / root[:, None] / root[None, :]
     half = jnp.matmul(vectors, middle, precision=_EXACT)
     return jnp.matmul(half, vectors.T, precision=_EXACT)
 
 
 def _adain(content, style, ridge):
-    gain = (jnp.diagonal(style) + ridge) / (jnp.diagonal(content) + ridge)
-    return jnp.diag(jnp.sqrt(gain))
+    # Rounding makes zeros slightly negative.
+    wanted, found = (jnp.maximum(jnp.diagonal(m), 0.0) for m in (style, content))
+    return jnp.diag(jnp.sqrt((wanted + ridge) / (found + ridge)))
