@@ -1,7 +1,7 @@
 """Write the decoder of a trained pair into one file that travels.
 
     python -m experiments.export_decoder --workdir=W --output=FILE.safetensors \
-        [--dtype=float16|float32] [--facts=FILE.json] [--results=W/results.json]
+        [--dtype=float16|float32|int8] [--facts=FILE.json] [--results=W/results.json]
 
 `load_pair` and --workdir of other commands take the file. --facts is a JSON object for
 its users: training photos, hardware, hours. With --results, a file of `evaluate`, a

@@ -1,7 +1,7 @@
 """Released pairs by name: what there is, where it is, and how it gets elsewhere.
 
     python -m experiments.pairs list | show NAME | fetch NAME
-    python -m experiments.pairs folder PAIR FOLDER [--dtype=float16|float32] \
+    python -m experiments.pairs folder PAIR FOLDER [--dtype=float16|float32|int8] \
         [--results=FILE] [--licence=MIT] [--weights=FILE]
     python -m experiments.pairs upload FOLDER hf:OWNER/NAME [--private] [--dry_run]
 

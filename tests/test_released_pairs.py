@@ -145,13 +145,18 @@ def test_a_released_pair_is_the_pair_of_the_workdir_to_the_bit(pair, file, vgg19
     )
 
 
-def test_float16_reconstructs_nearly_the_same(pair, vgg19_file, tmp_path):
-    path = tmp_path / "half.safetensors"
-    pair.export(path, dtype="float16")
+@pytest.mark.parametrize(("dtype", "largest"), [("float16", 0.5), ("int8", 4.0)])
+def test_rounded_pairs_reconstruct_nearly_the_same(
+    dtype, largest, pair, vgg19_file, tmp_path
+):
+    path = tmp_path / "rounded.safetensors"
+    pair.export(path, dtype=dtype)
     images = _photos(16, 16)
-    found = np.asarray(load_pair(path, vgg19_file[0]).reconstruct(images))
+    loaded = load_pair(path, vgg19_file[0])
+    assert loaded.release["dtype"] == dtype
+    found = np.asarray(loaded.reconstruct(images))
     wanted = np.asarray(pair.reconstruct(images))
-    assert 0 < np.abs(found - wanted).max() < 0.5
+    assert 0 < np.abs(found - wanted).max() < largest
 
 
 def test_names_are_loaded_by_both_loaders(by_name, pair, vgg19_file, monkeypatch):
@@ -209,7 +214,8 @@ def test_the_packages_decoders_go_through_a_model_folder(
 ):
     path = sorted((photos_folder / "coco_test").glob("*.jpg"))[0]
     photo = np.asarray(Image.open(path).convert("RGB"))[None, 100:228, 200:328]
-    for name, largest in (("vgg19-block1", 5.0), ("vgg19-block3", 12.0)):
+    bounds = {"vgg19-block1": 5.0, "vgg19-block3": 12.0, "vgg19-block4": 16.0}
+    for name, largest in bounds.items():
         pair = load_pair(name, vgg19_weights_path)
         file, *_ = write_model_folder(pair, tmp_path / name)
         # To the byte the released file, so that its SHA-256 is known.
@@ -398,13 +404,13 @@ def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_pa
         "export_decoder",
         f"--workdir={workdir}",
         f"--output={output}",
-        "--dtype=float16",
+        "--dtype=int8",
         f"--facts={facts}",
         f"--results={results}",
     )
     assert done.returncode == 0, done.stderr
     size = output.stat().st_size
-    assert f"decoder: {output} ({size:,} bytes, float16)" in done.stdout
+    assert f"decoder: {output} ({size:,} bytes, int8)" in done.stdout
     assert read_decoder(output).metadata["facts"] == {"hours": 2}
     card = output.with_suffix(".md").read_text()
     assert "| L1 in [0, 255] | 3.500 | 3.000 to 4.000 | 2 |" in card

@@ -220,7 +220,7 @@ class Pair(Encoder):
 
         Args:
           path: the file, ending in `.safetensors`; one that is there is replaced.
-          dtype: "float16" halves the file and rounds the parameters to 11 bits.
+          dtype: "float16" halves the file, "int8" quarters it; see `weights.storage`.
           facts: what users should know, in the types of JSON and without paths, such as
             training photos, hardware, hours, results. None repeats those of the file
             that the pair was loaded from.

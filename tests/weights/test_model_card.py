@@ -121,6 +121,13 @@ def test_float16_is_told_and_with_which_parameters_was_measured():
     assert "rounded" not in model_card(_metadata(), RESULTS)
 
 
+def test_int8_is_told():
+    card = model_card(_metadata(dtype="int8"), RESULTS)
+    assert "stored as int8 (kernels, with a scale per output channel)" in card
+    assert "- Kernels were rounded to int8 for storage; arithmetic is float32." in card
+    assert "Measured before the parameters were rounded to int8." in card
+
+
 def test_another_name_is_a_file_only():
     card = model_card(_metadata(), name="mine")
     assert card.startswith("# mine\n")

@@ -145,7 +145,7 @@ def test_the_package_agrees_with_its_registry():
         metadata = read_decoder(path).metadata
         assert entry.file == f"{name}.safetensors"
         assert entry.sha256 == _sha256(path)
-        assert entry.size == path.stat().st_size
+        assert entry.size == path.stat().st_size < 10_000_000
         for field in ("block", "step", "dtype", "vgg19"):
             assert getattr(entry, field) == metadata[field]
         assert entry.licence == "MIT"
@@ -156,6 +156,29 @@ def test_the_package_agrees_with_its_registry():
         assert entry.metrics["l1"]["mean"] == pytest.approx(l1, abs=0.002)
         assert entry.metrics["l1"]["photos"] == 125
         assert entry.evaluated_on["source"] == "folder:coco_test"
+        assert entry.evaluated_on["of_this_file"]
+
+
+def test_the_package_has_block_4_in_int8_and_says_what_that_costs():
+    entry = read_registry(PACKAGE_FOLDER).releases["vgg19-block4"]
+    assert (entry.block, entry.dtype, entry.step) == (4, "int8", 1000)
+    assert 5_880_000 < entry.size < 5_890_000
+    facts = read_decoder(find_release("vgg19-block4")).metadata["facts"]
+    l1 = facts["L1_of_the_test_photos"]
+    assert entry.metrics["l1"]["mean"] == pytest.approx(l1["stored_as_int8"], abs=6e-4)
+    assert 0 < l1["stored_as_int8"] - l1["stored_as_float16"] < 0.05
+
+
+def test_int8_files_are_registered_and_found(packaged, group, monkeypatch):
+    half = read_decoder(group / "vgg19-block2-ours.safetensors")
+    small = group / "vgg19-block2-small.safetensors"
+    names = ("config", "vgg19", "encoder_sha256", "step")
+    options = {name: half.metadata[name] for name in names}
+    write_decoder(small, half.variables, dtype="int8", **options)
+    register(group)
+    monkeypatch.setenv("VGG_UNPOOL_RELEASES", str(group))
+    assert read_registry(group).releases[small.stem].dtype == "int8"
+    assert find_release(small.stem) == small
 
 
 def test_making_the_packages_registry_again_changes_nothing(tmp_path):
@@ -350,13 +373,13 @@ def test_a_newer_file_is_refused_in_one_sentence(packaged, assert_refused):
         arrays = {name: file.get_tensor(name) for name in file.keys()}
         strings = file.metadata()
     (key,) = strings
-    strings = {key: json.dumps(json.loads(strings[key]) | {"format_version": 2})}
+    strings = {key: json.dumps(json.loads(strings[key]) | {"format_version": 3})}
     path.write_bytes(safetensors.numpy.save(arrays, strings))
     _change(packaged, "vgg19-block1", sha256=_sha256(path))
     assert_refused(
         lambda: find_release("vgg19-block1"),
         path,
-        "format version 2",
+        "format version 3",
         "a newer release",
         error=ReleaseError,
     )

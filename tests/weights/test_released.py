@@ -17,8 +17,13 @@ from vgg_unpool_jax.models import UnpoolingDecoder
 from vgg_unpool_jax.weights import WeightsError, registry
 from vgg_unpool_jax.weights.errors import ReleaseError
 from vgg_unpool_jax.weights.register import register
-from vgg_unpool_jax.weights.release_metadata import METADATA_KEY, without_folders
+from vgg_unpool_jax.weights.release_metadata import (
+    METADATA_KEY,
+    check_version,
+    without_folders,
+)
 from vgg_unpool_jax.weights.released import (
+    DTYPES,
     decoder_shapes,
     encoder_sha256,
     find_release,
@@ -145,6 +150,95 @@ def test_float16_is_close_half_as_large_and_leaves_statistics_alone(tmp_path):
     np.testing.assert_array_equal(rms, variables["statistics"]["feature_rms"])
 
 
+def _odd_kernels():
+    """Variables with a channel of zeros, a tiny one, and one of an outlier."""
+    variables = _variables()
+    kernel = variables["params"]["block2_conv1"]["kernel"]
+    kernel[..., 0], kernel[..., 1] = 0, kernel[..., 1] * np.float32(1e-42)
+    kernel[0, 0, 0, 2] = -1e4
+    return variables
+
+
+def test_int8_is_within_half_a_step_a_quarter_as_large_and_kernels_alone(tmp_path):
+    variables = _odd_kernels()
+    whole = _write(tmp_path / "whole.safetensors", variables)
+    small = _write(tmp_path / "small.safetensors", variables, dtype="int8")
+    assert small.stat().st_size < 0.27 * whole.stat().st_size
+    got = read_decoder(small)
+    assert got.metadata["dtype"] == "int8"
+    assert jax.tree.structure(got.variables) == jax.tree.structure(variables)
+    assert {leaf.dtype for leaf in jax.tree.leaves(got.variables)} == {np.dtype("f4")}
+    for layer, arrays in variables["params"].items():
+        wanted, found = arrays["kernel"], got.variables["params"][layer]["kernel"]
+        # Of each output channel its own step, which is at least the smallest normal.
+        step = np.abs(wanted.astype("f8")).max((0, 1, 2)) / 127
+        step = np.maximum(step * (1 + 2**-15), np.finfo("f4").tiny)
+        errors = np.abs(found.astype("f8") - wanted)
+        assert (errors <= step / 2).all()
+        assert errors.max() > 0.4 * step.min()  # it was rounded
+        assert all(len(np.unique(found[..., c])) <= 255 for c in range(found.shape[3]))
+        bias = got.variables["params"][layer]["bias"]
+        np.testing.assert_array_equal(bias, arrays["bias"])
+    odd = got.variables["params"]["block2_conv1"]["kernel"]
+    assert not odd[..., 0].any()
+    assert odd[0, 0, 0, 2] == pytest.approx(-1e4, rel=2**-15)
+    rms = got.variables["statistics"]["feature_rms"]
+    np.testing.assert_array_equal(rms, variables["statistics"]["feature_rms"])
+
+
+def test_the_arrays_of_an_int8_file_are_what_others_can_read(tmp_path):
+    file = _write(tmp_path / "a.safetensors", dtype="int8")
+    arrays = safetensors.numpy.load_file(file)
+    kernels = {name for name in arrays if name.endswith("/kernel")}
+    assert {arrays[name].dtype.name for name in kernels} == {"int8"}
+    assert {arrays[name].dtype.name for name in arrays.keys() - kernels} == {"float32"}
+    got = read_decoder(file)
+    for name in kernels:
+        scale = arrays[f"{name}_scale"]
+        assert scale.shape == arrays[name].shape[-1:]
+        assert (np.abs(arrays[name]).max((0, 1, 2)) == 127).all()
+        _, layer, _ = name.split("/")
+        np.testing.assert_array_equal(
+            got.variables["params"][layer]["kernel"],
+            (arrays[name] * scale.astype("f8")).astype("f4"),
+        )
+
+
+def test_what_was_read_from_int8_gives_the_same_file(tmp_path):
+    first = _write(tmp_path / "1.safetensors", _odd_kernels(), dtype="int8")
+    again = read_decoder(first).variables
+    second = _write(tmp_path / "2.safetensors", again, dtype="int8")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_int8_leaves_transposed_convolutions_alone(tmp_path):
+    variables = _variables(upsampling="transposed")
+    config = _config(upsampling="transposed")
+    path = _write(tmp_path / "a.safetensors", variables, config, dtype="int8")
+    found = read_decoder(path).variables["params"]
+    for kind in ("kernel", "bias"):
+        np.testing.assert_array_equal(
+            found["transposed1"][kind], variables["params"]["transposed1"][kind]
+        )
+    assert "kernel_scale" not in found["block1_conv1"]
+
+
+def test_readers_before_int8_refuse_it_and_read_the_rest(tmp_path, assert_refused):
+    for dtype, version in (("float16", 1), ("float32", 1), ("int8", 2)):
+        path = _write(tmp_path / f"{dtype}.safetensors", dtype=dtype)
+        metadata = read_decoder(path).metadata
+        assert metadata["format_version"] == version
+    # All that such a reader asks first, and it knew of version 1 only.
+    assert_refused(
+        lambda: check_version("the metadata", path, metadata, 1),
+        path,
+        "format version 2",
+        "reads 1 only",
+        "a newer release",
+        error=ReleaseError,
+    )
+
+
 def test_a_decoder_without_statistics(tmp_path):
     variables = _variables()
     del variables["statistics"]
@@ -258,7 +352,7 @@ def _set_first(value):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dtype": "bfloat16"}, ["float16, float32", "'bfloat16'"]),
+        ({"dtype": "bfloat16"}, ["float16, float32, int8", "'bfloat16'"]),
         ({"facts": {"hours": float("nan")}}, ["facts", "JSON"]),
         ({"facts": {"hours": object()}}, ["facts", "JSON"]),
         (
@@ -271,6 +365,22 @@ def _set_first(value):
                 "dtype": "float16",
             },
             ["params/block1_conv2/bias", "70000", "65504", "take float32"],
+        ),
+        (
+            {
+                "variables": _changed(
+                    "block1_conv2", "kernel", _set_first(np.finfo("f4").max)
+                ),
+                "dtype": "int8",
+            },
+            ["params/block1_conv2/kernel", "3.40282e+38", "infinity", "take float32"],
+        ),
+        (
+            {
+                "variables": _changed("block1_conv2", "kernel", _set_first(np.nan)),
+                "dtype": "int8",
+            },
+            ["NaN or infinite", "params/block1_conv2/kernel"],
         ),
         ({"config": _config(block=1)}, ["do not fit the decoder of block 1"]),
         ({"config": _config(depth=3)}, ["describes no decoder of block 2", "depth"]),
@@ -383,7 +493,9 @@ def _with(*keys_and_value):
         (lambda metadata: None, ["no released decoder"]),
         (lambda metadata: [metadata], ["name no format version"]),
         (_without("format_version"), ["name no format version"]),
-        (_with("format_version", 2), ["format version 2", "reads 1"]),
+        (_with("format_version", 3), ["format version 3", "reads 1 and 2 only"]),
+        (_with("format_version", 2), ["'float32' is of the format version 1", "say 2"]),
+        (_with("dtype", "int8"), ["'int8' is of the format version 2", "say 1"]),
         (_without("encoder_sha256"), ["no encoder_sha256"]),
         (_with("config", "[]"), ["no config"]),
         (_without("config", "encoder"), ["disagree about the block"]),
@@ -433,7 +545,62 @@ def test_arrays_that_do_not_fit_are_refused(change, words, file, assert_refused)
     assert_refused(lambda: read_decoder(file), file, *words, error=ReleaseError)
 
 
-def test_a_flipped_bit_is_noticed(file, assert_refused):
+SCALE = f"{KERNEL}_scale"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a.pop(SCALE), [f"{SCALE} is absent, wanted (64,)"]),
+        (
+            lambda a: a.update({SCALE: a[SCALE][:1].copy()}),
+            [f"{SCALE} is (1,), wanted (64,)"],
+        ),
+        (
+            lambda a: a.update({"params/block1_conv1/bias_scale": np.ones(3, "f4")}),
+            ["params/block1_conv1/bias_scale is (3,), wanted absent"],
+        ),
+        (lambda a: _set_first(0)(a[SCALE]), [f"{SCALE} down to 0", "greater than 0"]),
+        (lambda a: _set_first(-0.5)(a[SCALE]), [f"{SCALE} down to -0.5"]),
+        (lambda a: _set_first(np.nan)(a[SCALE]), [SCALE, "NaN or infinite"]),
+        (lambda a: _set_first(1e37)(a[SCALE]), [f"{SCALE} up to 1e+37", "infinite"]),
+        (lambda a: _set_first(0.5)(a[SCALE]), ["changed after it was written"]),
+        (lambda a: _set_first(7)(a[KERNEL]), ["changed after it was written"]),
+        (
+            lambda a: a.update({SCALE: a[SCALE].astype("f2")}),
+            [f"{SCALE} as F16, wanted F32"],
+        ),
+        (
+            lambda a: a.update({KERNEL: a[KERNEL].astype("f4")}),
+            [f"{KERNEL} as F32, wanted I8"],
+        ),
+        (
+            lambda a: a.update({KERNEL: a[KERNEL].view("u1")}),
+            [f"{KERNEL} as U8, wanted I8"],
+        ),
+    ],
+)
+def test_int8_of_no_use_is_refused(change, words, tmp_path, assert_refused):
+    file = _write(tmp_path / "decoder.safetensors", dtype="int8")
+    _rewrite(file, change_arrays=change)
+    assert_refused(lambda: read_decoder(file), file, *words, error=ReleaseError)
+
+
+def test_int8_in_a_file_that_says_float32_is_refused(file, assert_refused):
+    def change(arrays):
+        arrays[KERNEL] = np.ones(arrays[KERNEL].shape, np.int8)
+
+    _rewrite(file, change_arrays=change)
+    words = (KERNEL, "as I8, wanted one of F16, F32")
+    assert_refused(lambda: read_decoder(file), file, *words, error=ReleaseError)
+    _rewrite(file, change_arrays=lambda a: a.update({SCALE: np.ones(64, "f4")}))
+    words = (f"{SCALE} is (64,), wanted absent",)
+    assert_refused(lambda: read_decoder(file), file, *words, error=ReleaseError)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_flipped_bit_is_noticed(dtype, tmp_path, assert_refused):
+    file = _write(tmp_path / "decoder.safetensors", dtype=dtype)
     content = bytearray(file.read_bytes())
     (length,) = struct.unpack("<Q", content[:8])
     content[8 + length + 40_000] ^= 1
@@ -513,6 +680,7 @@ def test_workdirs_and_files_are_told_apart(tmp_path):
 
 
 def test_what_the_package_ships_can_be_read():
+    assert released_names() == tuple(f"vgg19-block{block}" for block in range(1, 5))
     for name in released_names():
         decoder = read_decoder(find_release(name))
         assert name == f"vgg19-block{decoder.metadata['block']}"

@@ -50,7 +50,7 @@ def export_pair(
       parts: of the pair.
       folder: the place; it must not exist, or be an empty folder.
       format: one of `FORMATS`.
-      dtype: of the decoder's parameters, "float16" for "safetensors" alone.
+      dtype: of the decoder's parameters, "float16" and "int8" for "safetensors" alone.
 
     Returns:
       What `metadata.json` in it says.

@@ -152,7 +152,7 @@ def _architecture(metadata) -> str:
         "The encoder's mirror: 3×3 convolutions, ReLU after each but the last "
         f"({layers}).",
         "",
-        f"- {count:,} parameters, stored as {metadata['dtype']}.",
+        f"- {count:,} parameters, stored as {_stored_as(metadata['dtype'])}.",
     ]
     if block > 1:
         upsampling = section.get("upsampling", "unpool")
@@ -160,6 +160,12 @@ def _architecture(metadata) -> str:
     if section.get("normalize_features"):
         lines.append("- Each input channel is divided by its RMS over training photos.")
     return "\n".join(lines)
+
+
+def _stored_as(dtype: str) -> str:
+    if dtype == "int8":
+        return "int8 (kernels, with a scale per output channel) and float32 (the rest)"
+    return dtype
 
 
 def _training(metadata) -> str:
@@ -254,8 +260,10 @@ def _limits(metadata) -> str:
         "- Reconstructions of other images than those named above and of edited "
         "features were not measured.",
     ]
-    if metadata["dtype"] == "float16":
+    if metadata["dtype"] != "float32":
+        what = "Kernels" if metadata["dtype"] == "int8" else "Parameters"
         lines.append(
-            "- Parameters were rounded to float16 for storage; arithmetic is float32."
+            f"- {what} were rounded to {metadata['dtype']} for storage; arithmetic is "
+            "float32."
         )
     return "\n".join(lines)

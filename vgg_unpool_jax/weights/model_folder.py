@@ -47,7 +47,7 @@ def write_model_folder(
       folder: local or gs://; it may hold an earlier model folder, whose files are
         replaced, and no other `config.json`.
       name: of the model, in the card; None is "vgg19-blockX".
-      dtype: of the stored parameters, "float16" or "float32"; None is that of the file
+      dtype: of the stored parameters, one of `storage.DTYPES`; None is that of the file
         that the pair was loaded from, float32 for a run's.
       results: a result file's content, with `metrics`; see `results_of` for those of a
         registry. None where the decoder was not evaluated.

@@ -2,13 +2,13 @@
 
 | key | value |
 |---|---|
-| `format_version` | 1 |
+| `format_version` | 2 where the dtype is "int8", else 1 |
 | `block` | 1 to 5 |
 | `config` | of the training run, its paths cut down to names |
 | `vgg19` | `origin`, `sha256` (of the file) and `preprocessing` of the VGG19 weights |
 | `encoder_sha256` | `arrays_sha256` of the encoder's layers up to blockX_conv2 |
 | `step` | number of training steps |
-| `dtype` | "float16" or "float32", of the stored parameters |
+| `dtype` | of the stored parameters; `storage` has the table |
 | `arrays_sha256` | of the stored variables, against damage |
 | `facts` | what else its maker tells: training photos, hardware, hours, results |
 """
@@ -25,7 +25,8 @@ import safetensors
 from vgg_unpool_jax.weights.errors import ReleaseError, first_line
 from vgg_unpool_jax.weights.vgg19 import PREPROCESSINGS
 
-FORMAT_VERSION = 1
+# Files that releases before version 2 can read are still written so that they do.
+FORMAT_VERSIONS = (1, 2)
 METADATA_KEY = "vgg_unpool_jax_decoder"
 
 _FIELDS = {
@@ -65,7 +66,7 @@ def render(
       ReleaseError: for facts that JSON cannot say, or that name a path.
     """
     metadata = {
-        "format_version": FORMAT_VERSION,
+        "format_version": _version(others["dtype"]),
         **others,
         "config": _map_strings(config, without_folders),
         "vgg19": _map_strings(vgg19, without_folders),
@@ -94,10 +95,16 @@ def parse(path: str | os.PathLike, strings: Mapping[str, str]) -> dict[str, Any]
         metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ReleaseError(f"the metadata of {path} are no JSON") from error
-    check_version("the metadata", path, metadata, FORMAT_VERSION)
+    check_version("the metadata", path, metadata, *FORMAT_VERSIONS)
     for field, kind in _FIELDS.items():
         if not isinstance(metadata.get(field), kind):
             raise ReleaseError(f"the metadata of {path} have no {field} of use")
+    version, dtype = metadata["format_version"], metadata["dtype"]
+    if version != _version(dtype):
+        raise ReleaseError(
+            f"the metadata of {path} disagree about the dtype: {dtype!r} is of the "
+            f"format version {_version(dtype)}, and they say {version}"
+        )
     encoder = metadata["config"].get("encoder")
     if not isinstance(encoder, dict) or encoder.get("block") != metadata["block"]:
         raise ReleaseError(f"the metadata of {path} disagree about the block")
@@ -134,14 +141,14 @@ def read_metadata(path: pathlib.Path) -> dict[str, Any]:
     return parse(path, strings)
 
 
-def check_version(what: str, path: str | os.PathLike, tree: Any, wanted: int) -> None:
+def check_version(what: str, path: str | os.PathLike, tree: Any, *wanted: int) -> None:
     """Refuse what another version of this library wrote.
 
     Args:
       what: is read there, in the plural, for messages.
       path: the file, for messages.
       tree: what JSON said there.
-      wanted: the format version that can be read.
+      *wanted: the format versions that can be read.
 
     Raises:
       ReleaseError: for another format version, or none.
@@ -150,13 +157,18 @@ def check_version(what: str, path: str | os.PathLike, tree: Any, wanted: int) ->
     if version is None:
         raise ReleaseError(f"{what} of {path} name no format version")
     # True is 1 to Python.
-    if isinstance(version, bool) or version != wanted:
-        is_newer = isinstance(version, int) and version > wanted
+    if isinstance(version, bool) or version not in wanted:
+        readable = " and ".join(map(str, wanted))
+        is_newer = isinstance(version, int) and version > max(wanted)
         advice = "a newer" if is_newer else "another"
         raise ReleaseError(
             f"{path} has the format version {version!r}, and this vgg_unpool_jax reads "
-            f"{wanted} only: {advice} release of it may read the file"
+            f"{readable} only: {advice} release of it may read the file"
         )
+
+
+def _version(dtype: str) -> int:
+    return 2 if dtype == "int8" else 1
 
 
 def without_folders(value: str) -> str:

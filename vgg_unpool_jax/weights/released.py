@@ -3,11 +3,11 @@
 `registry` knows those that go by a name, `model_config` those in a model folder.
 
 A file is a `.safetensors` with the variables of an `UnpoolingDecoder` under names such
-as "params/block1_conv1/kernel"; `release_metadata` says what stands in its metadata.
+as "params/block1_conv1/kernel"; `storage` says in which number types, and
+`release_metadata` what stands in its metadata.
 """
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -16,7 +16,6 @@ from typing import Any
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
-import numpy as np
 import safetensors
 import safetensors.numpy
 
@@ -29,17 +28,15 @@ from vgg_unpool_jax.models.vgg19_layers import (
     convolutions_up_to,
 )
 from vgg_unpool_jax.places import check_reachable, local_copy, to_path
-from vgg_unpool_jax.weights import hub, registry
+from vgg_unpool_jax.weights import hub, registry, storage
 from vgg_unpool_jax.weights.errors import ReleaseError, first_line
 from vgg_unpool_jax.weights.model_config import find_model_file
 from vgg_unpool_jax.weights.release_metadata import METADATA_KEY, parse, render
 from vgg_unpool_jax.weights.vgg19 import arrays_sha256
 
-DTYPES = ("float16", "float32")
+DTYPES = storage.DTYPES
 SUFFIX = ".safetensors"
 
-_PARAMS = "params"
-_STORED_TYPES = ("F16", "F32")
 # A safetensors file: the length of its header in eight bytes, then JSON. The format
 # limits the header to 100 MB.
 _HEADER_LIMIT = 100_000_000
@@ -154,27 +151,25 @@ def write_decoder(
       vgg19: origin, sha256 and preprocessing of the VGG19 weights.
       encoder_sha256: what the function of that name says of them.
       step: number of training steps.
-      dtype: of the stored parameters, one of `DTYPES`; statistics stay float32.
+      dtype: of the stored parameters, one of `DTYPES`; statistics stay float32. "int8"
+        is for the 3×3 kernels, with a float32 scale per output channel; releases of
+        this library before that refuse the file.
       facts: what else is to be told, in the types of JSON and without paths; photo
         sources among them are cut down as in the config.
 
     Raises:
       ReleaseError: for another ending, dtype or kind of fact, for variables that do
-        not fit the decoder, are not finite or too large for float16, and when the file
-        cannot be written.
+        not fit the decoder, are not finite or too large for the dtype, and when the
+        file cannot be written.
     """
     path = to_path(path)
     if path.suffix != SUFFIX:
         raise ReleaseError(f"a decoder's file must end in {SUFFIX}, got {path}")
-    if dtype not in DTYPES:
-        raise ReleaseError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    tensors = {
-        name: _to_storage(name, array, dtype)
-        for name, array in flax.traverse_util.flatten_dict(variables, sep="/").items()
-    }
+    flat = flax.traverse_util.flatten_dict(variables, sep="/")
+    tensors = storage.pack(flat, dtype)
     block = config["encoder"]["block"]
     shapes = {name: array.shape for name, array in tensors.items()}
-    _check_fit("the variables", shapes, block, config["decoder"])
+    _check_fit("the variables", shapes, block, config["decoder"], dtype)
     text = render(
         block=block,
         config=config,
@@ -182,7 +177,7 @@ def write_decoder(
         encoder_sha256=encoder_sha256,
         step=int(step),
         dtype=dtype,
-        arrays_sha256=_digest(tensors),
+        arrays_sha256=storage.digest(tensors),
         facts=facts or {},
     )
     try:
@@ -218,14 +213,11 @@ def _read_decoder(path: pathlib.Path) -> ReleasedDecoder:
             metadata = parse(path, file.metadata() or {})
             pieces = {name: file.get_slice(name) for name in file.keys()}
             shapes = {name: tuple(p.get_shape()) for name, p in pieces.items()}
+            block, dtype = metadata["block"], metadata["dtype"]
             section = metadata["config"]["decoder"]
-            _check_fit(f"the arrays of {path}", shapes, metadata["block"], section)
-            for name, piece in pieces.items():
-                if piece.get_dtype() not in _STORED_TYPES:
-                    raise ReleaseError(
-                        f"{path} holds {name} as {piece.get_dtype()}, wanted one of "
-                        f"{', '.join(_STORED_TYPES)}"
-                    )
+            _check_fit(f"the arrays of {path}", shapes, block, section, dtype)
+            types = {name: piece.get_dtype() for name, piece in pieces.items()}
+            storage.check_types(path, types, shapes, dtype)
             tensors = {name: file.get_tensor(name) for name in pieces}
     except ReleaseError:
         raise
@@ -236,15 +228,12 @@ def _read_decoder(path: pathlib.Path) -> ReleasedDecoder:
             f"{path} cannot be read as a safetensors file, it is damaged or incomplete "
             f"({first_line(error)})"
         ) from error
-    for name, array in tensors.items():
-        if not np.isfinite(array).all():
-            raise ReleaseError(f"{path} holds NaN or infinite values in {name}")
-    if _digest(tensors) != metadata["arrays_sha256"]:
+    floats = storage.unpack(path, tensors, dtype)
+    if storage.digest(tensors) != metadata["arrays_sha256"]:
         raise ReleaseError(
             f"{path} was changed after it was written: its arrays do not have the "
             "SHA-256 that its metadata say"
         )
-    floats = {name: array.astype(np.float32) for name, array in tensors.items()}
     return ReleasedDecoder(flax.traverse_util.unflatten_dict(floats, sep="/"), metadata)
 
 
@@ -282,26 +271,11 @@ def decoder_shapes(
     return {name: tuple(leaf.shape) for name, leaf in flat.items()}
 
 
-def _to_storage(name: str, array: Any, dtype: str) -> np.ndarray:
-    values = np.asarray(array, np.float32)
-    if not np.isfinite(values).all():
-        raise ReleaseError(f"the decoder holds NaN or infinite values in {name}")
-    # Statistics are few numbers with a range that float16 does not have.
-    if dtype == "float32" or not name.startswith(f"{_PARAMS}/"):
-        return values
-    with np.errstate(over="ignore"):
-        halves = values.astype(np.float16)
-    if not np.isfinite(halves).all():
-        raise ReleaseError(
-            f"{name} reaches {np.abs(values).max():.6g}, beyond the "
-            f"{np.finfo(np.float16).max:.0f} of float16: take float32"
-        )
-    return halves
-
-
-def _check_fit(holder, found: Mapping, block: int, section: Mapping) -> None:
+def _check_fit(
+    holder: str, found: Mapping, block: int, section: Mapping, dtype: str
+) -> None:
     try:
-        wanted = decoder_shapes(block, section)
+        wanted = storage.stored_shapes(decoder_shapes(block, section), dtype)
     except ReleaseError as error:
         raise ReleaseError(f"{holder} cannot be checked, {error}") from error
     for name in sorted(found.keys() | wanted.keys()):
@@ -326,13 +300,3 @@ def _check_kind(path: pathlib.Path) -> None:
     length = int.from_bytes(head[:8], "little")
     if head[8:] != b"{" or length > _HEADER_LIMIT:
         raise ReleaseError(f"{path} is not a safetensors file")
-
-
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        array = tensors[name]
-        array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        digest.update(f"{name}{array.shape}{array.dtype.name}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
