@@ -27,6 +27,8 @@ PathLike = str | os.PathLike
 
 # Longest side in pixels at which automatic regions are looked for.
 _REGIONS_SIDE = 768
+# Pixels a side of the tiles of the guided filter.
+_FILTER_TILE = 2048
 
 
 def load_stylizer(
@@ -133,12 +135,21 @@ class FileStylizer:
         self.notes = tuple(dict.fromkeys(notes))
         result = self.stylizer.stylize(reduced, styles, regions, **self._options)
         result = _resized(result, *photo.shape[:2])
-        result = np.asarray(smooth(self._smoothing, photo, result))
+        result = np.asarray(
+            smooth(self._smoothing, photo, result, **self._tiled(photo))
+        )
         result = np.clip(result, 0.0, 255.0)
         save_photo(file.output, result, quality=quality)
         if grid:
             save_photo(file.grid, side_by_side([photo, result]))
         return result
+
+    def _tiled(self, photo) -> dict[str, int]:
+        """Options that keep the guided filter's memory to that of a tile."""
+        if self._smoothing != "guided":
+            return {}
+        # Its margins are a tenth of the longer side each.
+        return {"tile": max(_FILTER_TILE, round(0.3 * max(photo.shape)))}
 
     def measure(self, style: StyleFile) -> StyleStatistics:
         """Statistics of a style with its own mask, or those of its file."""

@@ -28,9 +28,9 @@ def guided_filter(
     over a window of 2 · radius + 1 pixels a side, and the result at pixel i is the mean
     of a_kᵀ guide_i + b_k over the windows k that hold i. It depends on pixels at up to
     2 · radius. Images go on beyond their border as in `box_mean`; the result is that of
-    `cv2.ximgproc.guidedFilter`, the border included. (OpenCV sees differences below
-    sqrt(eps) ~ 1e-3 only when given float images in [0, 255] and eps times 255²; below
-    it also treats nearly flat windows another way.)
+    `cv2.ximgproc.guidedFilter` with eps times 255², the border included, down to where
+    OpenCV's own rounding takes over: with its float32 sums of squares and eps 1.5e-8 it
+    is off by tens of grey levels on grey guides.
 
     Args:
       guide: (h, w, 3) RGB in [0, 255], any real dtype: the content photo.
@@ -42,7 +42,7 @@ def guided_filter(
         to 8 bits alone adds a variance of 1.3e-6.
       tile: an image with a longer side is done in tiles of so many pixels a side, their
         margins of 2 · radius included, on the device, and comes back in the memory of
-        the host; 0 does it whole, which takes about 400 bytes per pixel.
+        the host; 0 does it whole.
 
     Returns:
       (h, w, 3) float32 on the scale of [0, 255], not clipped.

@@ -11,8 +11,9 @@ however it is rounded.
 
 Where few windows hold a pixel, at the border, D is smaller: S maps sqrt(D), not a
 constant image, to itself, and R gets a dark frame of two pixels. With D⁻¹ W in the
-place of S the frame is gone and the inside is the same equation; it is solved through
-D^½ R, whose matrix is that of S.
+place of S there is no frame, and where D is the same all around the equation is the
+same; results differ a little inside, too, as all pixels hang together. It is solved
+through D^½ R, whose matrix is that of S.
 """
 
 import math
@@ -77,8 +78,8 @@ def matting_smooth(
     Every window's result tends to an affine map of the guide's colours. One pixel moves
     all, so that there are no tiles: at its peak this takes about 820 bytes a pixel.
 
-    At the default tolerance the result is within 0.5 of the exact one, on the scale of
-    [0, 255], and on average within 0.02.
+    At the default tolerance the result was within 0.5 of the exact one, on the scale of
+    [0, 255], and on average within 0.02, at 80×60 and 350×233 pixels.
 
     Args:
       guide: (h, w, 3) RGB in [0, 255], any real dtype, at least 3×3: the content photo.
