@@ -91,7 +91,11 @@ def _readers_of(process: subprocess.Popen) -> list[int]:
     """Reader processes: children that were spawned, without Python's own tracker."""
     found = []
     for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
-        for pid in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except FileNotFoundError:  # a thread that ended since; readers' parents do not
+            continue
+        for pid in children:
             command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
             if b"spawn_main" in command:
                 found.append(int(pid))
