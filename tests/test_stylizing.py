@@ -152,6 +152,8 @@ def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):
         list_content_files(folder / "none", tmp_path)
     with pytest.raises(ConfigError, match="would overwrite the photo"):
         list_content_files(folder / "photos/b.jpg", folder / "photos/b.jpg")
+    with pytest.raises(SourceError, match=r"no photo or folder .*none\.png"):
+        list_content_files(folder / "none.png", tmp_path / "a.png")
     with pytest.raises(ConfigError, match="level 3 has no pair"):
         load_stylizer([folder / "block1.safetensors"], levels=["3"])
     with pytest.raises(ConfigError, match="name one style, as a photo"):
@@ -193,3 +195,9 @@ def test_the_command_goes_on_behind_a_broken_photo(folder, tmp_path):
     assert "[2/2]" in done.stdout and "peak memory" in done.stdout
     assert _read(tmp_path / "out/a.png").shape == (40, 56, 3)
     assert (tmp_path / "s.safetensors").exists()
+
+
+def test_a_result_may_lie_beside_its_photo(folder):
+    photo, output = folder / "photos/a.png", folder / "photos/result.png"
+    (file,) = list_content_files(photo, output)
+    assert (file.path, file.output) == (photo, output)

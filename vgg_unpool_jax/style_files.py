@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vgg_unpool_jax.data.errors import SourceError
 from vgg_unpool_jax.data.photo_files import list_photo_files
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import PHOTO_SUFFIXES
@@ -136,17 +137,24 @@ def list_content_files(
 
     Raises:
       SourceError: as `list_photo_files`.
-      ConfigError: for a photo without mask.
+      ConfigError: for a photo without mask, or an output that is the photo.
     """
     output = to_path(output)
     single = output.suffix.lower() in PHOTO_SUFFIXES and not to_path(content).is_dir()
-    photos = list_photo_files(content, output.parent if single else output)
+    if single:
+        found = [(to_path(content), output)]
+        if not found[0][0].is_file():
+            raise SourceError(f"there is no photo or folder {content}")
+    else:
+        photos = list_photo_files(content, output)
+        found = [(photo.path, photo.output.with_suffix(suffix)) for photo in photos]
     files = []
-    for photo in photos:
-        target = output if single else photo.output.with_suffix(suffix)
-        if target.exists() and photo.path.exists() and target.samefile(photo.path):
-            raise ConfigError(f"the output {target} would overwrite the photo")
-        files.append(ContentFile(photo.path, _mask_of(photo.path, mask), target))
+    for path, target in found:
+        file = ContentFile(path, _mask_of(path, mask), target)
+        for written in (file.output, file.grid):
+            if written.exists() and path.exists() and written.samefile(path):
+                raise ConfigError(f"the output {written} would overwrite the photo")
+        files.append(file)
     return files
 
 
