@@ -21,6 +21,7 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   edit           python -m experiments.edit ...
   sample         python -m experiments.sample ...
   stylize        python -m experiments.stylize ...: photorealistic style transfer
+  stylize_video  python -m experiments.stylize_video ...: the same for films, docs/video.md
   evaluate_style python -m experiments.evaluate_style ...
   release        python -m experiments.release ...: train, evaluate and export the pair of
                  a block, from any state of its run
@@ -123,6 +124,7 @@ install_for() {
     import_pair* | export\ *--format=savedmodel* | export\ *--format=onnx*)
       install export requirements-export.txt
       ;;
+    stylize_video*) install video requirements-video.txt ;;
   esac
 }
 
@@ -133,7 +135,8 @@ find_program() {
   # Else the C library gives the memory of large arrays back after every step, and the
   # kernel clears it and hands it out again; see docs/performance.md. Not for large
   # photos, which need their memory back.
-  if [ "$ACCELERATOR" = cpu ] && [ "$1" != reconstruct ]; then
+  local large='^(reconstruct|stylize|stylize_video|edit)$'
+  if [ "$ACCELERATOR" = cpu ] && [[ ! $1 =~ $large ]]; then
     local keep=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.arena_max=1
     keep+=:glibc.malloc.trim_threshold=100000000000
     PROGRAM+=("GLIBC_TUNABLES=${GLIBC_TUNABLES:-$keep}")
@@ -152,7 +155,7 @@ is_experiment() {
   case "$1" in
     train | evaluate | reconstruct | sample | release | export | export_decoder | \
       import_pair | convert_weights | release_table | release_page | pairs | \
-      register_releases | stylize | evaluate_style | edit | perturb | \
+      register_releases | stylize | stylize_video | evaluate_style | edit | perturb | \
       benchmark) ;;
     *) return 1 ;;
   esac

@@ -27,7 +27,7 @@ FLOORS = (
     ("training", "evaluation", "stylization", "export", "tiling"),
     ("pairs",),
     ("vaes", "stylizer", "editing", "style_files"),
-    ("stylizing",),
+    ("stylizing", "video_stylizer"),
     ("trained",),
     ("releasing",),
 )

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image
 
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.errors import ConfigError
@@ -19,6 +18,7 @@ from vgg_unpool_jax.stylization.automatic_regions import (
 )
 from vgg_unpool_jax.stylization.region_files import read_region_pair, read_regions
 from vgg_unpool_jax.stylization.regions import Regions, fit_regions
+from vgg_unpool_jax.stylization.resizing import enlarge_to_size, reduce_to_side
 from vgg_unpool_jax.stylization.smoothing import smooth
 from vgg_unpool_jax.stylization.style_statistics import StyleStatistics, read_style
 from vgg_unpool_jax.stylizer import Stylizer
@@ -125,7 +125,7 @@ class FileStylizer:
           RegionError, StyleError: for masks and styles that do not fit.
         """
         photo = decode_photo(file.path, str(file.path))
-        reduced = _reduced(photo, self._max_side)
+        reduced = reduce_to_side(photo, self._max_side)
         styles, regions = [], None
         for style in self._styles:
             statistics, regions = self._statistics(file, reduced, style)
@@ -134,7 +134,7 @@ class FileStylizer:
         notes = [note for matching in matchings for note in matching.sentences]
         self.notes = tuple(dict.fromkeys(notes))
         result = self.stylizer.stylize(reduced, styles, regions, **self._options)
-        result = _resized(result, *photo.shape[:2])
+        result = enlarge_to_size(result, *photo.shape[:2])
         result = np.asarray(
             smooth(self._smoothing, photo, result, **self._tiled(photo))
         )
@@ -182,7 +182,7 @@ class FileStylizer:
         return statistics, fit_regions(regions, *size, str(file.mask))
 
     def _style_photo(self, path):
-        return _reduced(decode_photo(path, str(path)), self._max_side)
+        return reduce_to_side(decode_photo(path, str(path)), self._max_side)
 
     def _measured(self, path, photo, regions):
         # One style serves all photos of a folder whose masks agree about it.
@@ -198,7 +198,7 @@ class FileStylizer:
         return load_encoder(5, self._weights)
 
     def _find_regions(self, photo, style) -> list[Regions]:
-        photos = [_reduced(image, _REGIONS_SIDE) for image in (photo, style)]
+        photos = [reduce_to_side(image, _REGIONS_SIDE) for image in (photo, style)]
         features, covers = [], []
         for image in photos:
             padded = pad_to_multiple(np.asarray(image[None], np.float32), 16)
@@ -216,24 +216,3 @@ def _fingerprint(regions: Regions | None):
         return None
     array = regions.labels if regions.weights is None else regions.weights
     return regions.names, hash(array.tobytes())
-
-
-def _reduced(photo: np.ndarray, side: int) -> np.ndarray:
-    longest = max(photo.shape[:2])
-    if not side or longest <= side:
-        return photo
-    height, width = (max(1, round(n * side / longest)) for n in photo.shape[:2])
-    image = Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Enlarge float channels, without rounding them to whole numbers."""
-    if image.shape[:2] == (height, width):
-        return image
-    size, how = (width, height), Image.Resampling.BICUBIC
-    channels = [
-        np.asarray(Image.fromarray(channel, mode="F").resize(size, how))
-        for channel in np.moveaxis(image, 2, 0)
-    ]
-    return np.stack(channels, axis=2)

@@ -135,7 +135,7 @@ def _along_rows(moments: Moments, radius: int) -> Moments:
     # The window that starts at row i of the mirrored image ends at i + size - 1.
     share = np.arange(length) % size / size
     share = jnp.asarray(share, jnp.float32)[:, None]
-    return _merge(
+    return merge_windows(
         jax.tree.map(rows(0), ends), jax.tree.map(rows(size - 1), begins), share
     )
 
@@ -146,8 +146,14 @@ def _mirrored(places: np.ndarray, length: int) -> np.ndarray:
     return np.minimum(places, 2 * length - 1 - places)
 
 
-def _merge(first: Moments, second: Moments, share) -> Moments:
-    """Moments of two sets of pixels, `share` being how many are of the second."""
+def merge_windows(first: Moments, second: Moments, share) -> Moments:
+    """Moments of two sets of pixels, `share` being how many are of the second.
+
+    Args:
+      first: as of `window_moments`.
+      second: of the same shapes.
+      share: in [0, 1], a number or an array that broadcasts with the planes.
+    """
     steps = second.means - first.means
     covariances = []
     pairs = zip(first.covariances, second.covariances, strict=True)
@@ -178,7 +184,7 @@ def _walk(blocked: Moments, *, reverse: bool) -> Moments:
         running, written = carry
         row = size - 1 - count if reverse else count
         share = 1.0 / (count + 1.0)
-        running = _merge(running, take(row), jnp.float32(share))
+        running = merge_windows(running, take(row), jnp.float32(share))
         return running, put(written, running, row)
 
     row = size - 1 if reverse else 0

@@ -6,7 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vgg_unpool_jax.stylization.box_filter import check_radius, window_moments
+from vgg_unpool_jax.stylization.box_filter import (
+    Moments,
+    check_radius,
+    window_moments,
+)
 from vgg_unpool_jax.tiling import tile_spans
 
 _WHITE = 255.0
@@ -56,11 +60,7 @@ def guided_filter(
     """
     shapes = np.shape(guide), np.shape(image)
     check_guide_and_image(*shapes)
-    if radius is None:
-        radius = round(max(shapes[0]) / 20)
-    radius = check_radius(radius)
-    if not 0.0 < eps < np.inf:
-        raise ValueError(f"eps must be a positive number, got {eps!r}")
+    radius = check_options(shapes[0], radius, eps)
     if tile < 0:
         raise ValueError(f"tile must be 0 or a number of pixels, got {tile}")
     if not tile or max(shapes[0]) <= tile:
@@ -85,6 +85,15 @@ def guided_filter(
     return result
 
 
+def check_options(shape: tuple[int, ...], radius: int | None, eps: float) -> int:
+    """The radius of `guided_filter` for a guide of a shape; raises ValueError."""
+    if radius is None:
+        radius = round(max(shape) / 20)
+    if not 0.0 < eps < np.inf:
+        raise ValueError(f"eps must be a positive number, got {eps!r}")
+    return check_radius(radius)
+
+
 def check_guide_and_image(
     guide: tuple[int, ...], image: tuple[int, ...], *, name: str = "image"
 ) -> None:
@@ -98,15 +107,37 @@ def check_guide_and_image(
 
 @functools.partial(jax.jit, static_argnums=3)
 def _guided_filter(guide, image, eps, radius):
-    # Around mid-grey, because float32 has most digits around 0.
-    guide, image = guide / _WHITE - 0.5, image / _WHITE - 0.5
-    axes = jnp.asarray(_AXES, jnp.float32)
-    guide = [
-        row[0] * guide[..., 0] + row[1] * guide[..., 1] + row[2] * guide[..., 2]
-        for row in axes
-    ]
-    planes = jnp.concatenate([jnp.stack(guide), jnp.moveaxis(image, -1, 0)])
-    means, covariances = window_moments(planes, 3, radius)
+    return apply_fits(joint_moments(guide, image, radius), guide, eps, radius)
+
+
+def joint_moments(guide: jax.Array, image: jax.Array, radius: int) -> Moments:
+    """Window moments of guide and image together, for use under jit.
+
+    Args:
+      guide: (h, w, 3) float32 in [0, 255].
+      image: (h, w, 3) float32 on the same scale.
+      radius: of the windows in pixels.
+
+    Returns:
+      Moments of six planes, the guide's axes first, on the scale of [-0.5, 0.5].
+    """
+    planes = [*_guide_axes(guide), *jnp.moveaxis(_centred(image), -1, 0)]
+    return window_moments(jnp.stack(planes), 3, radius)
+
+
+def apply_fits(moments: Moments, guide: jax.Array, eps, radius: int) -> jax.Array:
+    """The guided filter from moments on, for use under jit.
+
+    Args:
+      moments: of `joint_moments`, or averages of several.
+      guide: (h, w, 3) float32 in [0, 255], what the fits are applied to.
+      eps: see `guided_filter`.
+      radius: of the windows over which the fits are averaged.
+
+    Returns:
+      (h, w, 3) float32 on the scale of [0, 255].
+    """
+    means, covariances = moments
     # The upper triangle of the guide's, and those of guide and image.
     matrix = {(i, j): covariances[i][j - i] for i in range(3) for j in range(i, 3)}
     for axis in range(3):
@@ -117,9 +148,22 @@ def _guided_filter(guide, image, eps, radius):
         offsets -= slopes[axis] * means[axis]
     means = window_moments(jnp.concatenate([*slopes, offsets]), 0, radius).means
     *slopes, outputs = means.reshape(4, 3, *means.shape[1:])
-    for axis in range(3):
-        outputs += slopes[axis] * guide[axis]
+    for slope, plane in zip(slopes, _guide_axes(guide), strict=True):
+        outputs += slope * plane
     return (jnp.moveaxis(outputs, 0, -1) + 0.5) * _WHITE
+
+
+def _centred(photo):
+    # Around mid-grey, because float32 has most digits around 0.
+    return photo / _WHITE - 0.5
+
+
+def _guide_axes(guide) -> list[jax.Array]:
+    guide, axes = _centred(guide), jnp.asarray(_AXES, jnp.float32)
+    return [
+        row[0] * guide[..., 0] + row[1] * guide[..., 1] + row[2] * guide[..., 2]
+        for row in axes
+    ]
 
 
 def _solve(matrix, right):

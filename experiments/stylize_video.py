@@ -1,0 +1,76 @@
+"""Photorealistic style transfer for films: a video file, or a folder of frames.
+
+    python -m experiments.stylize_video --content=FILE_OR_FOLDER --style=FILE \
+        --output=FILE_OR_FOLDER [--steadiness=8] [--alpha=0.8]
+
+Writes a video file (.mp4, .mov, .mkv) with the times and the sound of the first, or a
+folder of PNG files. A run that was interrupted starts anew. See docs/video.md.
+"""
+
+import dataclasses
+import time
+
+from absl import flags
+
+from experiments import command, style_flags
+from vgg_unpool_jax.data.video import RATE, open_video, writing_video
+from vgg_unpool_jax.memory import peak_memory
+from vgg_unpool_jax.stylization.temporal import CUT
+from vgg_unpool_jax.stylizing import FileStylizer
+from vgg_unpool_jax.video_stylizer import VideoStylizer
+
+_STEADINESS = flags.DEFINE_float(
+    "steadiness", 8.0, "Frames over which the guided filter's fits are averaged.", 0.0
+)
+_MOMENT_STEADINESS = flags.DEFINE_float(
+    "moment_steadiness", 0.0, "Frames over which statistics are averaged.", 0.0
+)
+_CUT = flags.DEFINE_float(
+    "cut", CUT, "Jump of the statistics that is a cut of the film; 0: there is none.", 0
+)
+_RATE = flags.DEFINE_float("rate", float(RATE), "Frames a second of a folder.", 0.001)
+_QUALITY = flags.DEFINE_integer("quality", 18, "H.264's rate factor, 0 is best.", 0, 51)
+_SOUND = flags.DEFINE_bool("sound", True, "Keep the sound of a video file.")
+
+
+def main() -> None:
+    """Run the command."""
+    video = open_video(style_flags.CONTENT.value, rate=_RATE.value)
+    output, start = style_flags.OUTPUT.value, time.perf_counter()
+    # Opened first: an output that cannot be is told before the pairs are loaded.
+    with writing_video(
+        output, video, quality=_QUALITY.value, sound=_SOUND.value
+    ) as write:
+        work = _stylizer()
+        for number, frame in enumerate(video.frames(), start=1):
+            pixels = work.stylize(frame.pixels)
+            write(dataclasses.replace(frame, pixels=pixels))
+            seconds = (time.perf_counter() - start) / number
+            of = f"/{video.count}" if video.count else ""
+            print(f"[{number}{of}] {frame.name} {seconds:.1f} s a frame", flush=True)
+    cuts = ", ".join(map(str, work.cuts)) or "none"
+    print(f"{output}: flicker {work.flicker:.3f} grey levels, cuts before frame {cuts}")
+    peaks = (f"{place} {size / 2**30:.2f} GiB" for place, size in peak_memory().items())
+    print(f"peak memory: {', '.join(peaks)}")
+
+
+def _stylizer() -> VideoStylizer:
+    stylizer, styles = style_flags.stylizer(), style_flags.styles()
+    max_side = style_flags.MAX_SIDE.value
+    files = FileStylizer(stylizer, styles, max_side=max_side)
+    return VideoStylizer(
+        stylizer,
+        [(files.measure(style), style.share) for style in styles],
+        steadiness=_STEADINESS.value,
+        moment_steadiness=_MOMENT_STEADINESS.value,
+        cut=_CUT.value,
+        smoothing=style_flags.SMOOTHING.value,
+        alpha=style_flags.ALPHA.value,
+        strengths=style_flags.strengths(),
+        max_side=max_side,
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["content", "style", "output"])
+    command.run(main)

@@ -1,0 +1,110 @@
+"""The command for films, with decoders that nobody has trained."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_stylizing import _pair
+from vgg_unpool_jax.data.video import open_video
+from vgg_unpool_jax.evaluation.style_metrics import temporal_flicker
+from vgg_unpool_jax.stylizing import load_stylizer
+from vgg_unpool_jax.video_stylizer import VideoStylizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A decoder, a style, and a film of four noisy frames and two of another scene."""
+    folder = tmp_path_factory.mktemp("film")
+    _pair(1).export(folder / "block1.safetensors")
+    random = np.random.default_rng(0)
+    style = random.integers(0, 256, (24, 24, 3), np.uint8)
+    Image.fromarray(style).save(folder / "style.png")
+    (folder / "film").mkdir()
+    for index in range(6):
+        photo = np.full((31, 45, 3), 60.0 if index < 4 else 200.0)
+        photo[:, :20] += 30
+        photo += random.normal(0, 6, photo.shape)
+        pixels = np.clip(photo, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "film" / f"{index + 8}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(folder):
+    stylizer = load_stylizer([folder / "block1.safetensors"])
+    style = stylizer.measure_style(np.asarray(Image.open(folder / "style.png")))
+    frames = [frame.pixels for frame in open_video(folder / "film").frames()]
+    return stylizer, style, frames
+
+
+def _run(parts, **options):
+    stylizer, style, frames = parts
+    work = VideoStylizer(stylizer, style, **{"steadiness": 0} | options)
+    return work, np.stack([work.stylize(frame) for frame in frames])
+
+
+def test_without_steadiness_each_frame_is_as_a_photo(parts):
+    stylizer, style, frames = parts
+    work, results = _run(parts, steadiness=0, smoothing="none")
+    for frame, result in zip(frames, results, strict=True):
+        alone = np.clip(stylizer.stylize(frame, style), 0, 255)
+        assert np.abs(result - alone).max() <= 0.51
+    assert work.flicker == pytest.approx(temporal_flicker(np.stack(frames), results))
+
+
+@pytest.mark.parametrize("smoothing", ["none", "guided"])
+def test_a_scene_is_steady_and_a_cut_begins_another(parts, smoothing):
+    # Statistics alone where nothing smooths, and the filter's fits where it does.
+    name = {"none": "moment_steadiness", "guided": "steadiness"}[smoothing]
+    work, results = _run(parts, smoothing=smoothing, **{name: 50})
+    assert work.cuts == [4]
+    _, never = _run(parts, smoothing=smoothing, cut=0, **{name: 50})
+    _, alone = _run(parts, smoothing=smoothing, **{name: 0})
+    np.testing.assert_array_equal(results[:4], never[:4])
+    np.testing.assert_array_equal(results[4], alone[4])
+    assert (results[3] != alone[3]).any()
+    # The filter forgets where a scene is another without being told.
+    assert (never[4] != alone[4]).any() == (smoothing == "none")
+
+
+def test_a_side_limit_keeps_the_size(parts):
+    _, results = _run(parts, max_side=20)
+    assert results.shape == (6, 31, 45, 3)
+
+
+def _command(folder, output, *flags):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.stylize_video"),
+            *(f"--content={folder / 'film'}", f"--style={folder / 'style.png'}"),
+            *(f"--output={output}", f"--pairs={folder / 'block1.safetensors'}"),
+            *flags,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_writes_a_folder_as_the_library_does(folder, parts, tmp_path):
+    done = _command(folder, tmp_path / "out", "--steadiness=3", "--moment_steadiness=2")
+    assert done.returncode == 0, done.stderr
+    work, results = _run(parts, steadiness=3, moment_steadiness=2)
+    written = list(open_video(tmp_path / "out").frames())
+    assert [frame.name for frame in written] == [str(i) for i in range(8, 14)]
+    for frame, result in zip(written, results, strict=True):
+        assert np.abs(frame.pixels.astype(int) - result).max() <= 1
+    assert "[6/6] 13" in done.stdout and "cuts before frame 4" in done.stdout
+    (told,) = re.findall(r"flicker ([\d.]+) grey levels", done.stdout)
+    assert float(told) == pytest.approx(work.flicker, abs=0.01)
+
+
+def test_an_output_that_cannot_be_is_one_sentence(folder):
+    done = _command(folder, folder / "film")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: the output")
+    assert "Traceback" not in done.stderr
