@@ -27,7 +27,7 @@ def _write(path, video, **options):
             write(frame)
 
 
-def _film(path, times, *, sound=None, size=(32, 48), rotation=None):
+def _film(path, times, *, sound=None, size=(32, 48)):
     """A video file made by PyAV alone, with frames at these times in ms."""
     av = pytest.importorskip("av", reason="PyAV is not installed")
     with av.open(str(path), "w") as output:
