@@ -39,7 +39,7 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
                  python -m experiments.register_releases ...: make a folder of released
                  decoders one that others load by name
   perturb        python -m experiments.perturb ...
-  benchmark      python -m experiments.benchmark ...; torch and TensorFlow take part
+  benchmark      python -m benchmarks ...; torch and TensorFlow take part
                  where they are installed
   install        make the environment and nothing else
   help           this text; those from train to benchmark have their own --help
@@ -141,7 +141,9 @@ find_program() {
     keep+=:glibc.malloc.trim_threshold=100000000000
     PROGRAM+=("GLIBC_TUNABLES=${GLIBC_TUNABLES:-$keep}")
   fi
-  PROGRAM+=("$VENV/bin/python" -m "experiments.$1")
+  local module="experiments.$1"
+  if [ "$1" = benchmark ]; then module=benchmarks; fi
+  PROGRAM+=("$VENV/bin/python" -m "$module")
 }
 
 run_experiment() {

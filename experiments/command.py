@@ -9,9 +9,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from experiments import ending, failures
-from vgg_unpool_jax import compiled
-from vgg_unpool_jax.training import preemption, processes
-from vgg_unpool_jax.weights.download import cache_folder
+from vgg_unpool_jax.pretrained.download import cache_folder
+from vgg_unpool_jax.runtime import compilation_cache, preemption, processes
 
 _CACHE = flags.DEFINE_string(
     "weights_cache",
@@ -49,7 +48,7 @@ def run(
         try:
             processes.join(shares_work=shares_work)
             if _KEEP_COMPILED.value:
-                compiled.keep_compiled(cache_folder() / "compiled")
+                compilation_cache.keep_compiled(cache_folder() / "compiled")
             main(*[arguments[1:]] if positional else [])
         except Exception as error:
             explained = failures.explain(error)

@@ -11,8 +11,8 @@ and says which preprocessing they want; docs/export.md has how others load it.
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.weights import load_vgg19_weights
-from vgg_unpool_jax.weights.conversion import read_weights, save_weights
+from vgg_unpool_jax.pretrained.conversion import read_weights, save_weights
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 
 _INPUT = flags.DEFINE_string(
     "input", None, "Weight file; default is $VGG19_WEIGHTS, the cache or a download."

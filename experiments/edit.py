@@ -10,12 +10,14 @@ as well, have the mean absolute difference (L1, grey levels) to the photo or pho
 from absl import flags
 
 from experiments import command
+from vgg_unpool_jax.applications.editing import strips
+from vgg_unpool_jax.applications.editing.photo_pairs import SWITCHES
+from vgg_unpool_jax.applications.editing.photos import limit_side
 from vgg_unpool_jax.data import decode_photo
-from vgg_unpool_jax.editing import SWITCHES, limit_side, strips
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import save_png
-from vgg_unpool_jax.pairs import load_pair
-from vgg_unpool_jax.places import to_path
+from vgg_unpool_jax.evaluation.pictures import save_png
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _PAIR = flags.DEFINE_string("pair", None, "Name, released file or workdir of a pair.")
 _EDIT = flags.DEFINE_enum("edit", None, strips.EDITS, "What to do.")

@@ -12,11 +12,12 @@ import numpy as np
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.cores import device_per_core
-from vgg_unpool_jax.data import PARTS, Part, make_source, open_parts
+from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.trained import load_trained, results_file, write_evaluation
-from vgg_unpool_jax.weights.released import find_release
+from vgg_unpool_jax.releases.released import find_release
+from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+from vgg_unpool_jax.systems import load_trained
+from vgg_unpool_jax.systems.results import results_file, write_evaluation
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _SOURCE = flags.DEFINE_string(
@@ -25,7 +26,7 @@ _SOURCE = flags.DEFINE_string(
     "Photos: folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples, all of them. Without "
     "it a part of the photos that the config names.",
 )
-_PART = flags.DEFINE_enum("part", "test", PARTS, "Which part, without --source.")
+_PART = flags.DEFINE_enum("part", "test", SPLITS, "Which part, without --source.")
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of crops; default: 256, of a VAE its own.", lower_bound=1
 )
@@ -46,11 +47,11 @@ def main() -> None:
         raise ConfigError(f"{workdir} is a released decoder: name photos with --source")
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.data
-    part = _whole() if _SOURCE.value else open_parts(data)[_PART.value]
+    part = _whole() if _SOURCE.value else open_splits(data)[_PART.value]
     if not len(part.indices):
         raise ConfigError(
             f"this run has no photos in its {_PART.value} part: take another --part "
-            f"({', '.join(PARTS)}) or a --source"
+            f"({', '.join(SPLITS)}) or a --source"
         )
     options = {"image_size": _IMAGE_SIZE.value, "crop": _CROP.value}
     score = trained.evaluate(
@@ -69,9 +70,9 @@ def main() -> None:
         print(f"picture: {picture}")
 
 
-def _whole() -> Part:
+def _whole() -> Split:
     source = make_source(_SOURCE.value)
-    return Part(source, np.arange(len(source)))
+    return Split(source, np.arange(len(source)))
 
 
 if __name__ == "__main__":

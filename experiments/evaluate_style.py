@@ -14,14 +14,18 @@ import pathlib
 from absl import flags
 
 from experiments import command
+from vgg_unpool_jax.applications.stylization import report as report
+from vgg_unpool_jax.applications.stylization.photo_pairs import (
+    list_style_pairs,
+    score_pair,
+)
+from vgg_unpool_jax.applications.stylization.style_meter import StyleMeter
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import provenance, write_results
-from vgg_unpool_jax.evaluation import style_report as report
-from vgg_unpool_jax.evaluation.style_meter import StyleMeter
-from vgg_unpool_jax.evaluation.style_pairs import list_style_pairs, score_pair
-from vgg_unpool_jax.files import replacing
-from vgg_unpool_jax.places import to_path
-from vgg_unpool_jax.weights import load_vgg19_weights
+from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 
 _PAIRS = flags.DEFINE_string("pairs", None, "Folder of content and style photos.")
 _RESULTS = flags.DEFINE_list(

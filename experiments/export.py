@@ -12,10 +12,12 @@ from absl import flags
 
 from experiments import command
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import read_results
-from vgg_unpool_jax.export import FORMATS, PairParts, check_output, export_pair
-from vgg_unpool_jax.pairs import load_pair
-from vgg_unpool_jax.weights.released import DTYPES
+from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io.folders import check_output
+from vgg_unpool_jax.releases.released import DTYPES
+from vgg_unpool_jax.systems.unpooling.export.formats import FORMATS, export_pair
+from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
+from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _PAIR = flags.DEFINE_string("pair", None, 'Name of a released pair: "vgg19-block1".')

@@ -12,12 +12,12 @@ from absl import flags
 
 from experiments import command
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import read_results
-from vgg_unpool_jax.files import replacing
-from vgg_unpool_jax.pairs import load_pair
-from vgg_unpool_jax.places import read_bytes, to_path
-from vgg_unpool_jax.weights.model_card import model_card
-from vgg_unpool_jax.weights.released import DTYPES, read_decoder
+from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import read_bytes, to_path
+from vgg_unpool_jax.releases.model_card import model_card
+from vgg_unpool_jax.releases.released import DTYPES, read_decoder
+from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _OUTPUT = flags.DEFINE_string("output", None, "File to write, ending in .safetensors.")

@@ -2,35 +2,9 @@
 
 import errno
 
-from vgg_unpool_jax.data import (
-    BrokenPhotosError,
-    PhotoError,
-    ReaderProcessError,
-    SourceError,
-)
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import NothingEvaluatedError
-from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
-from vgg_unpool_jax.places import RemoteError
-from vgg_unpool_jax.training import preemption, processes
-from vgg_unpool_jax.training.checkpoints import CheckpointError
-from vgg_unpool_jax.training.trainer import TrainingDivergedError
-from vgg_unpool_jax.weights import WeightsError
+from vgg_unpool_jax.errors import PreemptedError, UserError
+from vgg_unpool_jax.runtime import preemption, processes
 
-USER_ERRORS = (
-    BrokenPhotosError,
-    CheckpointError,
-    ConfigError,
-    NothingEvaluatedError,
-    PhotoError,
-    processes.ProcessesError,
-    ReaderProcessError,
-    RemoteError,
-    SourceError,
-    TrainingDivergedError,
-    WeightsError,
-    WeightsMismatchError,
-)
 # What the system says of files and folders that the user chose.
 SYSTEM_REFUSALS = (
     errno.EACCES,
@@ -53,9 +27,9 @@ def explain(error: Exception) -> tuple[str, int] | None:
       that was asked to stop; None for a fault of the program, which keeps its
       traceback.
     """
-    if isinstance(error, preemption.PreemptedError):
+    if isinstance(error, PreemptedError):
         return str(error), preemption.EXIT_STATUS
-    if isinstance(error, USER_ERRORS):
+    if isinstance(error, UserError):
         return f"error: {error}", 1
     if isinstance(error, OSError) and error.errno in SYSTEM_REFUSALS:
         place = f"{error.filename}: " if error.filename else ""

@@ -12,7 +12,8 @@ SavedModels differ on the same images. What differs is refused.
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.export import check_output, import_savedmodels
+from vgg_unpool_jax.io.folders import check_output
+from vgg_unpool_jax.systems.unpooling.export.imported import import_savedmodels
 
 _DECODER = flags.DEFINE_string("decoder", None, "Folder of the decoder's SavedModel.")
 _ENCODER = flags.DEFINE_string("encoder", None, "Folder of the encoder's SavedModel.")

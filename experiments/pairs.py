@@ -16,10 +16,10 @@ from absl import flags
 
 from experiments import command
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.pairs import load_pair
-from vgg_unpool_jax.weights import hub, registry, registry_text, released
-from vgg_unpool_jax.weights.model_folder import results_of, write_model_folder
-from vgg_unpool_jax.weights.register import read_result_file
+from vgg_unpool_jax.releases import hub, registry, registry_text, released
+from vgg_unpool_jax.releases.model_folder import results_of, write_model_folder
+from vgg_unpool_jax.releases.register import read_result_file
+from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _RELEASES = flags.DEFINE_string("releases", None, "Folder or URL with a registry.")
 _DTYPE = flags.DEFINE_enum("dtype", None, released.DTYPES, "Default: as it is.")

@@ -12,12 +12,12 @@ import numpy as np
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.data import Part, make_source
+from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.encoder_agreement import EncoderAgreement
-from vgg_unpool_jax.pairs import Pair, load_pair
-from vgg_unpool_jax.weights import load_vgg19_weights
-from vgg_unpool_jax.weights.rounding import perturb_by_rounding
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.rounding import perturb_by_rounding
+from vgg_unpool_jax.systems.unpooling.encoder_agreement import EncoderAgreement
+from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 
 _PAIR = flags.DEFINE_string("pair", None, "Whatever `load_pair` takes.")
 _PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH.")
@@ -35,7 +35,7 @@ def main() -> None:
     pair = load_pair(_PAIR.value, _WEIGHTS.value)
     weights = load_vgg19_weights(_WEIGHTS.value, block=pair.block)
     source = make_source(_PHOTOS.value)
-    part = Part(source, np.arange(len(source)))
+    part = Split(source, np.arange(len(source)))
     l1 = pair.evaluate(part).metrics["l1"].mean
     print(f"block{pair.block}_conv2: L1 {l1:.3f} in [0, 255]")
     for seed in range(_DRAWS.value):

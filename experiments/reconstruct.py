@@ -14,11 +14,11 @@ import tqdm
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.data import PhotoError
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
-from vgg_unpool_jax.evaluation import error_image, save_png, side_by_side
-from vgg_unpool_jax.memory import peak_memory
-from vgg_unpool_jax.trained import load_trained
+from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.evaluation.pictures import error_image, save_png, side_by_side
+from vgg_unpool_jax.runtime.memory import peak_memory
+from vgg_unpool_jax.systems import load_trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")

@@ -11,9 +11,9 @@ from absl import flags
 
 from experiments import command
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.weights import registry_text
-from vgg_unpool_jax.weights.register import register
-from vgg_unpool_jax.weights.registry import read_registry
+from vgg_unpool_jax.releases import registry_text
+from vgg_unpool_jax.releases.register import register
+from vgg_unpool_jax.releases.registry import read_registry
 
 _FOLDER = flags.DEFINE_string("folder", None, "With files vgg19-NAME.safetensors.")
 _RESULTS = flags.DEFINE_list("results", [], "Result files of `evaluate`.")

@@ -5,7 +5,8 @@
 
 The recipe is the variant `:best` of configs/vgg19_blockN.py. The same command goes on
 where the last one stopped; every time it evaluates what there is, and writes the
-decoder, its model card and the row of the table. See `vgg_unpool_jax/releasing.py`.
+decoder, its model card and the row of the table. See
+`vgg_unpool_jax/systems/unpooling/release.py`.
 """
 
 import importlib
@@ -14,10 +15,10 @@ import numpy as np
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax import releasing
-from vgg_unpool_jax.cores import device_per_core
-from vgg_unpool_jax.data import Part, make_source
-from vgg_unpool_jax.places import to_path
+from vgg_unpool_jax.data import Split, make_source
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+from vgg_unpool_jax.systems.unpooling import release
 
 _BLOCK = flags.DEFINE_integer("block", None, "1 to 5.", 1, 5)
 _PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:PATH.")
@@ -49,11 +50,11 @@ def main() -> None:
     # Opened before hours of training: a wrong path shall show now.
     source = make_source(_TEST_PHOTOS.value)
     workdir = to_path(_FOLDER.value) / f"block{block}"
-    result = releasing.train(config, workdir, _MAX_MINUTES.value)
+    result = release.train(config, workdir, _MAX_MINUTES.value)
     print(f"step {int(result.state.step)} of {result.total_steps} in {workdir}")
-    files = releasing.export_release(
+    files = release.export_release(
         workdir,
-        Part(source, np.arange(len(source))),
+        Split(source, np.arange(len(source))),
         {"source": _TEST_PHOTOS.value},
     )
     print((workdir.parent / "table.md").read_text())

@@ -11,11 +11,10 @@ from absl import flags
 
 from experiments import command
 from vgg_unpool_jax.data import make_source
-from vgg_unpool_jax.evaluation.release_page import write_release_page
-from vgg_unpool_jax.objectives.unpooling import WeightsMismatchError
-from vgg_unpool_jax.pairs import load_pair
-from vgg_unpool_jax.weights import WeightsError
-from vgg_unpool_jax.weights.released import released_names
+from vgg_unpool_jax.errors import WeightsError, WeightsMismatchError
+from vgg_unpool_jax.releases.released import released_names
+from vgg_unpool_jax.systems.unpooling.page import write_release_page
+from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _PAIRS = flags.DEFINE_list(
     "pairs",

@@ -8,7 +8,7 @@ A pair without a file reads "not trained yet"; what a file lacks stays empty.
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.evaluation.release_table import read_pair_results, release_table
+from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
 
 _RESULTS = flags.DEFINE_list(
     "results", None, "Result files of the evaluate command, at most one a block."

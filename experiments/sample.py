@@ -14,11 +14,12 @@ import numpy as np
 from absl import flags
 
 from experiments import command
-from vgg_unpool_jax.data import PhotoError, decode_photo
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import save_png, square_grid, strip, walk
-from vgg_unpool_jax.places import to_path
-from vgg_unpool_jax.vaes import load_vae
+from vgg_unpool_jax.data import decode_photo
+from vgg_unpool_jax.errors import ConfigError, PhotoError
+from vgg_unpool_jax.evaluation.pictures import save_png, square_grid, strip
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.systems.vae.pictures import walk
+from vgg_unpool_jax.systems.vae.trained import load_vae
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.")

@@ -2,11 +2,15 @@
 
 from absl import flags
 
-from vgg_unpool_jax.style_files import StyleFile, read_strengths, read_style_files
-from vgg_unpool_jax.stylization.smoothing import SMOOTHINGS
-from vgg_unpool_jax.stylization.transforms import TRANSFORMS
-from vgg_unpool_jax.stylizer import Stylizer
-from vgg_unpool_jax.stylizing import load_stylizer
+from vgg_unpool_jax.applications.stylization.cascade import Stylizer
+from vgg_unpool_jax.applications.stylization.file_stylizer import load_stylizer
+from vgg_unpool_jax.applications.stylization.files import (
+    StyleFile,
+    read_strengths,
+    read_style_files,
+)
+from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS
+from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
 STYLE = flags.DEFINE_list(

@@ -13,11 +13,11 @@ import tqdm
 from absl import flags
 
 from experiments import command, style_flags
-from vgg_unpool_jax.data import PhotoError
-from vgg_unpool_jax.evaluation import PHOTO_SUFFIXES
-from vgg_unpool_jax.memory import peak_memory
-from vgg_unpool_jax.style_files import list_content_files
-from vgg_unpool_jax.stylizing import FileStylizer
+from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
+from vgg_unpool_jax.applications.stylization.files import list_content_files
+from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.evaluation.pictures import PHOTO_SUFFIXES
+from vgg_unpool_jax.runtime.memory import peak_memory
 
 _CONTENT_MASK = flags.DEFINE_string(
     "content_mask", None, "Segmentation map of the photo, or a folder of maps."

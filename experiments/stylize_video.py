@@ -13,11 +13,15 @@ import time
 from absl import flags
 
 from experiments import command, style_flags
-from vgg_unpool_jax.data.video import RATE, open_video, writing_video
-from vgg_unpool_jax.memory import peak_memory
-from vgg_unpool_jax.stylization.temporal import CUT
-from vgg_unpool_jax.stylizing import FileStylizer
-from vgg_unpool_jax.video_stylizer import VideoStylizer
+from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
+from vgg_unpool_jax.applications.stylization.temporal import CUT
+from vgg_unpool_jax.applications.stylization.video_files import (
+    RATE,
+    open_video,
+    writing_video,
+)
+from vgg_unpool_jax.applications.stylization.video_stylizer import VideoStylizer
+from vgg_unpool_jax.runtime.memory import peak_memory
 
 _STEADINESS = flags.DEFINE_float(
     "steadiness", 8.0, "Frames over which the guided filter's fits are averaged.", 0.0

@@ -14,9 +14,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import command
-from vgg_unpool_jax.cores import device_per_core
-from vgg_unpool_jax.training.processes import read_layout
-from vgg_unpool_jax.training.trainer import train_and_evaluate
+from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+from vgg_unpool_jax.runtime.processes import read_layout
+from vgg_unpool_jax.systems import train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment: FILE, or FILE:VARIANT. See configs/."

@@ -1,9 +1,10 @@
 """The rules of the house, read from the source: who imports whom, what no room does.
 
-    experiments -> pairs -> training, evaluation, stylization, export
-                -> objectives, data, weights -> models, losses -> ops
+    experiments, benchmarks -> applications -> systems -> training, releases
+                -> evaluation -> data, pretrained -> nets, losses -> ops
+                -> io, runtime, errors
 
-An arrow never runs back up.
+An arrow never runs back up. A new folder under `systems/` needs no edit here.
 """
 
 import ast
@@ -18,27 +19,24 @@ PACKAGE = "vgg_unpool_jax"
 
 # Rooms of the library from the ground up; a room may import its own floor and below.
 FLOORS = (
-    (
-        *("ops", "version", "errors", "compiled", "cores", "memory"),
-        *("files", "places", "remote_files"),
-    ),
-    ("models", "losses"),
-    ("objectives", "data", "weights"),
-    ("training", "evaluation", "stylization", "export", "tiling"),
-    ("pairs",),
-    ("vaes", "stylizer", "editing", "style_files"),
-    ("stylizing", "video_stylizer"),
-    ("trained",),
-    ("releasing",),
+    ("errors", "version"),
+    ("io", "runtime"),
+    ("ops",),
+    ("nets", "losses"),
+    ("data", "pretrained"),
+    ("evaluation",),
+    ("training", "releases"),
+    ("systems",),
+    ("applications",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-NOT_THE_LIBRARY = {"experiments", "configs", "tests"}
+NOT_THE_LIBRARY = {"experiments", "benchmarks", "configs", "tests"}
 # Where grain's absl flags have to be dealt with.
 MAY_IMPORT_FLAGS = {f"{PACKAGE}/data/reader_processes.py"}
 # Where torch and TensorFlow stand as what the library is measured against.
-BENCHMARKS = "experiments/benchmarks/"
-MAX_LINES = 350
-MAX_COMMAND_LINES = 80
+BENCHMARKS = "benchmarks/"
+MAX_LINES = 500
+MAX_COMMAND_LINES = 150
 
 
 def _sources(*folders):
@@ -51,7 +49,7 @@ def _sources(*folders):
 
 
 LIBRARY = _sources(PACKAGE)
-PROGRAMS = _sources("experiments", "configs")
+PROGRAMS = _sources("experiments", "benchmarks", "configs")
 
 
 def _name(path):
@@ -96,7 +94,7 @@ def _called_names(path):
 def test_the_rules_see_the_library():
     assert len(LIBRARY) > 30 and len(PROGRAMS) > 3
     trainer = ROOT / PACKAGE / "training" / "trainer.py"
-    assert f"{PACKAGE}.objectives" in _imports(trainer)
+    assert f"{PACKAGE}.data" in _imports(trainer)
     assert _room(trainer) == "training"
 
 
@@ -140,8 +138,11 @@ def test_tensorflow_is_imported_by_export_and_benchmarks_alone():
         return _tops(path) & {"tensorflow", "keras", "tf_keras"}
 
     offenders = _offenders(LIBRARY + PROGRAMS, imports)
-    allowed = (f"{PACKAGE}/export/", BENCHMARKS)
-    assert not [n for n in offenders if not n.startswith(allowed)]
+
+    def may(name):
+        return "/export/" in name or name.startswith(BENCHMARKS)
+
+    assert not [name for name in offenders if not may(name)]
 
 
 def test_torch_is_imported_by_weight_readers_and_benchmarks_alone():
@@ -149,7 +150,7 @@ def test_torch_is_imported_by_weight_readers_and_benchmarks_alone():
         return _tops(path) & {"torch", "torchvision"}
 
     offenders = _offenders(LIBRARY + PROGRAMS, imports)
-    allowed = (f"{PACKAGE}/weights/", BENCHMARKS)
+    allowed = (f"{PACKAGE}/pretrained/", BENCHMARKS)
     assert not [n for n in offenders if not n.startswith(allowed)]
 
 
@@ -215,11 +216,7 @@ def test_commands_are_short():
     def too_long(path):
         return _lines(path) if _lines(path) > MAX_COMMAND_LINES else 0
 
-    commands = [
-        path
-        for path in _sources("experiments")
-        if not _name(path).startswith(BENCHMARKS)
-    ]
+    commands = _sources("experiments")
     assert len(commands) > 3
     assert not _offenders(commands, too_long)
 
@@ -243,16 +240,18 @@ def test_importing_the_package_imports_no_jax():
 
 
 def test_training_needs_neither_tensorflow_nor_torch():
-    modules = _modules_after(f"import {PACKAGE}.training.trainer, {PACKAGE}.pairs")
+    modules = _modules_after(
+        f"import {PACKAGE}.training.trainer, {PACKAGE}.systems.unpooling.pair"
+    )
     assert "jax" in modules
     assert not modules & {"tensorflow", "keras", "torch", "torchvision"}
 
 
 def test_benchmarks_import_their_peers_only_where_they_are_asked_for():
     modules = _modules_after(
-        "import experiments.benchmarks.run, experiments.benchmarks.ops, "
-        "experiments.benchmarks.losses, experiments.benchmarks.step, "
-        "experiments.benchmarks.data_pipelines, experiments.benchmarks.reconstruction"
+        "import benchmarks.run, benchmarks.ops, "
+        "benchmarks.losses, benchmarks.step, "
+        "benchmarks.data_pipelines, benchmarks.reconstruction"
     )
     assert "jax" in modules
     assert not modules & {"tensorflow", "keras", "torch", "torchvision"}
@@ -260,12 +259,13 @@ def test_benchmarks_import_their_peers_only_where_they_are_asked_for():
 
 def test_the_top_level_names_are_there():
     import vgg_unpool_jax
-    from vgg_unpool_jax import load_encoder, load_pair, ops, pairs
+    from vgg_unpool_jax import load_encoder, load_pair, ops
+    from vgg_unpool_jax.systems.unpooling import pair
 
     assert vgg_unpool_jax.max_pool_argmax is ops.max_pool_argmax
     assert vgg_unpool_jax.max_unpool is ops.max_unpool
-    assert load_encoder is pairs.load_encoder
-    assert load_pair is pairs.load_pair
+    assert load_encoder is pair.load_encoder
+    assert load_pair is pair.load_pair
     assert set(vgg_unpool_jax.__all__) <= set(dir(vgg_unpool_jax))
     for name in vgg_unpool_jax.__all__:
         getattr(vgg_unpool_jax, name)

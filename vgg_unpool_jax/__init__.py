@@ -8,13 +8,14 @@ from vgg_unpool_jax.version import __version__
 # first used: reader processes of the data loader import this package too and would
 # otherwise pay for JAX, Flax and Orbax.
 _HOMES = {
-    "Encoder": "pairs",
-    "Pair": "pairs",
-    "TrainedVAE": "vaes",
-    "load_encoder": "pairs",
-    "load_pair": "pairs",
-    "load_trained": "trained",
-    "load_vae": "vaes",
+    "Encoder": "systems.unpooling.pair",
+    "Pair": "systems.unpooling.pair",
+    "Stylizer": "applications.stylization.cascade",
+    "TrainedVAE": "systems.vae.trained",
+    "load_encoder": "systems.unpooling.pair",
+    "load_pair": "systems.unpooling.pair",
+    "load_trained": "systems",
+    "load_vae": "systems.vae.trained",
     "max_pool_argmax": "ops",
     "max_unpool": "ops",
 }

@@ -1,5 +1,91 @@
-"""Errors that belong to no single folder."""
+"""What a user can mend: one sentence each, which commands print without traceback."""
 
 
-class ConfigError(ValueError):
-    """A config that is missing, broken, another than the run's, or of no use."""
+class UserError(Exception):
+    """Something a user can mend; the message names it and says what is expected."""
+
+
+class ConfigError(UserError, ValueError):
+    """A config or option that is missing, damaged, contradictory or not the run's."""
+
+
+class SourceError(UserError, ValueError):
+    """A source of photos that is missing, empty, damaged or misspelt."""
+
+
+class PhotoError(UserError):
+    """One photo cannot be read; the message names it and says why."""
+
+
+class BrokenPhotosError(UserError, RuntimeError):
+    """More photos are broken than the caller allows."""
+
+
+class WeightsError(UserError):
+    """A weight file cannot be used."""
+
+
+class WeightsUnavailableError(WeightsError):
+    """No weight file is here and none could be downloaded."""
+
+
+class WeightsMismatchError(WeightsError, ValueError):
+    """The pretrained weights are not those that a model was trained with."""
+
+
+class ReleaseError(WeightsError, ValueError):
+    """A released model cannot be read or written."""
+
+
+class ReleaseUnavailableError(ReleaseError, WeightsUnavailableError):
+    """A released model is not here and could not be downloaded."""
+
+
+class CheckpointError(UserError, ValueError):
+    """A checkpoint is missing or of another model."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint holds other bytes than were written."""
+
+
+class RemoteError(UserError, OSError):
+    """A remote file cannot be reached."""
+
+
+class TrainingDivergedError(UserError, FloatingPointError):
+    """A loss or norm became NaN or infinite."""
+
+
+class PreemptedError(UserError):
+    """Training was asked to stop and has saved its state.
+
+    Attributes:
+      step: of the checkpoint.
+    """
+
+    def __init__(self, step: int, total_steps: int, workdir):
+        """Say what was saved where."""
+        self.step = step
+        super().__init__(
+            f"asked to stop, the training saved step {step} of {total_steps} in "
+            f"{workdir}; the same command resumes it"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """Shorten another library's error text so that it fits into one sentence.
+
+    Args:
+      error: the exception as it was caught.
+
+    Returns:
+      The first line of its text, at most 160 characters, without a final full stop; the
+      name of its class where it has no text.
+    """
+    text = str(error).strip()
+    if not text:
+        return type(error).__name__
+    # Several sentences on one line would make ours more than one.
+    line = text.splitlines()[0].split(". ")[0].rstrip(" .")
+    return line if len(line) <= 160 else line[:157] + "..."

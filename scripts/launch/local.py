@@ -4,7 +4,7 @@
 
 `./launch.sh local` calls this. Process 0 writes to the terminal, the others into
 FOLDER/process-K.log. Each finds in its environment who it is and where process 0
-listens; see vgg_unpool_jax/training/processes.py. When one fails, the others are told
+listens; see vgg_unpool_jax/runtime/processes.py. When one fails, the others are told
 to end, and after --grace seconds they are ended.
 
 Status: 0 when all processes end with 0, 75 when a training saved and wants to be

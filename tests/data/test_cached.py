@@ -6,8 +6,9 @@ import ml_collections
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import PhotoError, open_parts
+from vgg_unpool_jax.data import open_splits
 from vgg_unpool_jax.data.cached import CachedSource
+from vgg_unpool_jax.errors import PhotoError
 
 
 class Counting:
@@ -78,7 +79,7 @@ def test_a_config_says_how_much_is_kept(make_folder):
     def source(**fields):
         config = {"source": f"folder:{folder}", **fields}
         config |= {"split_fractions": (0.5, 0.3, 0.2), "split_seed": 4}
-        return open_parts(ml_collections.ConfigDict(config))["train"].source
+        return open_splits(ml_collections.ConfigDict(config))["train"].source
 
     cached = source(cache_megabytes=3)
     assert cached[0] is cached[0]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vgg_unpool_jax.data import PhotoError, decode, decode_photo
+from vgg_unpool_jax.data import decode, decode_photo
+from vgg_unpool_jax.errors import PhotoError
 
 
 def _encode(image: Image.Image, kind: str, **options) -> bytes:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import PhotoError, Source, SourceError, make_source
+from vgg_unpool_jax.data import Source, make_source
+from vgg_unpool_jax.errors import PhotoError, SourceError
 
 
 def _names(source):

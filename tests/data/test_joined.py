@@ -8,15 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import (
-    BrokenPhotosError,
-    JoinedSource,
-    PhotoError,
-    Source,
-    SourceError,
-    make_loader,
-    make_source,
-)
+from vgg_unpool_jax.data import JoinedSource, Source, make_loader, make_source
+from vgg_unpool_jax.errors import BrokenPhotosError, PhotoError, SourceError
 
 _EVALUATION = {
     "batch_size": 3,

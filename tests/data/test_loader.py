@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from vgg_unpool_jax.data import (
-    SourceError,
     center_crop,
     center_square_resize,
     make_loader,
     make_source,
 )
+from vgg_unpool_jax.errors import SourceError
 
 _TRAINING = {
     "batch_size": 4,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import BrokenPhotosError, make_loader, make_source
+from vgg_unpool_jax.data import make_loader, make_source
+from vgg_unpool_jax.errors import BrokenPhotosError
 
 _TRAINING = {
     "batch_size": 4,

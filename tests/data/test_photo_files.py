@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import PhotoError, SourceError
 from vgg_unpool_jax.data.photo_files import list_photo_files
+from vgg_unpool_jax.errors import PhotoError, SourceError
 
 
 def _save(path, size=(4, 5)):

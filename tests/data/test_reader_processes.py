@@ -13,12 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import (
-    BrokenPhotosError,
-    ReaderProcessError,
-    make_loader,
-    make_source,
-)
+from vgg_unpool_jax.data import make_loader, make_source
+from vgg_unpool_jax.errors import BrokenPhotosError, UserError
 
 _CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _TRAINING = {
@@ -156,9 +152,7 @@ def test_a_killed_worker_is_reported(folder):
         for child in multiprocessing.active_children():
             if child.name.startswith("grain"):
                 child.kill()
-        with pytest.raises(
-            ReaderProcessError, match=r"reader process of folder .*/dev/shm"
-        ):
+        with pytest.raises(UserError, match=r"reader process of folder .*/dev/shm"):
             for _ in range(20):
                 next(loader)
 

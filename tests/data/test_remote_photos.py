@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import PhotoError, SourceError, make_loader, make_source
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.data import make_loader, make_source
+from vgg_unpool_jax.errors import ConfigError, PhotoError, SourceError
 
 
 def _upload(bucket, folder, prefix):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import SourceError, make_source
+from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.errors import SourceError
 
 
 @pytest.mark.parametrize(

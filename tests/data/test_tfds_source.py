@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import PhotoError, SourceError, make_loader, make_source
+from vgg_unpool_jax.data import make_loader, make_source
 from vgg_unpool_jax.data.tfds_source import TfdsSource
+from vgg_unpool_jax.errors import PhotoError, SourceError
 
 _PREPARE = """
 import io, sys

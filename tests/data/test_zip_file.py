@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import PhotoError, SourceError, make_source
+from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.errors import PhotoError, SourceError
 
 
 @pytest.fixture

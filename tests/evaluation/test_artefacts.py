@@ -5,21 +5,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax import evaluation
 from vgg_unpool_jax.data import make_source
-from vgg_unpool_jax.evaluation import (
+from vgg_unpool_jax.evaluation.artefacts import (
     GridSums,
     compute_artefacts,
-    evaluate_reconstruction,
+    missing_artefacts,
     phase_counts,
+    photo_border_l1,
+    photo_center_l1,
+    photo_color_error,
+    photo_phase_errors,
 )
+from vgg_unpool_jax.evaluation.metrics import photo_l1
+from vgg_unpool_jax.evaluation.reconstruction import evaluate_reconstruction
+from vgg_unpool_jax.evaluation.results import read_results, write_results
 
 SIDES = (52, 70)  # no multiples of 16
 FUNCTIONS = (
-    evaluation.photo_border_l1,
-    evaluation.photo_center_l1,
-    evaluation.photo_color_error,
-    evaluation.photo_phase_errors,
+    photo_border_l1,
+    photo_center_l1,
+    photo_color_error,
+    photo_phase_errors,
 )
 
 
@@ -76,9 +82,7 @@ def test_border_and_centre_add_up_to_the_l1():
     metrics, _ = compute_artefacts(predictions, targets)
     share = _border().mean()
     both = share * metrics["border_l1"] + (1 - share) * metrics["center_l1"]
-    np.testing.assert_allclose(
-        both, evaluation.photo_l1(predictions, targets), rtol=1e-5
-    )
+    np.testing.assert_allclose(both, photo_l1(predictions, targets), rtol=1e-5)
 
 
 def test_the_colour_error_has_a_sign_and_a_channel():
@@ -119,9 +123,9 @@ def test_phases_are_those_of_the_crop_and_hold_all_of_the_centre():
     targets = _targets(n=1)
     predictions = targets.copy()
     predictions[0, 16 + 5, 32 + 9] += 12.0
-    phases = evaluation.photo_phase_errors(predictions, targets)
+    phases = photo_phase_errors(predictions, targets)
     assert np.argwhere(np.asarray(phases[0])).tolist() == [[5, 9]]
-    everywhere = evaluation.photo_phase_errors(targets + 1.0, targets)[0]
+    everywhere = photo_phase_errors(targets + 1.0, targets)[0]
     np.testing.assert_allclose(everywhere, phase_counts(*SIDES), rtol=1e-6)
     assert phase_counts(*SIDES).sum() == (52 - 32) * (70 - 32)
 
@@ -132,7 +136,7 @@ def test_sums_merge_whatever_the_batches_and_padding_is_never_looked_at():
     predictions = (targets + rng.normal(0, 9, targets.shape)).astype(np.float32)
     whole = _grid_ratios(predictions, targets)
     first, second = GridSums(), GridSums()
-    phases = np.asarray(evaluation.photo_phase_errors(predictions, targets))
+    phases = np.asarray(photo_phase_errors(predictions, targets))
     counts = phase_counts(*SIDES)
     first.update(phases[:2], counts)
     padded = np.concatenate([phases[2:], np.full((2, 16, 16), np.nan)])
@@ -160,9 +164,9 @@ def test_what_photos_are_too_small_for_is_left_out_with_a_reason(sides):
     assert sorted(metrics) == sorted(
         f"color_error_{c}" for c in ("red", "green", "blue")
     )
-    assert "at least 48 pixels" in evaluation.missing_artefacts(*sides)
+    assert "at least 48 pixels" in missing_artefacts(*sides)
     with pytest.raises(ValueError, match="at least 48 pixels"):
-        evaluation.photo_border_l1(targets, targets)
+        photo_border_l1(targets, targets)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -210,8 +214,8 @@ def test_an_evaluation_finds_writes_and_tells_them(source, tmp_path):
     assert score.metrics["center_l1"].mean == pytest.approx(center)
     assert score.border_ratio == pytest.approx(6.0 / center)
     assert score.grid_ratios == pytest.approx({2: 1.125, 4: 1.5, 8: 1.5, 16: 1.5})
-    evaluation.write_results(tmp_path / "results.json", score.to_dict())
-    read = evaluation.read_results(tmp_path / "results.json")
+    write_results(tmp_path / "results.json", score.to_dict())
+    read = read_results(tmp_path / "results.json")
     assert read["border_ratio"] == score.border_ratio
     assert read["grid_ratios"]["4"] == pytest.approx(1.5)
     assert read["metrics"]["color_error_blue"]["mean"] == pytest.approx(-5.015625)

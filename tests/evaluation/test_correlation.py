@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vgg_unpool_jax import evaluation
-from vgg_unpool_jax.evaluation import CorrelationSums
+from vgg_unpool_jax.evaluation.correlation import (
+    CorrelationSums,
+    photo_pair_moments,
+    photo_pcc,
+)
 
 
 def image_pair(n=7, size=(5, 6), seed=0, noise=40.0):
@@ -50,9 +53,7 @@ def test_hand_computed_correlation():
     # Σxy = 1, Σx² = 2, Σy² = 2/3 around the means: 1 / sqrt(4/3).
     wanted = math.sqrt(3) / 2
     assert math.isclose(sums_of(predictions, targets).value(), wanted, rel_tol=1e-14)
-    np.testing.assert_allclose(
-        evaluation.photo_pcc(predictions, targets), [wanted], rtol=1e-6
-    )
+    np.testing.assert_allclose(photo_pcc(predictions, targets), [wanted], rtol=1e-6)
 
 
 def test_the_range_of_the_images_does_not_matter():
@@ -80,7 +81,7 @@ def test_merging_equals_counting_at_once_and_leaves_both_sides_alone():
 def test_it_is_not_the_mean_of_the_photos_correlations():
     predictions, targets = image_pair()
     of_set = sums_of(predictions, targets).value()
-    of_photos = np.mean(evaluation.photo_pcc(predictions, targets))
+    of_photos = np.mean(photo_pcc(predictions, targets))
     assert of_set > of_photos + 0.2
 
 
@@ -146,7 +147,7 @@ def test_sums_travel_to_another_process_as_json():
 
 def test_the_photos_moments_give_the_correlation_of_the_set():
     predictions, targets = image_pair()
-    moments = jax.jit(evaluation.photo_pair_moments)(predictions, targets)
+    moments = jax.jit(photo_pair_moments)(predictions, targets)
     assert moments.shape == (7, 5)
     sums = CorrelationSums()
     sums.update_moments(moments[:4], predictions[0].size)
@@ -163,22 +164,22 @@ def test_the_photos_moments_give_the_correlation_of_the_set():
 
 def test_each_photo_has_scipys_correlation():
     predictions, targets = image_pair()
-    found = evaluation.photo_pcc(predictions, targets)
+    found = photo_pcc(predictions, targets)
     assert found.dtype == np.float32
     wanted = [pearson(x, y) for x, y in zip(predictions, targets, strict=True)]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6)
-    np.testing.assert_allclose(evaluation.photo_pcc(targets, targets), 1, rtol=1e-6)
-    np.testing.assert_allclose(evaluation.photo_pcc(-targets, targets), -1, rtol=1e-6)
+    np.testing.assert_allclose(photo_pcc(targets, targets), 1, rtol=1e-6)
+    np.testing.assert_allclose(photo_pcc(-targets, targets), -1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("flat", [0.0, 77.3, 0.1, 255.0])
 def test_a_photo_without_contrast_correlates_with_nothing(flat):
     predictions, targets = image_pair(n=3, size=(33, 35))
     predictions[1] = flat
-    found = evaluation.photo_pcc(predictions, targets)
+    found = photo_pcc(predictions, targets)
     assert found[1] == 0 and min(found[0], found[2]) > 0.2
-    assert evaluation.photo_pcc(targets, predictions)[1] == 0
-    assert evaluation.photo_pcc(predictions, predictions)[1] == 0
+    assert photo_pcc(targets, predictions)[1] == 0
+    assert photo_pcc(predictions, predictions)[1] == 0
 
 
 def test_bad_shapes_are_refused():
@@ -194,4 +195,4 @@ def test_bad_shapes_are_refused():
     with pytest.raises(ValueError, match="dtype int64; wanted"):
         sums.update(images, images, np.ones(2, int))
     with pytest.raises(ValueError, match="wanted equal shapes"):
-        evaluation.photo_pcc(images, images[:1])
+        photo_pcc(images, images[:1])

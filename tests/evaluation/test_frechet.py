@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from vgg_unpool_jax.evaluation import (
+from vgg_unpool_jax.evaluation.frechet import (
     FeatureMoments,
     frechet_distance,
     spatial_mean_features,

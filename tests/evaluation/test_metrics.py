@@ -8,14 +8,23 @@ import pytest
 import scipy.ndimage
 import skimage.metrics
 
-from vgg_unpool_jax import evaluation
+from vgg_unpool_jax.evaluation.metrics import (
+    METRICS,
+    compute_photo_metrics,
+    missing_metrics,
+    photo_l1,
+    photo_l2,
+    photo_ms_ssim,
+    photo_psnr,
+    photo_ssim,
+)
 
 PHOTO_METRICS = {
-    "l1": evaluation.photo_l1,
-    "l2": evaluation.photo_l2,
-    "psnr": evaluation.photo_psnr,
-    "ssim": evaluation.photo_ssim,
-    "ms_ssim": evaluation.photo_ms_ssim,
+    "l1": photo_l1,
+    "l2": photo_l2,
+    "psnr": photo_psnr,
+    "ssim": photo_ssim,
+    "ms_ssim": photo_ms_ssim,
 }
 
 
@@ -62,7 +71,7 @@ def test_they_equal_scikit_image_in_float64(noise):
         x, y = predictions[i].astype(float), targets[i].astype(float)
         one = slice(i, i + 1)
         np.testing.assert_allclose(
-            evaluation.photo_psnr(predictions[one], targets[one])[0],
+            photo_psnr(predictions[one], targets[one])[0],
             skimage.metrics.peak_signal_noise_ratio(y, x, data_range=255),
             rtol=1e-5,
         )
@@ -77,13 +86,13 @@ def test_they_equal_scikit_image_in_float64(noise):
             full=True,
         )
         np.testing.assert_allclose(
-            evaluation.photo_ssim(predictions[one], targets[one])[0],
+            photo_ssim(predictions[one], targets[one])[0],
             full[5:-5, 5:-5].mean(),
             rtol=0,
             atol=1e-6,
         )
         np.testing.assert_allclose(
-            evaluation.photo_l2(predictions[one], targets[one])[0],
+            photo_l2(predictions[one], targets[one])[0],
             skimage.metrics.mean_squared_error(x, y),
             rtol=1e-5,
         )
@@ -92,11 +101,11 @@ def test_they_equal_scikit_image_in_float64(noise):
 def test_hand_computed_values():
     targets = np.full((2, 12, 12, 3), 100, np.float32)
     predictions = targets + np.array([0.0, 51.0], np.float32)[:, None, None, None]
-    np.testing.assert_allclose(evaluation.photo_l1(predictions, targets), [0, 51])
-    np.testing.assert_allclose(evaluation.photo_l2(predictions, targets), [0, 2601])
+    np.testing.assert_allclose(photo_l1(predictions, targets), [0, 51])
+    np.testing.assert_allclose(photo_l2(predictions, targets), [0, 2601])
     # 51 is a fifth of 255, hence 20 · log10(5) dB; equal photos have no noise at all.
     np.testing.assert_allclose(
-        evaluation.photo_psnr(predictions, targets),
+        photo_psnr(predictions, targets),
         [math.inf, 20 * math.log10(5)],
         rtol=1e-6,
     )
@@ -104,7 +113,7 @@ def test_hand_computed_values():
     # dm_pix's float32 arithmetic: variances of 0 as differences of large squares.
     luminance = (2 * 100 * 151 + 2.55**2) / (100**2 + 151**2 + 2.55**2)
     np.testing.assert_allclose(
-        evaluation.photo_ssim(predictions, targets), [1, luminance], rtol=1e-4
+        photo_ssim(predictions, targets), [1, luminance], rtol=1e-4
     )
 
 
@@ -112,9 +121,9 @@ def test_predictions_are_clipped_before_anything_is_measured():
     predictions, targets = photo_pair()
     wild = np.where(predictions < 60, predictions - 500, predictions)
     wild = np.where(predictions > 200, wild + 500, wild)
-    found = evaluation.compute_photo_metrics(wild, targets)
-    compiled = jax.jit(evaluation.compute_photo_metrics)(wild, targets)
-    assert list(found) == list(evaluation.METRICS) == list(PHOTO_METRICS)
+    found = compute_photo_metrics(wild, targets)
+    compiled = jax.jit(compute_photo_metrics)(wild, targets)
+    assert list(found) == list(METRICS) == list(PHOTO_METRICS)
     assert compiled.keys() == found.keys()
     for name, function in PHOTO_METRICS.items():
         wanted = function(np.clip(wild, 0, 255), targets)
@@ -126,8 +135,8 @@ def test_predictions_are_clipped_before_anything_is_measured():
 
 def test_uint8_photos_are_measured_like_floats():
     predictions, targets = (np.rint(x).astype(np.uint8) for x in photo_pair())
-    bytes_ = evaluation.compute_photo_metrics(predictions, targets)
-    floats = evaluation.compute_photo_metrics(
+    bytes_ = compute_photo_metrics(predictions, targets)
+    floats = compute_photo_metrics(
         predictions.astype(np.float32), targets.astype(np.float32)
     )
     for name in floats:
@@ -146,21 +155,21 @@ def test_uint8_photos_are_measured_like_floats():
 )
 def test_what_a_photo_is_too_small_for_is_left_out_with_a_reason(size, left_out):
     images = np.zeros((1, *size, 3), np.float32)
-    computed = jax.eval_shape(evaluation.compute_photo_metrics, images, images)
+    computed = jax.eval_shape(compute_photo_metrics, images, images)
     assert sorted(PHOTO_METRICS.keys() - computed.keys()) == left_out
-    reasons = evaluation.missing_metrics(*size)
+    reasons = missing_metrics(*size)
     assert sorted(reasons) == left_out
     for name, reason in reasons.items():
-        title = evaluation.METRICS[name].title
+        title = METRICS[name].title
         assert f"{title} is left out at {size[0]} x {size[1]} pixels" in reason
 
 
 def test_asking_for_one_metric_on_too_small_a_photo_fails():
     images = np.zeros((1, 10, 300, 3), np.float32)
     with pytest.raises(ValueError, match=r"\(1, 10, 300, 3\); SSIM wants .* 11 pixels"):
-        evaluation.photo_ssim(images, images)
+        photo_ssim(images, images)
     with pytest.raises(ValueError, match="at least 176 pixels"):
-        evaluation.photo_ms_ssim(images, images)
+        photo_ms_ssim(images, images)
 
 
 @pytest.mark.parametrize("name", PHOTO_METRICS)

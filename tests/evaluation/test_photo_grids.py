@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.evaluation import enlarge, square_grid, strip
+from vgg_unpool_jax.evaluation.pictures import enlarge, square_grid, strip
 
 
 def shades(n, size=(3, 5)):

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax import evaluation
+from vgg_unpool_jax.evaluation.pictures import (
+    error_image,
+    picture_grid,
+    save_png,
+    side_by_side,
+)
 
 
 def flat(*colours, size=(6, 8)):
@@ -17,7 +22,7 @@ def flat(*colours, size=(6, 8)):
 
 def test_every_picture_of_a_grid_stands_in_its_row_and_column():
     columns = {"a": flat(10, 20), "b": flat(30, 40), "c": flat(50, 60)}
-    grid = evaluation.picture_grid(columns, padding=2, labels=False)
+    grid = picture_grid(columns, padding=2, labels=False)
     assert grid.dtype == np.uint8
     assert grid.shape == (2 + 6 + 2 + 6 + 2, 2 + 3 * (8 + 2), 3)
     for row in range(2):
@@ -31,8 +36,8 @@ def test_every_picture_of_a_grid_stands_in_its_row_and_column():
 
 def test_titles_stand_above_their_columns_and_leave_the_pictures_alone():
     columns = {"input": flat(10, size=(6, 60)), " ": flat(20, size=(6, 60))}
-    plain = evaluation.picture_grid(columns, padding=2, labels=False)
-    grid = evaluation.picture_grid(columns, padding=2)
+    plain = picture_grid(columns, padding=2, labels=False)
+    grid = picture_grid(columns, padding=2)
     height = grid.shape[0] - plain.shape[0]
     assert height > 10
     np.testing.assert_array_equal(grid[height:], plain)
@@ -43,14 +48,14 @@ def test_titles_stand_above_their_columns_and_leave_the_pictures_alone():
 def test_a_long_title_does_not_run_into_the_next_column():
     title = "an exceedingly long title for a small picture"
     columns = {title: flat(10, size=(6, 30)), " ": flat(20, size=(6, 30))}
-    grid = evaluation.picture_grid(columns, padding=2)
+    grid = picture_grid(columns, padding=2)
     assert grid[: -6 - 2, 2:32].min() < 150
     assert np.all(grid[: -6 - 2, 32:] == 255)
 
 
 def test_a_times_sign_is_drawn_as_the_letter_that_the_font_has():
     sign, letter = (
-        evaluation.picture_grid({title: flat(10, size=(6, 60))})
+        picture_grid({title: flat(10, size=(6, 60))})
         for title in ("8 × error", "8 x error")
     )
     np.testing.assert_array_equal(sign, letter)
@@ -58,35 +63,33 @@ def test_a_times_sign_is_drawn_as_the_letter_that_the_font_has():
 
 def test_floats_are_clipped_and_rounded_and_bytes_are_kept():
     images = np.array([[[[-9.0, 0.4, 0.6], [254.6, 255.0, 900.0]]]])
-    grid = evaluation.picture_grid({"a": images}, padding=0, labels=False)
+    grid = picture_grid({"a": images}, padding=0, labels=False)
     assert grid.tolist() == [[[0, 0, 1], [255, 255, 255]]]
     bytes_ = np.array([[[[1, 2, 3]]]], np.uint8)
-    grid = evaluation.picture_grid({"a": bytes_}, padding=0, labels=False)
+    grid = picture_grid({"a": bytes_}, padding=0, labels=False)
     assert grid.tolist() == [[[1, 2, 3]]]
 
 
 def test_the_inputs_are_not_changed():
     images = flat(-5)
-    evaluation.picture_grid({"a": images})
-    evaluation.error_image(images, images + 1)
+    picture_grid({"a": images})
+    error_image(images, images + 1)
     assert np.all(images == -5)
 
 
 def test_the_error_image_is_the_amplified_absolute_difference():
     targets = np.array([[[100, 100, 100]]], np.uint8)
     predictions = np.array([[[101, 97, 200]]], np.uint8)  # uint8 must not wrap round
-    error = evaluation.error_image(predictions, targets)
+    error = error_image(predictions, targets)
     assert error.dtype == np.float32
     assert error.tolist() == [[[8, 24, 255]]]
-    assert evaluation.error_image(predictions, targets, gain=1).tolist() == [
-        [[1, 3, 100]]
-    ]
+    assert error_image(predictions, targets, gain=1).tolist() == [[[1, 3, 100]]]
     with pytest.raises(ValueError, match="wanted equal shapes"):
-        evaluation.error_image(predictions, targets[..., :1])
+        error_image(predictions, targets[..., :1])
 
 
 def test_side_by_side_takes_different_widths():
-    row = evaluation.side_by_side(
+    row = side_by_side(
         [flat(10)[0], flat(20, size=(6, 3))[0].astype(np.uint8)], padding=1
     )
     assert row.shape == (6, 8 + 1 + 3, 3)
@@ -97,8 +100,8 @@ def test_a_png_reads_back_and_replaces_the_old_one(tmp_path):
     path = tmp_path / "new" / "folder" / "picture.png"
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (5, 7, 3), np.uint8)
-    evaluation.save_png(path, 255 - image)
-    evaluation.save_png(path, image)
+    save_png(path, 255 - image)
+    save_png(path, image)
     with Image.open(path) as opened:
         assert opened.format == "PNG"
         np.testing.assert_array_equal(np.asarray(opened), image)
@@ -116,22 +119,22 @@ def test_a_png_reads_back_and_replaces_the_old_one(tmp_path):
 )
 def test_what_is_no_picture_is_not_written(tmp_path, image, message):
     with pytest.raises(ValueError, match=message):
-        evaluation.save_png(tmp_path / "picture.png", image)
+        save_png(tmp_path / "picture.png", image)
     assert os.listdir(tmp_path) == []
 
 
 def test_bad_columns_and_rows_are_refused():
     with pytest.raises(ValueError, match="columns is empty"):
-        evaluation.picture_grid({})
+        picture_grid({})
     with pytest.raises(ValueError, match=r"columns\['b'\] has shape \(1, 6, 8, 3\)"):
-        evaluation.picture_grid({"a": flat(1, 2), "b": flat(1)})
+        picture_grid({"a": flat(1, 2), "b": flat(1)})
     with pytest.raises(ValueError, match=r"columns\['a'\] has shape \(6, 8, 3\)"):
-        evaluation.picture_grid({"a": flat(1)[0]})
+        picture_grid({"a": flat(1)[0]})
     with pytest.raises(ValueError, match="not empty"):
-        evaluation.picture_grid({"a": flat(1)[:0]})
+        picture_grid({"a": flat(1)[:0]})
     with pytest.raises(ValueError, match="images is empty"):
-        evaluation.side_by_side([])
+        side_by_side([])
     with pytest.raises(ValueError, match=r"images\[1\] .* wanted the height 6"):
-        evaluation.side_by_side([flat(1)[0], flat(1, size=(5, 8))[0]])
+        side_by_side([flat(1)[0], flat(1, size=(5, 8))[0]])
     with pytest.raises(ValueError, match=r"images\[0\] has NaN"):
-        evaluation.side_by_side([np.full((2, 2, 3), np.nan)])
+        side_by_side([np.full((2, 2, 3), np.nan)])

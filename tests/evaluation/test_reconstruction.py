@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from vgg_unpool_jax.data import make_source
-from vgg_unpool_jax.evaluation import NothingEvaluatedError, evaluate_reconstruction
+from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.evaluation.reconstruction import evaluate_reconstruction
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_examples_are_the_first_photos_by_name(source):
     [([], "no photo to evaluate"), ([5], "1 are too small and 0 cannot be read")],
 )
 def test_nothing_to_evaluate_is_said(indices, words, source):
-    with pytest.raises(NothingEvaluatedError, match=words):
+    with pytest.raises(UserError, match=words):
         evaluate_reconstruction(
             lambda images: images, source, np.array(indices, int), image_size=16
         )

@@ -15,8 +15,10 @@ import ml_collections
 import numpy as np
 import pytest
 
-from vgg_unpool_jax import evaluation, files
-from vgg_unpool_jax.evaluation import Summary
+from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.evaluation.results import format_table, read_results, write_results
+from vgg_unpool_jax.evaluation.statistics import Summary
+from vgg_unpool_jax.io import atomic
 
 
 def test_a_result_file_reads_back(tmp_path):
@@ -32,8 +34,8 @@ def test_a_result_file_reads_back(tmp_path):
         "word": "Größe",
         "pair": (1, 2),
     }
-    evaluation.write_results(path, results)
-    assert evaluation.read_results(path) == {
+    write_results(path, results)
+    assert read_results(path) == {
         "metrics": {
             "l1": {"mean": 2.5, "interval": [2.0, 3.0], "photos": 40},
             "l2": {"mean": 9.0, "interval": None, "photos": 1},
@@ -51,7 +53,7 @@ def test_a_result_file_reads_back(tmp_path):
 
 def test_keys_are_sorted_at_every_depth(tmp_path):
     path = tmp_path / "results.json"
-    evaluation.write_results(path, {"b": {"z": 1, "a": 2}, "a": [{"y": 1, "x": 2}]})
+    write_results(path, {"b": {"z": 1, "a": 2}, "a": [{"y": 1, "x": 2}]})
     pairs = []
     json.loads(path.read_text(), object_pairs_hook=lambda p: pairs.append(p) or dict(p))
     assert all(keys == sorted(keys) for keys in ([k for k, _ in p] for p in pairs))
@@ -67,8 +69,8 @@ def test_infinity_and_nan_become_strings_that_float_reads(tmp_path):
         "d": np.array([np.inf, 1.0]),
         "e": np.float32("inf"),
     }
-    evaluation.write_results(path, values)
-    read = evaluation.read_results(path)
+    write_results(path, values)
+    read = read_results(path)
     assert read == {"a": "inf", "b": "-inf", "c": "nan", "d": ["inf", 1.0], "e": "inf"}
     assert float(read["a"]) == math.inf
     assert math.isnan(float(read["c"]))
@@ -87,10 +89,10 @@ def test_what_json_cannot_say_is_refused_and_the_old_file_stays(
     tmp_path, results, message
 ):
     path = tmp_path / "results.json"
-    evaluation.write_results(path, {"old": 1})
+    write_results(path, {"old": 1})
     with pytest.raises(TypeError, match=message):
-        evaluation.write_results(path, results)
-    assert evaluation.read_results(path) == {"old": 1}
+        write_results(path, results)
+    assert read_results(path) == {"old": 1}
     assert os.listdir(tmp_path) == ["results.json"]
 
 
@@ -111,7 +113,7 @@ def test_a_malformed_file_gives_one_sentence(tmp_path, content):
     path = tmp_path / "results.json"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is not a result file") as caught:
-        evaluation.read_results(path)
+        read_results(path)
     assert type(caught.value) is ValueError
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -119,14 +121,14 @@ def test_a_malformed_file_gives_one_sentence(tmp_path, content):
 
 def test_a_missing_file_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
-        evaluation.read_results(tmp_path / "none.json")
+        read_results(tmp_path / "none.json")
 
 
 def test_a_file_keeps_its_old_content_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
     with open(path, "rb") as reader:
-        with files.replacing(path) as file:
+        with atomic.replacing(path) as file:
             file.write(b"new")
             file.flush()
             assert path.read_bytes() == b"old"
@@ -140,7 +142,7 @@ def test_a_file_keeps_its_old_content_until_the_new_one_is_whole(tmp_path):
 def test_a_failure_while_writing_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="disk"), files.replacing(path) as file:
+    with pytest.raises(RuntimeError, match="disk"), atomic.replacing(path) as file:
         file.write(b"half")
         raise RuntimeError("disk")
     assert path.read_bytes() == b"old"
@@ -152,13 +154,13 @@ def test_a_killed_writer_leaves_the_old_file_alone(tmp_path):
     path.write_bytes(b"old")
     code = (
         "import os, sys\n"
-        "from vgg_unpool_jax.files import replacing\n"
+        "from vgg_unpool_jax.io.atomic import replacing\n"
         "with replacing(sys.argv[1]) as file:\n"
         "    file.write(b'half')\n"
         "    file.flush()\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    checkout = pathlib.Path(files.__file__).parents[1]
+    checkout = pathlib.Path(atomic.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code, path], cwd=checkout, check=False)
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
@@ -166,7 +168,7 @@ def test_a_killed_writer_leaves_the_old_file_alone(tmp_path):
 
 def test_provenance_names_code_versions_and_hardware(tmp_path):
     config = ml_collections.ConfigDict({"seed": 3})
-    record = evaluation.provenance(config, workdir=tmp_path)
+    record = provenance(config, workdir=tmp_path)
     assert record["versions"]["jax"] == jax.__version__
     assert record["versions"]["numpy"] == np.__version__
     assert record["hardware"]["platform"] == "cpu"
@@ -175,10 +177,10 @@ def test_provenance_names_code_versions_and_hardware(tmp_path):
     assert record["hardware"]["cpu_model"]
     assert record["workdir"] == str(tmp_path)
     assert record["date"].endswith("+00:00")
-    evaluation.write_results(tmp_path / "results.json", record)
-    read = evaluation.read_results(tmp_path / "results.json")
+    write_results(tmp_path / "results.json", record)
+    read = read_results(tmp_path / "results.json")
     assert read["config"] == {"seed": 3}
-    assert evaluation.provenance({})["workdir"] is None
+    assert provenance({})["workdir"] is None
 
 
 def run_git(folder, *arguments):
@@ -207,13 +209,13 @@ def checkout(tmp_path, monkeypatch):
 def test_the_commit_and_whether_files_differ_from_it(checkout):
     run_git(checkout, "add", ".")
     run_git(checkout, "commit", "-m", "one")
-    clean = evaluation.provenance({})["git"]
+    clean = provenance({})["git"]
     assert len(clean["commit"]) == 40
     assert clean["dirty"] is False
     (checkout / "scratch.txt").write_text("untracked files do not count")
-    assert evaluation.provenance({})["git"] == clean
+    assert provenance({})["git"] == clean
     (checkout / "package" / "version.py").write_text("2")
-    assert evaluation.provenance({})["git"] == {
+    assert provenance({})["git"] == {
         "commit": clean["commit"],
         "dirty": True,
     }
@@ -223,16 +225,16 @@ def test_a_package_installed_inside_somebody_elses_checkout_has_no_commit(checko
     (checkout / "other.txt").write_text("theirs")
     run_git(checkout, "add", "other.txt")
     run_git(checkout, "commit", "-m", "one")
-    assert evaluation.provenance({})["git"] is None
+    assert provenance({})["git"] is None
 
 
 def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert evaluation.provenance({})["git"] is None
+    assert provenance({})["git"] is None
 
 
 def test_the_table_is_aligned_and_ordered():
-    table = evaluation.format_table(
+    table = format_table(
         {
             "bits": Summary(0.25, (0.2, 0.3), 40),
             "ms_ssim": Summary(0.98765, (0.98, 0.99), 40),

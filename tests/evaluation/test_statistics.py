@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vgg_unpool_jax.evaluation import MetricSums, Summary
-from vgg_unpool_jax.evaluation.statistics import Sums
+from vgg_unpool_jax.evaluation.statistics import MetricSums, Summary, Sums
 
 
 def sums_of(*values, mask=None, name="l1"):

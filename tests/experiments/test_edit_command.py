@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.unpooling import make_config
-from vgg_unpool_jax.objectives.unpooling import make_pair_models
-from vgg_unpool_jax.pairs import Pair
-from vgg_unpool_jax.weights import random_vgg19_weights
+from configs.unpooling.base import make_config
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
+from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 
 @pytest.fixture(scope="module")

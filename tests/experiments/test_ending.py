@@ -7,7 +7,7 @@ import pytest
 from absl import logging as absl_logging
 
 from experiments import ending
-from vgg_unpool_jax.training import processes
+from vgg_unpool_jax.runtime import processes
 
 LOST = (
     "UNKNOWN: Gloo all-reduce failed: [tcp/pair.cc:538] Connection reset by peer",

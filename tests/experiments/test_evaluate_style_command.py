@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.weights import random_vgg19_weights
-from vgg_unpool_jax.weights.conversion import save_weights
+from vgg_unpool_jax.pretrained.conversion import save_weights
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 
 _SIDE = 96
 

@@ -63,7 +63,7 @@ def test_commands_run_in_the_environment_which_is_installed_once(launch):
     _, calls = launch("evaluate")
     assert calls == ["-m experiments.evaluate"]
     _, calls = launch("benchmark", "--suite=ops")
-    assert calls == ["-m experiments.benchmark --suite=ops"]
+    assert calls == ["-m benchmarks --suite=ops"]
     _, calls = launch("release_table", "--results=FILE")
     assert calls == ["-m experiments.release_table --results=FILE"]
     _, calls = launch("export")

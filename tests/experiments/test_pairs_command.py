@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.pairs import Pair
-from vgg_unpool_jax.weights import random_vgg19_weights
-from vgg_unpool_jax.weights.register import register
-from vgg_unpool_jax.weights.released import decoder_shapes
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.releases.register import register
+from vgg_unpool_jax.releases.released import decoder_shapes
+from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = CHECKOUT / "docs" / "pairs.md"

@@ -5,7 +5,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments import release_page
-from vgg_unpool_jax.weights import WeightsUnavailableError
+from vgg_unpool_jax.errors import WeightsUnavailableError
 
 
 @pytest.fixture

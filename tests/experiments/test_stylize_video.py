@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_stylizing import _pair
-from vgg_unpool_jax.data.video import open_video
-from vgg_unpool_jax.evaluation.style_metrics import temporal_flicker
-from vgg_unpool_jax.stylizing import load_stylizer
-from vgg_unpool_jax.video_stylizer import VideoStylizer
+from tests.applications.stylization.test_file_stylizer import _pair
+from vgg_unpool_jax.applications.stylization.file_stylizer import load_stylizer
+from vgg_unpool_jax.applications.stylization.metrics import temporal_flicker
+from vgg_unpool_jax.applications.stylization.video_files import open_video
+from vgg_unpool_jax.applications.stylization.video_stylizer import VideoStylizer
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import unpooling
-from vgg_unpool_jax.evaluation import square_grid
+from configs.unpooling import base as unpooling
+from vgg_unpool_jax.evaluation.pictures import square_grid
+from vgg_unpool_jax.systems.vae.trained import load_vae
 from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.vaes import load_vae
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 SIDE = 16

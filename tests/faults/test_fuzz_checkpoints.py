@@ -18,7 +18,7 @@ import safetensors.numpy
 from flax import traverse_util
 from hypothesis import strategies as st
 
-from configs import unpooling
+from configs.unpooling import base as unpooling
 from tests.faults.damage import (
     ODD_VALUES,
     assert_documented,
@@ -28,29 +28,30 @@ from tests.faults.damage import (
     relaxed,
 )
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.objectives.unpooling import (
-    WeightsMismatchError,
-    load_recorded_weights,
-    weights_record,
-)
-from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import (
+from vgg_unpool_jax.errors import (
     CheckpointError,
-    Checkpoints,
+    ConfigError,
     DamagedCheckpointError,
+    ReleaseError,
+    WeightsMismatchError,
+    WeightsUnavailableError,
 )
-from vgg_unpool_jax.training.state import create_train_state
-from vgg_unpool_jax.weights import WeightsUnavailableError, random_vgg19_weights
-from vgg_unpool_jax.weights.errors import ReleaseError
-from vgg_unpool_jax.weights.model_card import model_card
-from vgg_unpool_jax.weights.release_metadata import METADATA_KEY
-from vgg_unpool_jax.weights.released import (
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.releases.model_card import model_card
+from vgg_unpool_jax.releases.release_metadata import METADATA_KEY
+from vgg_unpool_jax.releases.released import (
     decoder_shapes,
     encoder_sha256,
     read_decoder,
     write_decoder,
 )
+from vgg_unpool_jax.systems.unpooling.objective import (
+    load_recorded_weights,
+    weights_record,
+)
+from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.state import create_train_state
 
 FAULT = (
     "damaged checkpoint metadata and releases",

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 
-from configs import unpooling
+from configs.unpooling import base as unpooling
 from tests.faults.damage import HOPELESS, assert_documented, damaged, relaxed
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import read_results
-from vgg_unpool_jax.evaluation.release_table import read_pair_results, release_table
-from vgg_unpool_jax.releasing import training_facts
+from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.systems.unpooling.release import training_facts
+from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.history import ValidationHistory
 

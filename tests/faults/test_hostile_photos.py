@@ -17,21 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import unpooling
+from configs.unpooling import base as unpooling
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.data import (
-    BrokenPhotosError,
-    Part,
-    PhotoError,
-    make_loader,
-    make_source,
-    random_crop,
-    transforms,
-)
+from vgg_unpool_jax.data import Split, make_loader, make_source, random_crop, transforms
 from vgg_unpool_jax.data.photo_files import list_photo_files
-from vgg_unpool_jax.evaluation import read_results
-from vgg_unpool_jax.trained import write_evaluation
-from vgg_unpool_jax.training.trainer import train_and_evaluate
+from vgg_unpool_jax.errors import BrokenPhotosError, PhotoError
+from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.systems.results import write_evaluation
 
 FAULT = (
     "hostile photos",
@@ -338,7 +331,7 @@ def test_a_run_is_trained_and_evaluated_on_them(source, folder, tmp_path, caplog
     assert len(told) > 0.7 * len(REFUSED)
     assert max(told.values()) <= 3
     pair = load_pair(tmp_path)
-    part = Part(source, np.arange(len(source)))
+    part = Split(source, np.arange(len(source)))
     score = pair.evaluate(part, image_size=16, batch_size=4, max_broken_share=0.5)
     results, *pictures = write_evaluation(tmp_path, pair, score, {"source": "hostile"})
     told = read_results(results)

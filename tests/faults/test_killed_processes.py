@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from vgg_unpool_jax.training.preemption import EXIT_STATUS
+from vgg_unpool_jax.runtime.preemption import EXIT_STATUS
 
 _STEPS, _EVERY = 1000, 10
 

@@ -16,21 +16,27 @@ import h5py
 import numpy as np
 import pytest
 
-from configs import unpooling
+from configs.unpooling import base as unpooling
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.data import PhotoError, SourceError, decode_photo, make_source
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import read_results
-from vgg_unpool_jax.evaluation.release_table import read_pair_results
-from vgg_unpool_jax.releasing import training_facts
+from vgg_unpool_jax.data import decode_photo, make_source
+from vgg_unpool_jax.errors import (
+    ConfigError,
+    DamagedCheckpointError,
+    PhotoError,
+    ReleaseError,
+    SourceError,
+    WeightsError,
+)
+from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.releases.released import read_decoder
+from vgg_unpool_jax.runtime.lock import locked
+from vgg_unpool_jax.systems.unpooling.release import training_facts
+from vgg_unpool_jax.systems.unpooling.table import read_pair_results
 from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints, DamagedCheckpointError
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.history import ValidationHistory
-from vgg_unpool_jax.training.lock import locked
 from vgg_unpool_jax.training.state import create_train_state
-from vgg_unpool_jax.weights import WeightsError, load_vgg19_weights
-from vgg_unpool_jax.weights.errors import ReleaseError
-from vgg_unpool_jax.weights.released import read_decoder
 
 FAULT = (
     "a pickle with code in it",
@@ -288,8 +294,8 @@ def test_the_owner_of_a_lock_is_read_as_text(payload, tmp_path):
 
 # PyTorch's own reader of tensors, which is asked for weights only.
 RESTRICTED = {
-    "vgg_unpool_jax/weights/identity.py": {"torch.load"},
-    "vgg_unpool_jax/weights/torchvision_pth.py": {"torch.load"},
+    "vgg_unpool_jax/pretrained/identity.py": {"torch.load"},
+    "vgg_unpool_jax/pretrained/torchvision_pth.py": {"torch.load"},
 }
 _MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve"}
 _MODULES |= {"marshal", "yaml"}

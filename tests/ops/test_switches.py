@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vgg_unpool_jax.models.vgg19_layers import CHANNELS_PER_BLOCK
+from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK
 from vgg_unpool_jax.ops import (
     codes_to_coordinates,
     codes_to_tensorflow,

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import unpooling
-from vgg_unpool_jax.training.trainer import TrainResult, train_and_evaluate
+from configs.unpooling import base as unpooling
+from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.training.trainer import TrainResult
 
 SIDE = 16  # every block divides it, and SSIM's window of 11 fits
 

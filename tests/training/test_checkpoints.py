@@ -15,11 +15,8 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from vgg_unpool_jax.training.checkpoints import (
-    CheckpointError,
-    Checkpoints,
-    DamagedCheckpointError,
-)
+from vgg_unpool_jax.errors import CheckpointError, DamagedCheckpointError
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.state import create_train_state
 
 RECORD = {"vgg19": {"origin": "random:seed=0", "sha256": "ab", "n": 3}}

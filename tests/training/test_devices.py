@@ -16,7 +16,7 @@ PROGRAM = """
 import json, sys
 import jax, ml_collections
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.training.trainer import train_and_evaluate
+from vgg_unpool_jax.systems import train_and_evaluate
 
 config = ml_collections.ConfigDict(json.loads(sys.argv[1]))
 told = {"devices": jax.device_count(), "refused": []}

@@ -6,11 +6,12 @@ import shutil
 import pytest
 
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PreemptedError
+from vgg_unpool_jax.runtime.preemption import StopRequest
+from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.history import ValidationHistory
-from vgg_unpool_jax.training.preemption import PreemptedError, StopRequest
-from vgg_unpool_jax.training.trainer import BEST_FOLDER, train_and_evaluate
+from vgg_unpool_jax.training.trainer import BEST_FOLDER
 from vgg_unpool_jax.training.validation import Validation
 
 

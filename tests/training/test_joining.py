@@ -7,14 +7,8 @@ import sys
 
 import pytest
 
-from vgg_unpool_jax.training.processes import (
-    LOCAL,
-    SLURM,
-    TPU,
-    Layout,
-    ProcessesError,
-    read_layout,
-)
+from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.runtime.processes import LOCAL, SLURM, TPU, Layout, read_layout
 
 _LOCAL = {
     "VGG_UNPOOL_COORDINATOR": "127.0.0.1:4321",
@@ -51,7 +45,7 @@ def test_a_process_of_the_local_launcher():
 @pytest.mark.parametrize("missing", sorted(_LOCAL))
 def test_a_missing_variable_is_named(missing):
     environment = {k: v for k, v in _LOCAL.items() if k != missing}
-    with pytest.raises(ProcessesError, match=f"^{missing} is not set: wanted all of"):
+    with pytest.raises(UserError, match=f"^{missing} is not set: wanted all of"):
         read_layout(environment)
 
 
@@ -68,7 +62,7 @@ def test_a_missing_variable_is_named(missing):
     ],
 )
 def test_a_wrong_variable_is_named_with_what_was_wanted(name, value, sentence):
-    with pytest.raises(ProcessesError, match=f"^{name} .*{sentence}"):
+    with pytest.raises(UserError, match=f"^{name} .*{sentence}"):
         read_layout(_LOCAL | {name: value})
 
 
@@ -120,7 +114,7 @@ def test_a_step_of_an_older_slurm_is_one_too():
 )
 def test_a_missing_variable_of_slurm_is_named(missing):
     environment = {k: v for k, v in _SLURM.items() if k != missing}
-    with pytest.raises(ProcessesError, match=f"^{missing} is not set in a SLURM step"):
+    with pytest.raises(UserError, match=f"^{missing} is not set in a SLURM step"):
         read_layout(environment)
 
 
@@ -140,7 +134,7 @@ def test_a_missing_variable_of_slurm_is_named(missing):
     ],
 )
 def test_contradictions_are_refused(variables, sentence):
-    with pytest.raises(ProcessesError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         read_layout(_SLURM | variables)
 
 
@@ -150,9 +144,9 @@ def test_a_tpu():
     assert read_layout(on_tpu).kind == TPU
     assert read_layout(on_tpu | {"TPU_SKIP_MDS_QUERY": "1"}) == Layout()
     assert read_layout(on_tpu | {"JAX_PLATFORMS": "cpu"}) == Layout()
-    with pytest.raises(ProcessesError, match=r"^VGG_UNPOOL_CLUSTER must .* 'k8s'"):
+    with pytest.raises(UserError, match=r"^VGG_UNPOOL_CLUSTER must .* 'k8s'"):
         read_layout({"VGG_UNPOOL_CLUSTER": "k8s"})
-    with pytest.raises(ProcessesError, match=r"^VGG_UNPOOL_CLUSTER is tpu and"):
+    with pytest.raises(UserError, match=r"^VGG_UNPOOL_CLUSTER is tpu and"):
         read_layout({"VGG_UNPOOL_CLUSTER": "tpu"} | _LOCAL)
 
 
@@ -239,7 +233,7 @@ import sys
 from vgg_unpool_jax.training import processes
 try:
     processes.join(shares_work=False)
-except processes.ProcessesError as error:
+except processes.UserError as error:
     print(error)
 import jax
 print(jax.distributed.is_initialized())

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import vae
-from configs.unpooling import make_config
+from configs.unpooling.base import make_config
+from configs.vae import base as vae
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.objectives import make_objective
+from vgg_unpool_jax.systems import make_objective
 from vgg_unpool_jax.training.muon import muon
 from vgg_unpool_jax.training.optimizers import (
     label_parameters,

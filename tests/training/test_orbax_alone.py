@@ -19,13 +19,14 @@ import optax
 import pytest
 
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.objectives.unpooling import weights_record
+from vgg_unpool_jax.errors import CheckpointError
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.releases.released import decoder_shapes
+from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.systems.unpooling.objective import weights_record
 from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.state import create_train_state
-from vgg_unpool_jax.training.trainer import train_and_evaluate
-from vgg_unpool_jax.weights import random_vgg19_weights
-from vgg_unpool_jax.weights.released import decoder_shapes
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = CHECKOUT / "docs" / "orbax.md"

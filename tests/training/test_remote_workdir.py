@@ -11,12 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import Part, make_source
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.pairs import load_pair
-from vgg_unpool_jax.trained import load_trained, write_evaluation
-from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
-from vgg_unpool_jax.training.trainer import train_and_evaluate
+from vgg_unpool_jax.data import Split, make_source
+from vgg_unpool_jax.errors import CheckpointError, ConfigError
+from vgg_unpool_jax.systems import load_trained, train_and_evaluate
+from vgg_unpool_jax.systems.results import write_evaluation
+from vgg_unpool_jax.systems.unpooling.pair import load_pair
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORKDIR = "gs://bucket/runs/one"
@@ -194,7 +194,7 @@ def test_what_was_trained_is_evaluated_and_exported(run, uninterrupted, photos):
         trained.reconstruct(image[None]), here.reconstruct(image[None])
     )
     source = make_source(f"folder:{photos}")
-    part = Part(source, np.arange(len(source)))
+    part = Split(source, np.arange(len(source)))
     score = trained.evaluate(part, image_size=16, batch_size=4)
     files = write_evaluation(WORKDIR, trained, score, {})
     assert [str(file) for file in files] == [
@@ -217,7 +217,7 @@ _PROGRAM = """
 import sys
 import jax
 from vgg_unpool_jax.training import processes
-from vgg_unpool_jax.training.trainer import train_and_evaluate
+from vgg_unpool_jax.systems import train_and_evaluate
 import json, ml_collections
 processes.join(shares_work=True)
 config = ml_collections.ConfigDict(json.loads(sys.argv[1]))

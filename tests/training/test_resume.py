@@ -12,9 +12,9 @@ import pytest
 
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.training import setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
-from vgg_unpool_jax.training.trainer import train_and_evaluate
 
 
 class Interruption(Exception):

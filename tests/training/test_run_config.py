@@ -5,8 +5,8 @@ import json
 import ml_collections
 import pytest
 
-from configs import vae
-from configs.unpooling import make_config
+from configs.unpooling.base import make_config
+from configs.vae import base as vae
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import run_config
 

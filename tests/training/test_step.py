@@ -7,11 +7,11 @@ import optax
 import pytest
 
 from vgg_unpool_jax.data import make_augmentation
-from vgg_unpool_jax.objectives import Aux
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.optimizers import Optimizer
 from vgg_unpool_jax.training.state import create_train_state
 from vgg_unpool_jax.training.step import make_evaluation_step, make_train_step
+from vgg_unpool_jax.training.system import Aux
 
 
 class Scaling:

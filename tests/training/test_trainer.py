@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import open_parts, split_indices
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.data import open_splits, split_indices
+from vgg_unpool_jax.errors import CheckpointError, ConfigError, TrainingDivergedError
+from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.training import parallel, trainer
-from vgg_unpool_jax.training.checkpoints import CheckpointError, Checkpoints
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.setup import count_steps
-from vgg_unpool_jax.training.trainer import TrainingDivergedError, train_and_evaluate
 
 
 def _compiled(config, workdir, caplog):
@@ -243,7 +243,7 @@ def test_unreadable_validation_photos_end_no_run(make_config, photos, tmp_path):
         data__split_fractions=(0.5, 0.5, 0.0),
         data__max_broken_share=1.0,
     )
-    for index in open_parts(config.data)["validation"].indices:
+    for index in open_splits(config.data)["validation"].indices:
         path = sorted(folder.iterdir())[index]
         path.write_bytes(path.read_bytes()[:60])
     assert train_and_evaluate(config, tmp_path / "run").metrics == {}

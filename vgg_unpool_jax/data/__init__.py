@@ -9,17 +9,11 @@ from vgg_unpool_jax.data.crops import (
     make_crop,
 )
 from vgg_unpool_jax.data.decode import decode_photo
-from vgg_unpool_jax.data.errors import (
-    BrokenPhotosError,
-    PhotoError,
-    ReaderProcessError,
-    SourceError,
-)
 from vgg_unpool_jax.data.joined import JoinedSource
 from vgg_unpool_jax.data.loader import Loader, make_loader
-from vgg_unpool_jax.data.parts import PARTS, Part, open_parts
 from vgg_unpool_jax.data.sources import Source, make_source
-from vgg_unpool_jax.data.split import Split, split_indices
+from vgg_unpool_jax.data.split import split_indices
+from vgg_unpool_jax.data.splits import SPLITS, Split, open_splits
 from vgg_unpool_jax.data.transforms import (
     center_crop,
     center_square_resize,
@@ -27,21 +21,21 @@ from vgg_unpool_jax.data.transforms import (
     random_crop,
     random_square_resize,
 )
+from vgg_unpool_jax.errors import BrokenPhotosError, PhotoError, SourceError, UserError
 
 __all__ = [
     "CROPS",
-    "PARTS",
+    "SPLITS",
     "TEST_CROPS",
     "BrokenPhotosError",
     "Crop",
     "JoinedSource",
     "Loader",
-    "Part",
     "PhotoError",
-    "ReaderProcessError",
     "Source",
     "SourceError",
     "Split",
+    "UserError",
     "center_crop",
     "center_square_resize",
     "check_crop",
@@ -50,7 +44,7 @@ __all__ = [
     "make_crop",
     "make_loader",
     "make_source",
-    "open_parts",
+    "open_splits",
     "padded_center_resize",
     "random_crop",
     "random_square_resize",

@@ -20,9 +20,6 @@ class CachedSource:
     Args:
       source: the photos.
       megabytes: how much of them to keep decoded, in 10^6 bytes, at least 1.
-
-    Raises:
-      ValueError: for another number of megabytes.
     """
 
     def __init__(self, source: Source, megabytes: int):

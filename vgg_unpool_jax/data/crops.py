@@ -67,10 +67,6 @@ class Crop:
 
         Returns:
           A uint8 array of shape (S, S, 3).
-
-        Raises:
-          ValueError: `photo` is no uint8 array of shape (H, W, 3) or does not fit, or
-            `rng` is missing.
         """
         if self.is_random and rng is None:
             raise ValueError(f"rng must be a generator for crop {self.form}, got None")
@@ -99,9 +95,6 @@ def make_crop(spec: str, image_size: int) -> Crop:
 
     Returns:
       The crop.
-
-    Raises:
-      ValueError: the spec is unknown or malformed, or `image_size` is below 1.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
@@ -119,9 +112,6 @@ def check_crop(spec: str, *, allow_random: bool, name: str = "crop") -> None:
       allow_random: True for training; False for evaluation, where every reading of a
         photo must give the same pixels.
       name: what the message calls the spec, such as `data.crop`.
-
-    Raises:
-      ValueError: the spec is unknown, malformed or, where that is not allowed, random.
     """
     parsed = _parse(spec)
     forms = CROPS if allow_random else TEST_CROPS

@@ -23,9 +23,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from vgg_unpool_jax.data.errors import PhotoError
 from vgg_unpool_jax.data.names import shown_name
-from vgg_unpool_jax.places import read_bytes
+from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.io.paths import read_bytes
 
 try:
     import simplejpeg

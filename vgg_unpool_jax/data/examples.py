@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vgg_unpool_jax.data.crops import Crop
-from vgg_unpool_jax.data.errors import PhotoError
 from vgg_unpool_jax.data.sources import Source
+from vgg_unpool_jax.errors import PhotoError
 
 # How many photos in a row are tried before an example is given up. So many broken ones
 # in a row mean that the share of broken photos is near 1.

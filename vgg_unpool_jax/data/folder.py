@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vgg_unpool_jax import places
 from vgg_unpool_jax.data import decode
-from vgg_unpool_jax.data.errors import SourceError
+from vgg_unpool_jax.errors import SourceError
+from vgg_unpool_jax.io import paths
 
 # What counts as a photo by its name, in folders and in zip files alike.
 PHOTO_EXTENSIONS = (
@@ -48,16 +48,12 @@ def folder_label(relative_path: str) -> str | None:
 
 
 def source_path(path: str | os.PathLike) -> str:
-    """A path of photos, whatever the current folder of a reader is.
-
-    Raises:
-      ConfigError: for a remote one that cannot be used or reached.
-    """
-    if places.is_remote(path):
-        path = os.fspath(places.to_path(path))
-        places.check_reachable(path)
+    """A path of photos, whatever the current folder of a reader is."""
+    if paths.is_remote(path):
+        path = os.fspath(paths.to_path(path))
+        paths.check_reachable(path)
         return path
-    return os.path.abspath(os.path.expanduser(os.fspath(places.to_path(path))))
+    return os.path.abspath(os.path.expanduser(os.fspath(paths.to_path(path))))
 
 
 class FolderSource:
@@ -66,14 +62,11 @@ class FolderSource:
     Args:
       path: the folder, local or gs://. It is searched once, here. Links to folders are
         followed; a folder that can be reached in several ways counts once.
-
-    Raises:
-      SourceError: there is no such folder, it cannot be listed, or it holds no photo.
     """
 
     def __init__(self, path: str | os.PathLike):
         self._path = source_path(path)
-        if places.is_remote(self._path):
+        if paths.is_remote(self._path):
             self._names = _remote_photos_below(self._path)
         else:
             self._check_folder()
@@ -112,9 +105,9 @@ class FolderSource:
 
 def _remote_photos_below(top: str) -> list[str]:
     """As `_photos_below`, by one listing."""
-    names = places.list_files(top)
+    names = paths.list_files(top)
     if not names:
-        is_file = places.file_system(top).exists(top)
+        is_file = paths.file_system(top).exists(top)
         reason = "is not a folder" if is_file else "does not exist or is empty"
         raise SourceError(f"the photo folder {top} {reason}")
     return [name for name in names if is_photo_name(name)]

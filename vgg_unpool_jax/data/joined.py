@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vgg_unpool_jax.data.errors import PhotoError, SourceError
 from vgg_unpool_jax.data.sources import Source
+from vgg_unpool_jax.errors import PhotoError, SourceError
 
 
 class JoinedSource:
@@ -18,9 +18,6 @@ class JoinedSource:
 
     Args:
       parts: the sources, at least one; how many photos each holds is asked once, here.
-
-    Raises:
-      SourceError: there is no part.
     """
 
     def __init__(self, parts: Sequence[Source]):

@@ -18,10 +18,10 @@ from absl import logging
 
 from vgg_unpool_jax.data import reader_processes
 from vgg_unpool_jax.data.crops import check_crop, make_crop
-from vgg_unpool_jax.data.errors import BrokenPhotosError, SourceError
 from vgg_unpool_jax.data.examples import Example, ExampleStream
 from vgg_unpool_jax.data.names import shown_name
 from vgg_unpool_jax.data.sources import Source
+from vgg_unpool_jax.errors import BrokenPhotosError, SourceError
 
 __all__ = ["BrokenPhotosError", "Loader", "make_loader"]
 
@@ -210,14 +210,7 @@ class Loader:
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
-        """The next batch.
-
-        Raises:
-          StopIteration: all batches have been delivered.
-          BrokenPhotosError: more photos are broken than `max_broken_share` allows.
-          ReaderProcessError: a reader process was killed.
-          ValueError: the loader has been closed.
-        """
+        """The next batch."""
         batch, broken, too_small, given_up = next(self._readers)
         for index, reason in broken:
             self._note_broken(index, reason)

@@ -7,10 +7,10 @@ from collections import Counter
 
 import numpy as np
 
-from vgg_unpool_jax import places
 from vgg_unpool_jax.data.decode import decode_photo
-from vgg_unpool_jax.data.errors import SourceError
 from vgg_unpool_jax.data.folder import FolderSource
+from vgg_unpool_jax.errors import SourceError
+from vgg_unpool_jax.io import paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +44,8 @@ def list_photo_files(
     Args:
       source: a photo, or a folder that is searched in depth.
       output: folder for the results; it need not exist.
-
-    Raises:
-      SourceError: when there is no photo, or an output would overwrite a photo or
-        another output.
     """
-    source, output = places.to_path(source), places.to_path(output)
+    source, output = paths.to_path(source), paths.to_path(output)
     if source.is_dir():
         folder = FolderSource(source)
         names = [pathlib.PurePath(folder.name(i)) for i in range(len(folder))]
@@ -62,7 +58,7 @@ def list_photo_files(
         raise SourceError(f"the output {output} is not a folder")
     shared = Counter(name.with_suffix("") for name in names)
     # Not `Path.resolve`, which raises for a link that leads back to itself.
-    photos = {places.resolved(path) for path in paths}
+    photos = {paths.resolved(path) for path in paths}
     files, written = [], {}
     for name, path in zip(names, paths, strict=True):
         stem = output / (
@@ -74,7 +70,7 @@ def list_photo_files(
             grid=stem.with_name(f"{stem.name}_grid.png"),
         )
         for target in (file.output, file.grid):
-            if places.resolved(target) in photos:
+            if paths.resolved(target) in photos:
                 raise SourceError(
                     f"the output {target} would overwrite a photo: take another folder"
                 )

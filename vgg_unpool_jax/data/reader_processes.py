@@ -10,7 +10,7 @@ import grain
 import jax
 from absl import flags
 
-from vgg_unpool_jax.data.errors import ReaderProcessError
+from vgg_unpool_jax.errors import UserError
 
 # Arrays from this size on travel in shared memory, smaller ones through a pipe.
 _SHARED_BYTES = 1 << 14
@@ -53,13 +53,7 @@ class Readers:
         self._iterator = iter(data_set)
 
     def __next__(self):
-        """What the readers deliver next.
-
-        Raises:
-          StopIteration: there is no more.
-          ValueError: `close` has been called.
-          ReaderProcessError: a reader process has ended without a word.
-        """
+        """What the readers deliver next."""
         if self._iterator is None:
             raise ValueError("the loader has been closed; make a new one to go on")
         try:
@@ -67,7 +61,7 @@ class Readers:
         except RuntimeError as error:
             if "Worker process was terminated" not in str(error):
                 raise
-            raise ReaderProcessError(
+            raise UserError(
                 f"a reader process of {self._source!r} has died. Was it killed for "
                 f"want of memory, or is /dev/shm too small (in containers: "
                 f"--shm-size)? Fewer workers, smaller batches or num_workers=0 need "

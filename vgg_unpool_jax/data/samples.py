@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from vgg_unpool_jax.data import decode
-from vgg_unpool_jax.data.errors import SourceError
+from vgg_unpool_jax.errors import SourceError
 
 # The photographs among skimage/data that are in the wheel, colour before grey. Charts,
 # scans of text, drawings and depth maps are left out, and the second of two pictures of
@@ -29,11 +29,7 @@ _FILES = (
 
 
 class SamplesSource:
-    """Thirteen photos from scikit-image, in native size (300 to 1411 pixels a side).
-
-    Raises:
-      SourceError: scikit-image is not installed, or came without its photos.
-    """
+    """Thirteen photos from scikit-image, in native size (300 to 1411 pixels a side)."""
 
     def __init__(self):
         # Found without importing scikit-image, which takes a second.

@@ -14,8 +14,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from vgg_unpool_jax.data.errors import PhotoError, SourceError
 from vgg_unpool_jax.data.folder import FolderSource
+from vgg_unpool_jax.errors import PhotoError, SourceError
 
 __all__ = ["PhotoError", "Source", "SourceError", "make_source"]
 
@@ -64,10 +64,6 @@ def make_source(spec: str) -> Source:
 
     Returns:
       The source; it holds at least one photo.
-
-    Raises:
-      SourceError: the spec is misspelt or names something twice, or what it names is
-        missing, empty or damaged.
     """
     if not isinstance(spec, str):
         raise SourceError(f"a photo source is named by {_KINDS}, got {spec!r}")

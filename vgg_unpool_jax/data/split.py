@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Split(NamedTuple):
+class SplitIndices(NamedTuple):
     """Three disjoint int64 index arrays that together cover every photo once."""
 
     train: np.ndarray
@@ -18,7 +18,7 @@ def split_indices(
     fractions: tuple[float, float, float] = (0.9, 0.09, 0.01),
     *,
     seed: int,
-) -> Split:
+) -> SplitIndices:
     """Split `range(count)` by a seeded permutation.
 
     Train and validation get their fraction of `count`, rounded to the nearest whole
@@ -32,10 +32,6 @@ def split_indices(
 
     Returns:
       Three int64 arrays, disjoint, whose union is `range(count)`.
-
-    Raises:
-      ValueError: `count` or `seed` is negative, or the fractions are no three numbers
-        in [0, 1] that sum to 1.
     """
     if count < 0:
         raise ValueError(f"count must not be negative, got {count}")
@@ -55,7 +51,7 @@ def split_indices(
     train_count = round(count * fractions[0])
     # Two halves that both round up must not ask for more photos than there are.
     validation_count = min(round(count * fractions[1]), count - train_count)
-    return Split(
+    return SplitIndices(
         train=order[:train_count],
         validation=order[train_count : train_count + validation_count],
         test=order[train_count + validation_count :],

@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from vgg_unpool_jax.data import decode
-from vgg_unpool_jax.data.errors import PhotoError, SourceError
+from vgg_unpool_jax.errors import PhotoError, SourceError
 
 # NAME may carry a config and a version (coco/2017:1.1.0), SPLIT a slice (train[:10%]):
 # both may hold colons.
@@ -26,10 +26,6 @@ class TfdsSource:
       split: the split, slices included: `train`, `validation`, `train[:10%]`.
       data_dir: where TFDS keeps its data; None: the environment variable
         TFDS_DATA_DIR, else ~/tensorflow_datasets.
-
-    Raises:
-      SourceError: the data set is unknown, not prepared for random access, has no such
-        split or no photos in a feature `image`.
     """
 
     def __init__(self, name: str, split: str = "train", data_dir: str | None = None):
@@ -86,9 +82,6 @@ class TfdsSource:
         Returns:
           The name; None where the data set has no ClassLabel of that name, or the
           photo has no class (-1).
-
-        Raises:
-          PhotoError: the record is unreadable, or its class is unknown.
         """
         if self._classes is None:
             return None

@@ -20,9 +20,6 @@ def center_square_resize(photo: np.ndarray, size: int) -> np.ndarray:
 
     Returns:
       A uint8 array of shape (size, size, 3).
-
-    Raises:
-      ValueError: `photo` is no uint8 array of shape (H, W, 3) or `size` is below 1.
     """
     _check(photo, size)
     side = min(photo.shape[:2])
@@ -42,9 +39,6 @@ def random_crop(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
 
     Returns:
       A uint8 array of shape (size, size, 3).
-
-    Raises:
-      ValueError: `photo` is no uint8 array of shape (H, W, 3) or `size` is below 1.
     """
     _check(photo, size)
     height, width = photo.shape[:2]
@@ -72,10 +66,6 @@ def center_crop(photo: np.ndarray, size: int) -> np.ndarray:
 
     Returns:
       A uint8 array of shape (size, size, 3).
-
-    Raises:
-      ValueError: `photo` is no uint8 array of shape (H, W, 3), is smaller than `size`
-        on one side, or `size` is below 1.
     """
     _check(photo, size)
     if min(photo.shape[:2]) < size:
@@ -100,10 +90,6 @@ def padded_center_resize(photo: np.ndarray, size: int, *, side: int) -> np.ndarr
 
     Returns:
       A uint8 array of shape (size, size, 3), resized bilinearly.
-
-    Raises:
-      ValueError: `photo` is no uint8 array of shape (H, W, 3), or `size` or `side` is
-        below 1.
 
     Source:
       torchvision's CenterCrop(side) and Resize(size) with their defaults, for PIL
@@ -136,10 +122,6 @@ def random_square_resize(
 
     Returns:
       A uint8 array of shape (size, size, 3).
-
-    Raises:
-      ValueError: `photo` is no uint8 array of shape (H, W, 3), `size` is below 1 or
-        `least_share` lies outside (0, 1].
     """
     _check(photo, size)
     if not 0 < least_share <= 1:

@@ -7,11 +7,11 @@ import zlib
 
 import numpy as np
 
-from vgg_unpool_jax import places
 from vgg_unpool_jax.data import decode, folder
-from vgg_unpool_jax.data.errors import PhotoError, SourceError
 from vgg_unpool_jax.data.names import shown_name
-from vgg_unpool_jax.remote_files import RangeReader
+from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.io import paths
+from vgg_unpool_jax.io.remote_files import RangeReader
 
 # A photo that claims to be larger than this when unpacked is not unpacked.
 _LARGEST_PHOTO_BYTES = 1 << 30
@@ -35,10 +35,6 @@ class ZipSource:
 
     Args:
       path: the zip file, local or gs://.
-
-    Raises:
-      SourceError: there is no such file, it is no zip file or cut off, its photos are
-        encrypted, or it holds none.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -135,10 +131,10 @@ class ZipSource:
 
 
 def _open_zip(path: str) -> zipfile.ZipFile:
-    if not places.is_remote(path) and os.path.isdir(path):
+    if not paths.is_remote(path) and os.path.isdir(path):
         raise SourceError(f"the zip file {path} is a folder; use folder:{path}")
     try:
-        return zipfile.ZipFile(RangeReader(path) if places.is_remote(path) else path)
+        return zipfile.ZipFile(RangeReader(path) if paths.is_remote(path) else path)
     except FileNotFoundError as error:
         raise SourceError(f"the zip file {path} does not exist") from error
     except zipfile.BadZipFile as error:

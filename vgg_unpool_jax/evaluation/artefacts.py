@@ -36,9 +36,6 @@ def photo_border_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       `(n,)` float32 in grey levels, in [0, 255].
-
-    Raises:
-      ValueError: if the shapes differ, are not of rank 4 or too small.
     """
     error = _absolute_error(predictions, targets)
     _, height, width, _ = error.shape
@@ -61,9 +58,6 @@ def photo_center_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       `(n,)` float32 in grey levels, in [0, 255].
-
-    Raises:
-      ValueError: if the shapes differ, are not of rank 4 or too small.
     """
     error = _absolute_error(predictions, targets)
     return jnp.mean(_center(error), axis=(1, 2, 3))
@@ -79,9 +73,6 @@ def photo_color_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       `(n, channels)` float32 in grey levels, in [-255, 255]; positive where the
       prediction is too bright.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     return jnp.mean(predictions - targets, axis=(1, 2))
@@ -102,9 +93,6 @@ def photo_phase_errors(predictions: jax.Array, targets: jax.Array) -> jax.Array:
       `(n, 16, 16)` float32: at [i, y, x] the sum over the pixels of photo i at rows
       y + 16·j and columns x + 16·k of the crop, of the mean over channels in grey
       levels. `phase_counts` says how many pixels those are.
-
-    Raises:
-      ValueError: if the shapes differ, are not of rank 4 or too small.
     """
     # The frame is one period wide, so that phases begin anew behind it.
     error = jnp.mean(_center(_absolute_error(predictions, targets)), axis=3)
@@ -147,9 +135,6 @@ def compute_artefacts(
       metrics: `(n,)` float32 for "border_l1", "center_l1" and each of `COLOR_ERRORS`;
         below 48 pixels the colour errors alone.
       phase_errors: see `photo_phase_errors`; None below 48 pixels.
-
-    Raises:
-      ValueError: if the shapes differ or are not (n, height, width, 3).
     """
     predictions, targets = require_matching(predictions, targets)
     if predictions.shape[3] != len(COLOR_ERRORS):
@@ -215,9 +200,6 @@ class GridSums:
           counts: `(16, 16)` from `phase_counts`, of one photo.
           mask: `(n,)` bool, False for padding, whose values are never looked at; None
             counts all.
-
-        Raises:
-          ValueError: for another shape.
         """
         phase_errors, counts = np.asarray(phase_errors, np.float64), np.asarray(counts)
         wanted = (_LONGEST, _LONGEST)

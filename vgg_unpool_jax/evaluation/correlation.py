@@ -28,9 +28,6 @@ def photo_pcc(predictions: jax.Array, targets: jax.Array) -> jax.Array:
       `(n,)` float32 without unit, in [-1, 1]. A photo without any contrast, on either
       side, correlates with nothing: its value is 0, so that a mean over photos exists.
 
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
-
     Source:
       Pearson, "Notes on regression and inheritance in the case of two parents", 1895.
     """
@@ -55,9 +52,6 @@ def photo_pair_moments(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       `(n, 5)` float32 over the pixels and channels of a photo: mean of the prediction,
       mean of the target, their variances in this order, their covariance.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     (mean_x, x), (mean_y, y) = _centre(predictions), _centre(targets)
@@ -123,10 +117,6 @@ class CorrelationSums:
           targets: images of the same shape.
           mask: `(n,)` bool, False for padding, whose values are never looked at; None
             counts all.
-
-        Raises:
-          ValueError: if the shapes differ or are not of rank 4, or the mask does not
-            fit.
         """
         predictions, targets = np.asarray(predictions), np.asarray(targets)
         for name, images in (("predictions", predictions), ("targets", targets)):
@@ -168,10 +158,6 @@ class CorrelationSums:
           moments: `(n, 5)` from `photo_pair_moments`.
           values_per_photo: height · width · channels of one photo.
           mask: `(n,)` bool, False for padding; None counts all.
-
-        Raises:
-          ValueError: if the shape is another, the mask does not fit or
-            `values_per_photo` is below 1.
         """
         moments = np.asarray(moments, np.float64)
         if moments.ndim != 2 or moments.shape[1] != 5:
@@ -209,9 +195,6 @@ class CorrelationSums:
         Returns:
           A number in [-1, 1]. nan where it is undefined, because all predictions or all
           targets are one and the same value, and where a value was nan or infinite.
-
-        Raises:
-          ValueError: if no photo was counted.
         """
         if not self._values:
             raise ValueError("No photo was counted, so there is no correlation.")
@@ -242,9 +225,6 @@ class CorrelationSums:
 
         Returns:
           The sums; adding to them continues where `to_dict` was called.
-
-        Raises:
-          ValueError: if an entry is missing or has another length.
         """
         for name, length in (("values", 1), ("means", 2), ("deviations", 3)):
             entry = sums.get(name)

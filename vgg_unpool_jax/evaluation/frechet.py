@@ -57,9 +57,6 @@ class FeatureMoments:
           features: `(n, d)`, finite, any real dtype; the same d in every batch.
           mask: `(n,)` bool, False for padding, whose rows are never looked at; None
             counts all.
-
-        Raises:
-          ValueError: if a shape is another or a counted feature is nan or infinite.
         """
         features = np.asarray(features)
         if features.ndim != 2:
@@ -100,11 +97,7 @@ class FeatureMoments:
         self._count = total
 
     def merge(self, other: "FeatureMoments") -> "FeatureMoments":
-        """The moments of the rows of both, as if counted by one.
-
-        Raises:
-          ValueError: if their features have different lengths.
-        """
+        """The moments of the rows of both, as if counted by one."""
         both = FeatureMoments()
         for part in (self, other):
             if part._count:
@@ -135,9 +128,6 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
 
     Returns:
       The distance in squared units of the features, at least 0; 0 for equal moments.
-
-    Raises:
-      ValueError: if a set has fewer than two rows or the lengths differ.
 
     Source:
       Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter, "GANs trained by a two
@@ -175,9 +165,6 @@ def spatial_mean_features(
     Returns:
       Images to `(n, c)` float32, the mean of each map over its places; can be compiled
       if `extract` can.
-
-    Raises:
-      ValueError: when called, if `extract` does not return maps of rank 4.
     """
 
     def features(images: jax.Array) -> jax.Array:

@@ -48,7 +48,7 @@ ARTEFACT_METRICS = {
     "color_error_blue": MetricInfo("blue error", "grey levels", 3),
 }
 
-# Of a variational autoencoder; see `evaluation/vae_score.py`.
+# Of a variational autoencoder; see `systems/vae/score.py`.
 VAE_METRICS = {
     "photo_pcc": MetricInfo("PCC of a photo", "", 4),
     "ssim_zero_padded": MetricInfo("SSIM, zero padding", "", 4),
@@ -68,9 +68,6 @@ def photo_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       `(n,)` float32 in grey levels, in [0, 255].
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     return dm_pix.mae(predictions, targets)
@@ -85,9 +82,6 @@ def photo_l2(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       `(n,)` float32 in squared grey levels, in [0, 255²].
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     return dm_pix.mse(predictions, targets)
@@ -102,9 +96,6 @@ def photo_psnr(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       `(n,)` float32 in dB, at least 0; infinite where a photo equals its target.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     return dm_pix.psnr(predictions / _WHITE, targets / _WHITE)
@@ -119,10 +110,6 @@ def photo_ssim(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       `(n,)` float32 without unit, in [-1, 1]; 1 where a photo equals its target.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4, or a side is shorter than
-        the window of 11 pixels.
 
     Source:
       Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error
@@ -147,10 +134,6 @@ def photo_ms_ssim(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       `(n,)` float32 without unit, in [0, 1]; 1 where a photo equals its target.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4, or a side is shorter than
-        176 pixels.
     """
     return ms_ssim(predictions, targets, max_value=_WHITE)
 
@@ -192,9 +175,6 @@ def compute_photo_metrics(
     Returns:
       `(n,)` float32 for each of the keys of `METRICS`, without those that
       `missing_metrics` names with a reason for this size.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     predictions = jnp.clip(predictions, 0.0, _WHITE)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vgg_unpool_jax.files import replacing
+from vgg_unpool_jax.io.atomic import replacing
 
 _BACKGROUND = 255
 _INK = (0, 0, 0)
@@ -45,9 +45,6 @@ def error_image(
 
     Returns:
       Float32 of the same shape, |difference| · gain clipped to [0, 255].
-
-    Raises:
-      ValueError: if the shapes differ.
     """
     predictions = np.asarray(predictions, np.float32)
     targets = np.asarray(targets, np.float32)
@@ -86,9 +83,6 @@ def side_by_side(images: Sequence[np.ndarray], *, padding: int = 4) -> np.ndarra
 
     Returns:
       uint8 `(height, sum of widths + padding between them, 3)`.
-
-    Raises:
-      ValueError: if there is no image, one is not RGB, or the heights differ.
     """
     if not len(images):
         raise ValueError("images is empty; wanted at least one image.")
@@ -132,10 +126,6 @@ def picture_grid(
 
     Returns:
       uint8 `(grid height, grid width, 3)`.
-
-    Raises:
-      ValueError: if there is no column, the shapes differ or are not (n, h, w, 3), or
-        there is another number of row labels.
     """
     if not columns:
         raise ValueError("columns is empty; wanted at least one column.")
@@ -179,9 +169,6 @@ def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
 
     Returns:
       `(..., height * scale, width * scale, 3)` of the same dtype.
-
-    Raises:
-      ValueError: if `scale` is no such number.
     """
     if scale != int(scale) or scale < 1:
         raise ValueError(f"scale is {scale!r}; wanted a whole number of at least 1.")
@@ -208,9 +195,6 @@ def strip(images: np.ndarray, *, scale: int = 1, padding: int = 2) -> np.ndarray
 
     Returns:
       uint8 `(height * scale, n * (width * scale + padding) - padding, 3)`.
-
-    Raises:
-      ValueError: if the shape is another, an image has NaN or `scale` is below 1.
     """
     images = enlarge(_to_uint8(_require_images(images, "images"), "images"), scale)
     return side_by_side(list(images), padding=padding)
@@ -227,9 +211,6 @@ def square_grid(images: np.ndarray, *, scale: int = 1, padding: int = 2) -> np.n
     Returns:
       uint8 `(grid height, grid width, 3)`; places for which there is no image are
       white.
-
-    Raises:
-      ValueError: if the shape is another, an image has NaN or `scale` is below 1.
     """
     images = enlarge(_to_uint8(_require_images(images, "images"), "images"), scale)
     count, height, width, _ = images.shape
@@ -250,9 +231,6 @@ def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
     Args:
       path: the file; missing parent folders are made, a file there is replaced.
       image: `(height, width, 3)` in [0, 255], uint8 or float.
-
-    Raises:
-      ValueError: if the image is not RGB or has NaN; no file is written.
     """
     image = _require_picture(image)
     with replacing(path) as file:
@@ -269,9 +247,6 @@ def save_jpeg(
       image: `(height, width, 3)` in [0, 255], uint8 or float.
       max_bytes: a larger file is written with a lower quality, from 92 down to 60,
         where it is written whatever its size.
-
-    Raises:
-      ValueError: if the image is not RGB or has NaN; no file is written.
     """
     picture = Image.fromarray(_require_picture(image))
     for quality in _JPEG_QUALITIES:
@@ -305,10 +280,6 @@ def save_photo(
         made, a file there is replaced.
       image: `(height, width, 3)` in [0, 255], uint8 or float.
       quality: of JPEG and WebP, 1 to 100; PNG keeps every value.
-
-    Raises:
-      ValueError: for another name or quality, or if the image is not RGB or has NaN; no
-        file is written.
     """
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix not in _PHOTO_FORMATS:

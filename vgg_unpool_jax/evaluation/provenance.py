@@ -10,8 +10,9 @@ from typing import Any
 
 import jax
 
-from vgg_unpool_jax import places, version
-from vgg_unpool_jax.cores import core_count
+from vgg_unpool_jax import version
+from vgg_unpool_jax.io import paths
+from vgg_unpool_jax.runtime.cpu_devices import core_count
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -85,5 +86,5 @@ def provenance(config: Any, *, workdir: str | os.PathLike | None = None) -> dict
             "vgg_unpool_jax": version.__version__,
             **{name: importlib.metadata.version(name) for name in packages},
         },
-        "workdir": None if workdir is None else places.resolved(workdir),
+        "workdir": None if workdir is None else paths.resolved(workdir),
     }

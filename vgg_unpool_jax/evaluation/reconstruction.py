@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from vgg_unpool_jax.data import Source, check_crop, make_loader
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, UserError
 from vgg_unpool_jax.evaluation.artefacts import (
     COLOR_ERRORS,
     GridSums,
@@ -21,10 +21,6 @@ from vgg_unpool_jax.evaluation.metrics import compute_photo_metrics, missing_met
 from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid
 from vgg_unpool_jax.evaluation.results import format_table
 from vgg_unpool_jax.evaluation.statistics import MetricSums, Summary
-
-
-class NothingEvaluatedError(ValueError):
-    """No photo was left to evaluate; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,18 +143,13 @@ def evaluate_reconstruction(
       max_broken_share: share of unreadable photos above which the evaluation stops.
       observe: called with every batch of the loader and its reconstructions, for
         whatever else is to be measured.
-
-    Raises:
-      NothingEvaluatedError: when not a single photo could be evaluated.
-      BrokenPhotosError, SourceError: for photos that cannot be read.
-      ConfigError: for a crop that is not there, or random.
     """
     try:
         check_crop(crop, allow_random=False)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if not len(indices):
-        raise NothingEvaluatedError(f"there is no photo to evaluate of {source!r}")
+        raise UserError(f"there is no photo to evaluate of {source!r}")
     measure = jax.jit(_measure)
     sums, grid, examples = MetricSums(), GridSums(), {}
     with make_loader(
@@ -187,7 +178,7 @@ def evaluate_reconstruction(
                 examples[name] = pair.clip(0.0, 255.0)
         too_small, broken = dict(loader.too_small), dict(loader.broken)
     if len(too_small) + len(broken) >= len(indices):
-        raise NothingEvaluatedError(
+        raise UserError(
             f"none of the {len(indices)} photos could be evaluated at {image_size}×"
             f"{image_size}: {len(too_small)} are too small and {len(broken)} cannot be "
             "read"

@@ -11,10 +11,8 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from vgg_unpool_jax.data import PhotoError, Source
-from vgg_unpool_jax.evaluation.vae_report import VAEReport
-from vgg_unpool_jax.objectives import Objective
-from vgg_unpool_jax.objectives.vae import VAEObjective
+from vgg_unpool_jax.data import Source
+from vgg_unpool_jax.errors import PhotoError
 
 PyTree = Any
 
@@ -62,6 +60,10 @@ class NoReport:
 
     error_gain = 8.0
 
+    def __init__(self, objective=None):
+        """Nothing is needed of the objective."""
+        del objective
+
     def collect(self, outputs):
         """Nothing."""
         return {}
@@ -93,10 +95,3 @@ def read_labels(source: Source, indices: np.ndarray) -> list[str | None]:
             _LOG.warning("a photo is shown without its class: %s", error)
             labels.append(None)
     return labels if len(set(labels)) > 1 else [None] * len(labels)
-
-
-def make_report(objective: Objective) -> Report:
-    """The report that belongs to a system; `NoReport` for those without."""
-    if isinstance(objective, VAEObjective):
-        return VAEReport(objective.model)
-    return NoReport()

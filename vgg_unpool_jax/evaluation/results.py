@@ -22,8 +22,8 @@ from vgg_unpool_jax.evaluation.metrics import (
     MetricInfo,
 )
 from vgg_unpool_jax.evaluation.statistics import Summary
-from vgg_unpool_jax.files import replacing
-from vgg_unpool_jax.places import read_bytes
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import read_bytes
 
 _KNOWN = METRICS | ARTEFACT_METRICS | VAE_METRICS
 
@@ -65,10 +65,6 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
       path: the file; missing parent folders are made, a file there is replaced.
       results: mappings, lists, dataclasses (such as `Summary`), ConfigDicts, paths,
         arrays and numbers, nested at will. Infinite values and NaN become strings.
-
-    Raises:
-      TypeError: if `results` is no mapping or holds something that JSON cannot say;
-        the message names its place, and no file is written.
     """
     if not isinstance(results, Mapping):
         raise TypeError(f"results is a {type(results).__name__}; wanted a mapping.")
@@ -92,10 +88,6 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
     Returns:
       What was written, with lists for tuples and dicts for dataclasses; infinite
       values and NaN are the strings "inf", "-inf" and "nan".
-
-    Raises:
-      OSError: if there is no such file (FileNotFoundError), or it cannot be read.
-      ValueError: in one sentence, if it is truncated, no JSON or no JSON object.
     """
 
     def refuse(constant: str) -> None:

@@ -45,9 +45,6 @@ class Sums:
         Returns:
           The summary; half the width of its interval is t(0.975, n - 1) · s / sqrt(n),
           where s is the standard deviation with n - 1 in the denominator.
-
-        Raises:
-          ValueError: if no photo was counted.
         """
         if self.photos == 0:
             raise ValueError("No photo was counted, so there is no mean.")
@@ -83,9 +80,6 @@ class MetricSums:
           values: `(n,)` per metric, as from `compute_photo_metrics`.
           mask: `(n,)` bool, False for padding, whose values are never looked at; None
             counts all.
-
-        Raises:
-          ValueError: if an array is not of rank 1 or its length is not the mask's.
         """
         if mask is not None:
             mask = np.asarray(mask)
@@ -125,9 +119,6 @@ class MetricSums:
 
         Returns:
           A summary for each metric with at least one counted photo.
-
-        Raises:
-          ValueError: if no photo was counted at all.
         """
         if not self._sums:
             raise ValueError("No photo was counted, so there is nothing to average.")
@@ -149,10 +140,6 @@ class MetricSums:
 
         Returns:
           The sums; adding to them continues where `to_dict` was called.
-
-        Raises:
-          ValueError: if an entry does not have three numbers or its count is no whole
-            number of photos.
         """
         restored = {}
         for name, entry in sums.items():

@@ -22,9 +22,6 @@ def require_matching(
 
     Returns:
       The two arrays in float32.
-
-    Raises:
-      ValueError: if an argument is not of rank 4, is empty, or the shapes differ.
     """
     predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
     for name, array in zip(names, (predictions, targets), strict=True):

@@ -19,9 +19,6 @@ def kl_to_standard_normal(means: jax.Array, log_variances: jax.Array) -> jax.Arr
     Returns:
       (n, latent_size) in nats, at least 0; summed over dimensions the KL of a photo.
 
-    Raises:
-      ValueError: if the shapes differ or are not of rank 2.
-
     Source:
       Kingma and Welling, "Auto-encoding variational Bayes", 2014, appendix B.
     """
@@ -43,9 +40,6 @@ def half_squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       (n,), in squared units of the arguments.
-
-    Raises:
-      ValueError: if the shapes differ.
     """
     if predictions.shape != targets.shape:
         raise ValueError(

@@ -165,10 +165,6 @@ def ms_ssim(
     Returns:
       `(n,)` float32 without unit, in [0, 1]; equal images give exactly 1.
 
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4, if a side is shorter than
-        `MIN_SIDE` (176), or if `max_value` is not positive.
-
     Source:
       Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality
       assessment", Asilomar 2003; equal to `tf.image.ssim_multiscale`.
@@ -206,8 +202,5 @@ def ms_ssim_loss(
 
     Returns:
       Float32 scalar without unit in [0, 1], 0 for equal images.
-
-    Raises:
-      ValueError: as `ms_ssim`.
     """
     return jnp.mean(1.0 - ms_ssim(predictions, targets, max_value=max_value))

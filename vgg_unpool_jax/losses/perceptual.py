@@ -22,9 +22,6 @@ def perceptual(
     Returns:
       Float32 scalar in squared units of the features, at least 0 and unbounded above.
 
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
-
     Source:
       Feature reconstruction loss of Johnson, Alahi and Fei-Fei, "Perceptual losses
       for real-time style transfer and super-resolution", ECCV 2016, equation 2.

@@ -19,9 +19,6 @@ def l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
     Returns:
       Scalar in grey levels, 0 for equal images, at most 255 for images in range.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     difference = predictions - targets
@@ -39,9 +36,6 @@ def l2(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       Scalar in squared grey levels, 0 for equal images, at most 255² for images in
       range.
-
-    Raises:
-      ValueError: if the shapes differ or are not of rank 4.
     """
     predictions, targets = require_matching(predictions, targets)
     return jnp.mean(jnp.square(predictions - targets))

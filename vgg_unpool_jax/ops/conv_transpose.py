@@ -34,9 +34,6 @@ def conv_transpose(
 
     Returns:
       (n, H, W, o) with H = (h - 1) · stride + 2 + low + high - k.
-
-    Raises:
-      ValueError: for shapes that do not fit, a stride below 1 or an empty output.
     """
     if images.ndim != 4 or kernel.ndim != 4 or images.shape[3] != kernel.shape[2]:
         raise ValueError(

@@ -31,9 +31,6 @@ def pack_codes(codes: jax.Array) -> jax.Array:
 
     Returns:
       (..., ceil(c / 4)) uint8 in the layout of this module.
-
-    Raises:
-      ValueError: for codes that are not uint8, and concrete codes above 3.
     """
     codes = jnp.asarray(codes)
     _check_bytes("codes", codes)
@@ -64,9 +61,6 @@ def unpack_codes(packed: jax.Array, channels: int) -> jax.Array:
 
     Returns:
       (..., channels) uint8 codes, each 0 to 3.
-
-    Raises:
-      ValueError: for an array that is not uint8 or has another number of bytes.
     """
     packed = jnp.asarray(packed)
     _check_bytes("packed", packed)

@@ -47,9 +47,6 @@ def codes_to_tensorflow(
 
     Returns:
       (n, h', w', c) int64.
-
-    Raises:
-      ValueError: for shapes that do not fit or codes outside the window or the image.
     """
     photo, rows, columns, channel = _positions(
         switches, image_shape, window, strides, padding
@@ -75,10 +72,6 @@ def tensorflow_to_codes(
     TensorFlow clamps indices into the unpadded image where padding wins a window of
     negative values ("SAME"); such an index may point into another window and is then
     refused like any other index outside its window.
-
-    Raises:
-      ValueError: for indices that are not integers, lie outside the image or name a
-        position of another window, channel or photo.
     """
     grid, indices = _check_indices(indices, image_shape, window, strides, padding)
     n, height, width, channels = image_shape
@@ -112,9 +105,6 @@ def codes_to_torch(
 
     Returns:
       (n, c, h', w') int64.
-
-    Raises:
-      ValueError: for shapes that do not fit or codes outside the window or the image.
     """
     _, rows, columns, _ = _positions(switches, image_shape, window, strides, padding)
     return np.ascontiguousarray(
@@ -129,12 +119,7 @@ def torch_to_codes(
     strides: Sequence[int] = _TWO_BY_TWO,
     padding: Padding = "VALID",
 ) -> np.ndarray:
-    """Inverse of `codes_to_torch`: (n, c, h', w') integers to (n, h', w', c) uint8.
-
-    Raises:
-      ValueError: for indices that are not integers, lie outside the plane or outside
-        their window.
-    """
+    """Inverse of `codes_to_torch`: (n, c, h', w') integers to (n, h', w', c) uint8."""
     indices = np.asarray(indices)
     if indices.ndim != 4:
         raise ValueError(
@@ -158,9 +143,6 @@ def codes_to_coordinates(switches, image_shape: Sequence[int]) -> np.ndarray:
 
     Returns:
       (n·h/2·w/2·c, 4) int64 rows (photo, y, x, channel), ready for `tf.scatter_nd`.
-
-    Raises:
-      ValueError: for shapes that do not fit or codes above 3.
     """
     positions = _positions(switches, image_shape, _TWO_BY_TWO, _TWO_BY_TWO, "VALID")
     shape = np.shape(switches)
@@ -177,10 +159,6 @@ def coordinates_to_codes(coordinates, image_shape: Sequence[int]) -> np.ndarray:
 
     Returns:
       (n, h/2, w/2, c) uint8.
-
-    Raises:
-      ValueError: for a list of another length, and for rows that are not integers, lie
-        outside the image or name a position of another window, channel or photo.
     """
     image_shape = _check_image_shape(image_shape)
     n, height, width, channels = image_shape

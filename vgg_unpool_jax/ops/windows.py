@@ -88,10 +88,6 @@ def make_grid(image_size: Size, window, strides, padding: Padding) -> WindowGrid
 
     Returns:
       The grid.
-
-    Raises:
-      ValueError: for malformed arguments, padding as large as the window (a window
-        could lie wholly outside) or an image smaller than a window.
     """
     window, strides = check_window(window, strides)
     pads, counts = [], []

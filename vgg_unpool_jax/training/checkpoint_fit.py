@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from vgg_unpool_jax import places
+from vgg_unpool_jax.errors import CheckpointError, first_line
+from vgg_unpool_jax.io import paths
 from vgg_unpool_jax.training.checksums import leaves_by_name
-from vgg_unpool_jax.weights.errors import first_line
 
 PyTree = Any
 
@@ -43,14 +43,6 @@ _COMMITTED = "commit_success.txt"
 _NOTES = "_CHECKPOINT_METADATA"
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that is missing or does not fit; one sentence says which and why."""
-
-
-class DamagedCheckpointError(CheckpointError):
-    """A checkpoint whose files are not as they were written."""
-
-
 def check_fit(path: pathlib.Path, saved: PyTree, wanted: PyTree) -> None:
     """Raise `CheckpointError` unless two trees have the same leaves and shapes."""
     saved, wanted = _shapes(saved), _shapes(wanted)
@@ -69,10 +61,10 @@ def unfinished(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     Args:
       folder: of the checkpoints; it need not exist.
     """
-    if not places.is_remote(folder):
+    if not paths.is_remote(folder):
         yield from folder.glob(f"*{_UNFINISHED}*")
         return
-    files = places.list_files(folder)
+    files = paths.list_files(folder)
     for name in sorted({name.split("/")[0] for name in files}):
         if not name.isdecimal() or f"{name}/{_COMMITTED}" in files:
             continue
@@ -84,7 +76,7 @@ def unfinished(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def _says_when(notes: pathlib.Path) -> bool:
     try:
-        return bool(json.loads(places.read_bytes(notes))["commit_timestamp_nsecs"])
+        return bool(json.loads(paths.read_bytes(notes))["commit_timestamp_nsecs"])
     except (KeyError, TypeError, ValueError):
         return False
 

@@ -26,13 +26,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from vgg_unpool_jax import places
-from vgg_unpool_jax.files import free_name
+from vgg_unpool_jax.errors import CheckpointError, DamagedCheckpointError, first_line
+from vgg_unpool_jax.io import paths
+from vgg_unpool_jax.io.atomic import free_name
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.checkpoint_fit import (
     UNREADABLE,
-    CheckpointError,
-    DamagedCheckpointError,
     check_fit,
     is_unreachable,
     system_reason,
@@ -45,7 +44,6 @@ from vgg_unpool_jax.training.checksums import (
     json_checksum,
 )
 from vgg_unpool_jax.training.state import TrainState
-from vgg_unpool_jax.weights.errors import first_line
 
 PyTree = Any
 
@@ -72,12 +70,8 @@ class Checkpoints:
           workdir: folder of the run.
           max_to_keep: older checkpoints beyond this number are removed; None keeps all.
           create: False opens an existing folder to read it.
-
-        Raises:
-          CheckpointError: when the folder is missing and is not to be created.
-          DamagedCheckpointError: when orbax' own notes on a checkpoint are of no use.
         """
-        self._workdir = places.absolute(workdir)
+        self._workdir = paths.absolute(workdir)
         self._folder = self._workdir / FOLDER
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
@@ -107,20 +101,12 @@ class Checkpoints:
         self.close()
 
     def close(self) -> None:
-        """Finish writing and release the folder.
-
-        Raises:
-          CheckpointError: when a checkpoint could not be written.
-        """
+        """Finish writing and release the folder."""
         with self._writing():
             self._manager.close()
 
     def wait(self) -> None:
-        """Return when everything is written.
-
-        Raises:
-          CheckpointError: when a checkpoint could not be written.
-        """
+        """Return when everything is written."""
         with self._writing():
             self._manager.wait_until_finished()
 
@@ -133,11 +119,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, record: Mapping[str, Any]) -> None:
-        """Write a checkpoint of `state` in the background, once per step.
-
-        Raises:
-          CheckpointError: when it, or the one before it, cannot be written.
-        """
+        """Write a checkpoint of `state` in the background, once per step."""
         step = int(state.step)
         if step in self._manager.all_steps():
             return
@@ -151,12 +133,7 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.Composite(**items))
 
     def read_record(self, step: int | None = None) -> dict[str, Any]:
-        """The record of a checkpoint (default: the newest).
-
-        Raises:
-          CheckpointError: when there is none.
-          DamagedCheckpointError: when it cannot be read.
-        """
+        """The record of a checkpoint (default: the newest)."""
         step = self._existing(step)
         record = self._read_json(step, _RECORD)
         read = json_checksum(record)
@@ -173,10 +150,6 @@ class Checkpoints:
         Args:
           like: a state of the wanted structure, shapes and dtypes.
           step: which one.
-
-        Raises:
-          CheckpointError: when there is none, or it belongs to another model.
-          DamagedCheckpointError: when it cannot be read, or not as it was written.
         """
         step = self._existing(step)
         wanted = _as_dict(like)
@@ -217,10 +190,6 @@ class Checkpoints:
 
         Returns:
           params, model_state (NumPy arrays) and the step.
-
-        Raises:
-          CheckpointError: when there is none.
-          DamagedCheckpointError: when it cannot be read, or not as it was written.
         """
         step = self._existing(step)
         state = self._restore(step, self._saved_tree(step))
@@ -257,7 +226,7 @@ class Checkpoints:
             try:
                 # Orbax would do it in a thread that outlives a command that fails.
                 for left in unfinished(self._folder):
-                    places.remove_tree(left)
+                    paths.remove_tree(left)
                 for step, reason in self._without_notes():
                     self._move_aside(step, reason)
             except (OSError, CheckpointError) as error:
@@ -276,7 +245,7 @@ class Checkpoints:
 
     def _move_aside(self, step: int, reason: object) -> None:
         aside = free_name(self._workdir / DAMAGED_FOLDER / str(step))
-        places.move_tree(self._folder / str(step), aside)
+        paths.move_tree(self._folder / str(step), aside)
         reason = reason or f"another process could not read checkpoint {step}"
         _LOG.warning("%s; it was moved to %s", reason, aside)
 
@@ -297,7 +266,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            trouble = places.is_remote(self._folder) and places.is_trouble(error)
+            trouble = paths.is_remote(self._folder) and paths.is_trouble(error)
             if not trouble and not isinstance(error, UNREADABLE):
                 raise
             # What could not be reached is not damaged, and stays where it is.
@@ -312,7 +281,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            trouble = places.is_remote(self._folder) and places.is_trouble(error)
+            trouble = paths.is_remote(self._folder) and paths.is_trouble(error)
             if not trouble and not isinstance(error, (ValueError, OSError)):
                 raise
             whole = ", ".join(map(str, self.steps())) or "none"

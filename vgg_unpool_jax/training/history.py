@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import jax
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation import read_results, write_results
-from vgg_unpool_jax.places import to_path
+from vgg_unpool_jax.evaluation.results import read_results, write_results
+from vgg_unpool_jax.io.paths import to_path
 
 FILE = "validation.json"
 LOSS = "loss"
@@ -38,9 +38,6 @@ class ValidationHistory:
         Args:
           workdir: folder of the run.
           step: that the run goes on from; what came after it is forgotten.
-
-        Raises:
-          ConfigError: for a file that is damaged; the sentence names it.
         """
         self._path = to_path(workdir) / FILE
         try:

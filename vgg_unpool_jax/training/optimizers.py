@@ -57,11 +57,6 @@ def make_optimizer(
       total_steps: length of the run in steps.
       steps_per_epoch: number of steps in which every training photo comes once.
       map_arrays: how Muon computes the updates of several kernels; see `muon`.
-
-    Raises:
-      ConfigError: for a name or number that cannot be used. A part that owns no
-        parameter, and a parameter without a part, raise it when the optimizer first
-        sees the parameters.
     """
     parts = config.get("parts", None)
     if not parts:
@@ -91,9 +86,6 @@ def label_parameters(params: Mapping, parts: tuple[str, ...]):
 
     Returns:
       A tree like `params` with the name of a part in the place of each array.
-
-    Raises:
-      ConfigError: unless parts and top-level names are the same.
     """
     if set(params) != set(parts):
         raise ConfigError(
@@ -119,9 +111,6 @@ def make_schedule(
 
     Returns:
       An optax schedule, step -> learning rate.
-
-    Raises:
-      ConfigError: for another schedule or numbers that make none.
     """
     warmup, rate = config.warmup_steps, config.learning_rate
     if not 0 <= warmup < total_steps:

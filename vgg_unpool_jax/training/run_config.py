@@ -9,10 +9,9 @@ from typing import Any
 
 import ml_collections
 
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.files import replacing
-from vgg_unpool_jax.places import check_reachable, read_bytes, to_path
-from vgg_unpool_jax.weights.errors import first_line
+from vgg_unpool_jax.errors import ConfigError, first_line
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import check_reachable, read_bytes, to_path
 
 FILE = "config.json"
 
@@ -33,20 +32,6 @@ FREE_FIELDS = (
     "checkpoints.every_steps",
     "checkpoints.max_to_keep",
     "checkpoints.keep_best",
-)
-
-# Fields that say what the parameters mean: they must agree where one run starts from
-# the parameters of another.
-MODEL_FIELDS = (
-    "system",
-    "encoder.block",
-    "decoder.",
-    "model.image_size",
-    "model.latent_size",
-    "model.encoder_channels",
-    "model.decoder_channels",
-    "model.hidden_size",
-    "model.learn_decoder_std",
 )
 
 # Fields that configs did not have from the beginning, and what a config without them
@@ -78,12 +63,7 @@ def path(workdir: str | os.PathLike) -> pathlib.Path:
 
 
 def compare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
-    """Refuse another config than the run's; a workdir without one takes any.
-
-    Raises:
-      ConfigError: when the folder holds another config; the sentence names the
-        differing fields with both values.
-    """
+    """Refuse another config than the run's; a workdir without one takes any."""
     if not (to_path(workdir) / FILE).exists():
         return
     differences = _differences(read(workdir), config)
@@ -102,10 +82,6 @@ def read(
     Args:
       workdir: folder of the run.
       system: the system that the run must be of, or None for any.
-
-    Raises:
-      ConfigError: when there is none, it cannot be read, is not JSON, holds no config,
-        or one of another system.
     """
     path = to_path(workdir) / FILE
     check_reachable(path)
@@ -143,9 +119,6 @@ def describing(
       path: the file that the config is from.
       what: it should describe.
       refusal: the class to raise.
-
-    Raises:
-      Exception: of the class `refusal`.
     """
     try:
         yield
@@ -159,16 +132,22 @@ def describing(
         ) from error
 
 
-def compare_models(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
+def compare_models(
+    workdir: str | os.PathLike,
+    config: ml_collections.ConfigDict,
+    model_fields: tuple[str, ...],
+):
     """Refuse a config whose model is not that of the run in `workdir`.
 
-    Raises:
-      ConfigError: naming the fields that differ.
+    Args:
+      workdir: folder of the run.
+      config: to compare with its config.
+      model_fields: fields, and sections that end in a dot, that must agree.
     """
     differences = [
         difference
         for difference in _differences(read(workdir), config)
-        if difference[0].startswith(MODEL_FIELDS)
+        if difference[0].startswith(("system", *model_fields))
     ]
     if differences:
         raise ConfigError(

@@ -1,7 +1,6 @@
 """What has to stand before the first step: checks, data, state."""
 
 import contextlib
-import logging
 
 import jax
 import ml_collections
@@ -9,26 +8,19 @@ import numpy as np
 
 from vgg_unpool_jax.data import (
     Loader,
-    Part,
+    Split,
     check_crop,
     make_loader,
 )
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.objectives import Objective
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
 from vgg_unpool_jax.training.state import TrainState, create_train_state
-from vgg_unpool_jax.weights.released import find_release, read_decoder
-
-_LOG = logging.getLogger(__name__)
+from vgg_unpool_jax.training.system import Objective
 
 
 def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
-    """Length of a run: `num_steps`, or `num_epochs` over the training photos.
-
-    Raises:
-      ConfigError: unless exactly one of the two is positive.
-    """
+    """Length of a run: `num_steps`, or `num_epochs` over the training photos."""
     if (config.num_steps > 0) == (config.num_epochs > 0):
         raise ConfigError(
             "exactly one of num_steps and num_epochs must be positive, got "
@@ -41,7 +33,7 @@ def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
 
 def make_train_loader(
     config: ml_collections.ConfigDict,
-    part: Part,
+    part: Split,
     *,
     start: int,
     num_workers: int,
@@ -79,9 +71,6 @@ def check_images(config: ml_collections.ConfigDict, objective: Objective):
 
     Returns:
       Shapes of (params, model_state).
-
-    Raises:
-      ConfigError: naming the section of the config.
     """
     key = jax.random.key(config.seed)
 
@@ -106,12 +95,12 @@ def check_images(config: ml_collections.ConfigDict, objective: Objective):
     return shapes
 
 
-def read_record(config, saved, resumed):
+def read_record(config, system, saved, resumed):
     """Record of the run that is gone on with or started from; None for a new one."""
     if resumed:
         return saved.read_record()
     if config.initialize_from:
-        run_config.compare_models(config.initialize_from, config)
+        run_config.compare_models(config.initialize_from, config, system.model_fields)
         with Checkpoints(config.initialize_from, create=False) as other:
             return other.read_record()
     return None
@@ -127,7 +116,7 @@ def state_shapes(config, optimizer, params, model_state) -> TrainState:
     return jax.eval_shape(create, params, model_state)
 
 
-def initial_state(config, objective, optimizer, part) -> TrainState:
+def initial_state(config, system, objective, optimizer, part) -> TrainState:
     """State before the first step, or from the run to start from."""
     # Every process initialises from the same whole first batch, so that statistics
     # measured on it are equal everywhere.
@@ -153,45 +142,14 @@ def initial_state(config, objective, optimizer, part) -> TrainState:
         )
         params, model_state = saved_params, saved_state
     elif config.get("initialize_shared_from", ""):
-        params = _with_shared_layers(config, params)
+        if system.share_parameters is None:
+            raise ConfigError(
+                f"the system {system.name} has no initialize_shared_from, got "
+                f"{config.initialize_shared_from}"
+            )
+        params = system.share_parameters(config, params)
     averaged = config.optimizer.average_decay > 0
     return create_train_state(params, model_state, optimizer, averaged=averaged)
-
-
-def _with_shared_layers(config, params):
-    """`params` with another decoder's layers of the same name and shapes."""
-    origin = config.initialize_shared_from
-    file = find_release(origin)
-    if file is not None:
-        released = read_decoder(file)
-        scale = released.metadata["config"]["decoder"].get("output_scale", 1.0)
-        saved = released.variables["params"]
-    else:
-        scale = run_config.read(origin, system=config.system).decoder.output_scale
-        with Checkpoints(origin, create=False) as other:
-            saved, _, _ = other.restore_for_inference()
-    # The last layer, which all decoders share, was trained with it.
-    if scale != config.decoder.output_scale:
-        raise ConfigError(
-            f"initialize_shared_from: the decoder of {origin} has decoder.output_scale "
-            f"{scale}, and this config has {config.decoder.output_scale}"
-        )
-    shared = {
-        name: layer
-        for name, layer in saved.items()
-        if name in params and _shapes(layer) == _shapes(params[name])
-    }
-    if not shared:
-        raise ConfigError(
-            f"initialize_shared_from: the decoder of {origin} has no layer in common "
-            "with this model"
-        )
-    _LOG.info("%s: as in the decoder of %s", ", ".join(sorted(shared)), origin)
-    return {**params, **shared}
-
-
-def _shapes(tree):
-    return jax.tree.map(lambda array: array.shape, tree)
 
 
 @contextlib.contextmanager

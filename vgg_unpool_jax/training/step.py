@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vgg_unpool_jax.objectives.base import RECONSTRUCTION, TARGET, Objective
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.optimizers import Optimizer
 from vgg_unpool_jax.training.state import TrainState
+from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Objective
 
 
 def make_train_step(

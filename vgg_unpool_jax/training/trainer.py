@@ -1,4 +1,4 @@
-"""The one trainer: `train_and_evaluate(config, workdir)` for every system."""
+"""The one trainer: `train_and_evaluate(config, workdir, system)`."""
 
 import contextlib
 import dataclasses
@@ -11,20 +11,20 @@ import jax
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import make_augmentation, open_parts
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.objectives import Objective, make_objective
-from vgg_unpool_jax.places import check_reachable, to_path
+from vgg_unpool_jax.data import make_augmentation, open_splits
+from vgg_unpool_jax.errors import ConfigError, PreemptedError, TrainingDivergedError
+from vgg_unpool_jax.io.paths import check_reachable, to_path
+from vgg_unpool_jax.runtime.lock import locked
+from vgg_unpool_jax.runtime.preemption import StopRequest
 from vgg_unpool_jax.training import parallel, run_config, setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.history import ValidationHistory
-from vgg_unpool_jax.training.lock import locked
 from vgg_unpool_jax.training.optimizers import make_optimizer
-from vgg_unpool_jax.training.preemption import PreemptedError, StopRequest
 from vgg_unpool_jax.training.progress import Progress
 from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_train_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
+from vgg_unpool_jax.training.system import Objective, System
 from vgg_unpool_jax.training.validation import Validation
 
 # How many steps may be on their way to the devices beside the one under way.
@@ -34,10 +34,6 @@ _STEPS_AHEAD_ELSEWHERE = 16
 BEST_FOLDER = "best"
 
 _LOG = logging.getLogger(__name__)
-
-
-class TrainingDivergedError(FloatingPointError):
-    """A loss or norm became NaN or infinite; the message names the step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +54,7 @@ class TrainResult:
 def train_and_evaluate(
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike,
+    system: System,
     *,
     max_minutes: float | None = None,
 ) -> TrainResult:
@@ -67,6 +64,7 @@ def train_and_evaluate(
       config: the experiment; see `configs/`.
       workdir: folder for config, checkpoints, TensorBoard files and pictures; local or
         gs://BUCKET/PATH.
+      system: what is trained; `systems.train_and_evaluate` finds it by its name.
       max_minutes: stop with a checkpoint when this much time has passed; the same call
         goes on later. None trains to the end.
 
@@ -86,7 +84,7 @@ def train_and_evaluate(
         raise ConfigError(f"the workdir {workdir} is not a folder")
     setup.check_numbers(config)
     with setup.config_errors():
-        parts = open_parts(config.data)
+        parts = open_splits(config.data)
         num_photos = len(parts["train"].indices)
         total_steps = setup.count_steps(config, num_photos)
         optimizer = make_optimizer(
@@ -102,7 +100,7 @@ def train_and_evaluate(
         Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved,
     ):
         objective, state = _start_or_resume(
-            config, workdir, saved, optimizer.transformation, parts["train"]
+            config, system, workdir, saved, optimizer.transformation, parts["train"]
         )
         # Kept only now: a start that failed because of its config leaves none behind.
         run_config.save(workdir, config)
@@ -115,7 +113,9 @@ def train_and_evaluate(
                 average_decay=config.optimizer.average_decay,
             )
         )
-        validation = Validation(config, objective, parts, workdir)
+        validation = Validation(
+            config, objective, system.make_report(objective), parts, workdir
+        )
         history = ValidationHistory(workdir, first_step)
         with (
             _best_checkpoint(config, workdir) as best,
@@ -183,7 +183,7 @@ def _best_checkpoint(config, workdir):
 
 
 def _start_or_resume(
-    config, workdir, saved, transformation, photos
+    config, system, workdir, saved, transformation, photos
 ) -> tuple[Objective, TrainState]:
     """The system, and its first state or that of the newest checkpoint."""
     saved.set_damaged_aside()
@@ -191,11 +191,13 @@ def _start_or_resume(
     if resumed:
         run_config.compare(workdir, config)
     with setup.config_errors():
-        record = setup.read_record(config, saved, resumed)
-        objective = make_objective(config, record)
+        record = setup.read_record(config, system, saved, resumed)
+        objective = system.make_objective(config, record)
         shapes = setup.check_images(config, objective)
         if not resumed:
-            state = setup.initial_state(config, objective, transformation, photos)
+            state = setup.initial_state(
+                config, system, objective, transformation, photos
+            )
             return objective, state
         state = saved.restore(like=setup.state_shapes(config, transformation, *shapes))
     _LOG.info("resuming %s at step %d", workdir, int(state.step))

@@ -8,21 +8,16 @@ import jax
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import Part, make_loader
-from vgg_unpool_jax.evaluation import (
-    MetricSums,
-    compute_photo_metrics,
-    error_image,
-    make_report,
-    picture_grid,
-    read_labels,
-    save_png,
-)
-from vgg_unpool_jax.objectives import RECONSTRUCTION, TARGET, Objective
+from vgg_unpool_jax.data import Split, make_loader
+from vgg_unpool_jax.evaluation.metrics import compute_photo_metrics
+from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid, save_png
+from vgg_unpool_jax.evaluation.reports import Report, read_labels
+from vgg_unpool_jax.evaluation.statistics import MetricSums
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_evaluation_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
+from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Objective
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,14 +29,16 @@ class Validation:
         self,
         config: ml_collections.ConfigDict,
         objective: Objective,
-        parts: Mapping[str, Part],
+        report: Report,
+        parts: Mapping[str, Split],
         workdir: pathlib.Path,
     ):
         """Choose photos; nothing is read yet.
 
         Args:
           config: of the run; its section "evaluation" counts here.
-          objective: the system.
+          objective: the system's.
+          report: the system's.
           parts: photos to train and to validate on.
           workdir: pictures go to its folder "pictures".
         """
@@ -55,7 +52,7 @@ class Validation:
             ),
         }
         self._folder = workdir / "pictures"
-        self._report = make_report(objective)
+        self._report = report
         self._evaluate = parallel.parallelize_evaluation(
             make_evaluation_step(objective, compute_photo_metrics, self._report.collect)
         )

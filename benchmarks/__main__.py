@@ -1,0 +1,80 @@
+"""Measure the speed of this library, side by side with torch and TensorFlow.
+
+    python -m experiments.benchmark --suite=SUITE,... [--peers=torch,tensorflow]
+
+Numbers are taken in turn with those of the peers, after a check that all give the same
+result. Suites: ops, convolution, losses, step, data, reconstruct, checkpoints; see
+`benchmarks/`.
+"""
+
+import sys
+
+from absl import flags
+
+from benchmarks.run import run_suites, write_record
+from benchmarks.settings import DTYPES, LEAST_REPETITIONS, SUITES, Settings
+from benchmarks.tables import limits_lines, suite_table
+from experiments import command
+from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+
+_SUITE = flags.DEFINE_list(
+    "suite", None, f"Some of {', '.join(SUITES)}, by comma, or all."
+)
+_PEERS = flags.DEFINE_list(
+    "peers", ["torch", "tensorflow"], "Programs to compare with; empty for none."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file for all numbers.")
+_MARKDOWN = flags.DEFINE_bool("markdown", False, "Print the tables as Markdown.")
+_REPETITIONS = flags.DEFINE_integer("repetitions", LEAST_REPETITIONS, "At least 7.")
+_SMALL = flags.DEFINE_bool("small", False, "Tiny arrays: tests that it runs, no more.")
+_ALL_SHAPES = flags.DEFINE_bool("all_shapes", False, "Also what takes a CPU hours.")
+_CASES = flags.DEFINE_string("cases", "", "Regular expression of the cases' names.")
+_DTYPES = flags.DEFINE_list("dtypes", list(DTYPES), "Of ops, losses and step.")
+_BLOCKS = flags.DEFINE_list("blocks", ["1", "3", "5"], "Of step and checkpoints.")
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 0, "Of a step; default is 4 on a CPU, 32 elsewhere.", lower_bound=0
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", 0, "Of a step; default is 192 on a CPU, 256 elsewhere.", 0
+)
+_OURS = flags.DEFINE_list(
+    "ours", [], "FIELD=VALUE of the config, each a further candidate of a step."
+)
+_PHOTOS = flags.DEFINE_string(
+    "photos", "", "Folder of JPEGs for the suite data; default is sample photos."
+)
+
+
+def main() -> None:
+    """Run the command."""
+    device_per_core(_BATCH_SIZE.value or (1 if _SMALL.value else 4))
+    settings = Settings(
+        suites=tuple(_SUITE.value),
+        peers=tuple(_PEERS.value),
+        repetitions=_REPETITIONS.value,
+        small=_SMALL.value,
+        all_shapes=_ALL_SHAPES.value,
+        cases=_CASES.value,
+        dtypes=tuple(_DTYPES.value),
+        blocks=tuple(int(b) if b.isdecimal() else b for b in _BLOCKS.value),
+        batch_size=_BATCH_SIZE.value,
+        image_size=_IMAGE_SIZE.value,
+        ours=tuple(_OURS.value),
+        photos=_PHOTOS.value,
+    )
+    record = run_suites(settings, lambda line: print(line, file=sys.stderr, flush=True))
+    if _OUTPUT.value:
+        write_record(_OUTPUT.value, record)
+    for suite in settings.suites:
+        rows = [row for row in record["rows"] if row["suite"] == suite]
+        print(f"\n{suite}\n\n{suite_table(rows, markdown=_MARKDOWN.value)}")
+    print("\n" + "\n".join(limits_lines(record["limits"])))
+    for missing in record["missing_peers"]:
+        print(f"the peer {missing['peer']} is missing: {missing['reason']}")
+    for entry in record["skipped"]:
+        print("left out: {case}: {candidate}: {reason}".format(**entry))
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["suite"])
+    command.run(main)

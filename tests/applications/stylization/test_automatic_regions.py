@@ -1,0 +1,106 @@
+"""Regions that two photos have in common, found from their features."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.applications.stylization.automatic_regions import (
+    automatic_regions,
+    refine_regions,
+)
+from vgg_unpool_jax.applications.stylization.region_matching import match_regions
+from vgg_unpool_jax.applications.stylization.regions import Regions, feather
+
+
+def _features(labels, seed, noise=0.05):
+    """Features of contrasts from 1 to 5 around a direction for each label."""
+    directions = np.random.default_rng(0).normal(size=(3, 64))
+    random = np.random.default_rng(seed)
+    features = directions[labels] + noise * random.normal(size=(*labels.shape, 64))
+    return (features * random.uniform(1, 5, (*labels.shape, 1))).astype(np.float32)
+
+
+def _bands(height, width, order):
+    return np.array(order)[np.arange(height) * len(order) // height][:, None] * np.ones(
+        (1, width), int
+    )
+
+
+def test_clusters_are_found_whatever_their_contrast_and_shared_by_both():
+    content, style = _bands(15, 20, [0, 1, 2]), _bands(18, 11, [2, 0, 1])
+    one, other = automatic_regions(_features(content, 1), _features(style, 2))
+    assert one.names == other.names == ("0", "1", "2")
+    assert one.shape == (15, 20) and other.shape == (18, 11)
+    found, theirs = one.weights.argmax(2), other.weights.argmax(2)
+    partner = {}
+    for labels, places in ((content, found), (style, theirs)):
+        for name in range(3):
+            here = np.unique(places[labels == name])
+            assert len(here) == 1
+            assert partner.setdefault(name, here[0]) == here[0]
+    assert len(set(partner.values())) == 3
+    assert one.weights.max(axis=2).min() > 0.9
+
+
+def test_the_same_seed_gives_the_same_and_jax_arrays_are_taken():
+    random = np.random.default_rng(3)
+    first, second = random.uniform(0, 1, (2, 9, 10, 16)).astype(np.float32)
+    one = automatic_regions(first, second, count=4, seed=5)
+    again = automatic_regions(jnp.asarray(first), second, count=4, seed=5)
+    for a, b in zip(one, again, strict=True):
+        np.testing.assert_array_equal(a.weights, b.weights)
+    other = automatic_regions(first, second, count=4, seed=6)[0]
+    assert np.abs(other.weights - one[0].weights).max() > 0.1
+
+
+def test_a_region_that_one_side_lacks_falls_back():
+    content, style = _bands(15, 20, [0, 1, 2]), _bands(15, 20, [0, 1])
+    matching = match_regions(
+        *automatic_regions(_features(content, 1), _features(style, 2))
+    )
+    assert matching.pairs == (0, 1, -1)
+    assert "region 2: in the content alone" in matching.sentences[0]
+
+
+def test_photos_of_one_colour_have_regions_too():
+    flat = np.zeros((4, 5, 8), np.float32)
+    one, _ = automatic_regions(flat, flat, count=2)
+    np.testing.assert_allclose(one.weights.sum(axis=2), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "content, style, count, message",
+    [
+        ((4, 5), (4, 5, 8), 2, r"content_features must .* got \(4, 5\)"),
+        ((4, 5, 8), (4, 5, 9), 2, "same channels, got 8 and 9"),
+        ((4, 5, 8), (1, 2, 8), 3, "from 2 to 2"),
+        ((4, 5, 8), (4, 5, 8), 1, "from 2 to 20"),
+    ],
+)
+def test_what_cannot_be_clustered_is_refused(content, style, count, message):
+    with pytest.raises(ValueError, match=message):
+        automatic_regions(np.ones(content), np.ones(style), count=count)
+
+
+def test_refined_regions_follow_the_edges_of_the_photo():
+    photo = np.full((48, 64, 3), 30, np.uint8)
+    photo[:, 29:] = 220  # inside of the cell of columns 24 to 31
+    labels = np.repeat([[0] * 4 + [1] * 4], 6, axis=0)
+    coarse = feather(Regions(("a", "b"), labels=labels), 0)
+    fine = refine_regions(coarse, photo, radius=8)
+    assert fine.shape == (48, 64)
+    np.testing.assert_array_equal(
+        fine.weights[24].argmax(1), (np.arange(64) >= 29).astype(int)
+    )
+    np.testing.assert_allclose(fine.weights.sum(axis=2), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="must be soft"):
+        refine_regions(Regions(("a", "b"), labels=labels), photo)
+
+
+def test_refined_regions_of_a_padded_grid_keep_to_the_photo():
+    rows = np.linspace(0, 1, 5)[:, None] * np.ones((1, 4))
+    coarse = Regions(("a", "b"), weights=np.stack([rows, 1 - rows], axis=2))
+    photo = np.full((36, 32, 3), 100, np.uint8)
+    fine = refine_regions(coarse, photo, radius=1, covers=(4.5, 4)).weights[..., 0]
+    # Cells of 8 pixels, whose centres are a quarter apart.
+    np.testing.assert_allclose(fine[6:30, 5], (np.arange(6, 30) - 3.5) / 32, atol=1e-3)

@@ -1,0 +1,205 @@
+"""Style transfer from files to files, by the library and by the command."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.unpooling.base import make_config
+from vgg_unpool_jax.applications.stylization.file_stylizer import (
+    FileStylizer,
+    load_stylizer,
+)
+from vgg_unpool_jax.applications.stylization.files import (
+    StyleFile,
+    list_content_files,
+    read_strengths,
+    read_style_files,
+)
+from vgg_unpool_jax.applications.stylization.style_statistics import read_style
+from vgg_unpool_jax.errors import ConfigError, PhotoError, SourceError, UserError
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
+from vgg_unpool_jax.systems.unpooling.pair import Pair
+
+
+def _pair(block):
+    """A pair that nobody has trained."""
+    config = make_config(block, "runlocal")
+    config.convolution = "xla"
+    weights = random_vgg19_weights(0, block=block)
+    _, decoder = make_pair_models(config, weights.preprocessing)
+    side = 2 ** (block - 1)
+    features = np.zeros((1, 1, 1, (64, 128)[block - 1]), np.float32)
+    switches = [np.zeros((1, side // 2, side // 2, 64), np.uint8)] * (block - 1)
+    variables = decoder.init(jax.random.key(block), features, switches)
+    return Pair(config, weights, variables, 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two decoders, photos of two sizes with masks, and a style with one."""
+    folder = tmp_path_factory.mktemp("stylizing")
+    for block in (1, 2):
+        _pair(block).export(folder / f"block{block}.safetensors")
+    random = np.random.default_rng(0)
+    sizes = {"photos/a.png": (40, 56), "photos/b.jpg": (56, 40), "style.png": (48, 48)}
+    for name, size in sizes.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        coarse = random.integers(0, 256, (6, 6, 3), np.uint8)
+        photo = Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)
+        photo.save(path)
+        mask = np.zeros(size, np.uint8)
+        mask[: size[0] // 2] = 1
+        masks = folder / ("style_mask.png" if name == "style.png" else "masks")
+        if masks.suffix:
+            Image.fromarray(mask).save(masks)
+        else:
+            masks.mkdir(exist_ok=True)
+            Image.fromarray(mask).save(masks / f"{path.stem}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stylizer(folder):
+    files = [folder / f"block{block}.safetensors" for block in (1, 2)]
+    return load_stylizer(files)
+
+
+def _read(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_a_folder_with_masks_gets_a_file_for_every_photo(folder, stylizer, tmp_path):
+    files = list_content_files(folder / "photos", tmp_path, folder / "masks", ".webp")
+    assert [file.output.name for file in files] == ["a.webp", "b.webp"]
+    styles = [StyleFile(folder / "style.png", folder / "style_mask.png")]
+    work = FileStylizer(stylizer, styles)
+    for file in files:
+        work.stylize(file, grid=True)
+        height, width = _read(file.path).shape[:2]
+        assert work.notes == ()
+        assert _read(file.output).shape == (height, width, 3)
+        assert _read(file.grid).shape[1] > 2 * width - 1
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"a.webp", "b.webp", "a_grid.png", "b_grid.png"}
+
+
+def test_masks_change_the_result_and_unknown_regions_are_told(
+    folder, stylizer, tmp_path
+):
+    (file,) = list_content_files(
+        folder / "photos/a.png", tmp_path / "a.png", folder / "masks/a.png"
+    )
+    masked = FileStylizer(
+        stylizer, [StyleFile(folder / "style.png", folder / "style_mask.png")]
+    ).stylize(file)
+    # A style without mask has one region, of another name than those of the photo.
+    work = FileStylizer(stylizer, [StyleFile(folder / "style.png")])
+    whole = work.stylize(file)
+    assert np.abs(masked - whole).mean() > 1.0
+    assert any("in the content alone" in note for note in work.notes)
+
+
+def test_a_saved_style_gives_the_same_bits(folder, stylizer, tmp_path):
+    (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
+    photo = FileStylizer(stylizer, [StyleFile(folder / "style.png")])
+    photo.measure(StyleFile(folder / "style.png")).write(tmp_path / "s.safetensors")
+    assert read_style(tmp_path / "s.safetensors").levels == (2, 1)
+    saved = FileStylizer(stylizer, [StyleFile(tmp_path / "s.safetensors")])
+    np.testing.assert_array_equal(photo.stylize(file), saved.stylize(file))
+
+
+def test_a_side_limit_keeps_the_size_of_the_photo(folder, stylizer, tmp_path):
+    (file,) = list_content_files(folder / "photos/b.jpg", tmp_path / "b.png")
+    styles = [StyleFile(folder / "style.png")]
+    small = FileStylizer(stylizer, styles, max_side=32).stylize(file)
+    full = FileStylizer(stylizer, styles).stylize(file)
+    assert small.shape == full.shape == (56, 40, 3)
+    assert 0.0 < np.abs(small - full).mean() < 60.0
+
+
+def test_shares_lie_between_the_styles(folder, stylizer, tmp_path):
+    (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
+    first, second = folder / "style.png", folder / "photos/b.jpg"
+
+    def run(*shares):
+        styles = [StyleFile(path, None, share) for path, share in shares]
+        return FileStylizer(stylizer, styles, smoothing="none").stylize(file)
+
+    alone = run((first, 1.0))
+    np.testing.assert_allclose(run((first, 1.0), (second, 1e-6)), alone, atol=2.0)
+    assert np.abs(run((first, 1.0), (second, 1.0)) - alone).mean() > 0.5
+
+
+def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):
+    with pytest.raises(ConfigError, match="style masks must be as many as styles, 2"):
+        read_style_files([folder / "style.png"] * 2, [folder / "style_mask.png"])
+    with pytest.raises(ConfigError, match="there is no style"):
+        read_style_files([folder / "nothing.png"])
+    with pytest.raises(ConfigError, match="share must be positive, got -1"):
+        read_style_files([folder / "style.png"], shares=["-1"])
+    with pytest.raises(ConfigError, match=r"such as 4:0\.5, got 4=1"):
+        read_strengths(["4=1"])
+    assert read_strengths(["4:0.5", "1:0"]) == {4: 0.5, 1: 0.0}
+    with pytest.raises(ConfigError, match=r"there is no mask for .*b\.jpg"):
+        (tmp_path / "masks").mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / "masks" / "a.png")
+        list_content_files(folder / "photos", tmp_path, tmp_path / "masks")
+    with pytest.raises(SourceError, match="there is no photo or folder"):
+        list_content_files(folder / "none", tmp_path)
+    with pytest.raises(ConfigError, match="would overwrite the photo"):
+        list_content_files(folder / "photos/b.jpg", folder / "photos/b.jpg")
+    with pytest.raises(SourceError, match=r"no photo or folder .*none\.png"):
+        list_content_files(folder / "none.png", tmp_path / "a.png")
+    with pytest.raises(ConfigError, match="level 3 has no pair"):
+        load_stylizer([folder / "block1.safetensors"], levels=["3"])
+    with pytest.raises(ConfigError, match="name one style, as a photo"):
+        saved = StyleFile(tmp_path / "s.safetensors")
+        FileStylizer(stylizer, [saved], automatic=3)
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"nothing")
+    (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"bad\.safetensors is damaged"):
+        FileStylizer(stylizer, [StyleFile(bad)]).stylize(file)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(PhotoError, match=r"broken\.jpg"):
+        FileStylizer(stylizer, [StyleFile(broken)]).stylize(file)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_the_command_goes_on_behind_a_broken_photo(folder, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes((folder / "photos/a.png").read_bytes())
+    (photos / "0.jpg").write_bytes(b"\xff\xd8\xff")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.stylize"),
+            *(f"--content={photos}", f"--style={folder / 'style.png'}"),
+            f"--output={tmp_path / 'out'}",
+            f"--pairs={folder / 'block1.safetensors'},{folder / 'block2.safetensors'}",
+            *("--alpha=0.7", "--strengths=2:0.5", "--transform=ot", "--grid"),
+            f"--save_style={tmp_path / 's.safetensors'}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "error: 1 of 2 photos" in done.stderr and "0.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "[2/2]" in done.stdout and "peak memory" in done.stdout
+    assert _read(tmp_path / "out/a.png").shape == (40, 56, 3)
+    assert (tmp_path / "s.safetensors").exists()
+
+
+def test_a_result_may_lie_beside_its_photo(folder):
+    photo, output = folder / "photos/a.png", folder / "photos/result.png"
+    (file,) = list_content_files(photo, output)
+    assert (file.path, file.output) == (photo, output)

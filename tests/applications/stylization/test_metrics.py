@@ -1,0 +1,295 @@
+"""Structure, style and flicker: oracles, analytic cases, and what real photos say."""
+
+import numpy as np
+import pytest
+import skimage.data
+import skimage.metrics
+from scipy import ndimage
+
+from vgg_unpool_jax.applications.stylization import style_meter
+from vgg_unpool_jax.applications.stylization.metrics import (
+    covariance_distance,
+    edge_map,
+    edge_ssim,
+    feature_moments,
+    gram_distance,
+    mean_distance,
+    moment_distance,
+    temporal_flicker,
+)
+from vgg_unpool_jax.applications.stylization.style_meter import (
+    WHOLE,
+    StyleMeter,
+    style_distances,
+    style_reductions,
+)
+from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
+from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
+from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
+
+RNG = np.random.default_rng
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return skimage.data.astronaut()[60:190, 120:290].astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    rng, params = RNG(0), {}
+    for layer in convolutions_up_to(5):
+        scale = np.sqrt(2 / (9 * layer.inputs))
+        kernel = rng.standard_normal(layer.shape("kernel"), np.float32) * scale
+        bias = np.zeros(layer.shape("bias"), np.float32)
+        params[layer.name] = {"kernel": kernel.astype(np.float32), "bias": bias}
+    return VGG19Weights(params, "caffe", "random:seed=0", "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def meter(weights):
+    return StyleMeter(weights)
+
+
+def from_map(edges, magnitude):
+    """The magnitude that a map says, in the photo whose true one is given."""
+    return edges / (1 - edges) * np.sqrt(np.mean(magnitude**2) + 0.25)
+
+
+@pytest.mark.parametrize("slope", [(3.0, 0.0), (0.0, 3.0), (1.2, 0.9)])
+def test_the_gradient_is_that_of_a_ramp_whatever_its_direction(slope):
+    y, x = np.mgrid[:40, :50]
+    ramp = np.repeat((20 + slope[0] * x + slope[1] * y)[..., None], 3, axis=2)
+    squares = [np.full(n, s**2) for n, s in zip((50, 40), slope, strict=True)]
+    for parts in squares:  # at the border one of two neighbours is repeated
+        parts[[0, -1]] /= 2
+    wanted = np.sqrt(np.add.outer(squares[1], squares[0]))
+    np.testing.assert_allclose(from_map(edge_map(ramp), wanted), wanted, rtol=1e-9)
+
+
+def test_the_gradient_is_that_of_correlations_on_the_luminance(photo):
+    grey = photo[..., 0] * 0.299 + photo[..., 1] * 0.587 + photo[..., 2] * 0.114
+    squares = 0
+    for axis in (0, 1):
+        for kernel in ([-1, 1, 0], [0, -1, 1]):
+            difference = ndimage.correlate1d(grey, kernel, axis, mode="nearest")
+            squares = squares + difference**2 / 2
+    wanted = np.sqrt(squares)
+    np.testing.assert_allclose(from_map(edge_map(photo), wanted), wanted, atol=1e-9)
+
+
+def test_pixels_that_alternate_are_edges():
+    board = np.indices((20, 20)).sum(0) % 2 * 10.0
+    edges = edge_map(np.repeat(board[..., None], 3, axis=2))[1:-1, 1:-1]
+    assert (edges > 0.45).all()
+
+
+def test_edge_ssim_is_that_of_scikit_image_on_the_same_maps(photo):
+    result = np.clip(photo * 0.7 + RNG(0).normal(0, 8, photo.shape), 0, 255)
+    wanted = skimage.metrics.structural_similarity(
+        edge_map(photo),
+        edge_map(result),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+    )
+    assert 0.2 < wanted < 0.95
+    assert edge_ssim(photo, result) == pytest.approx(wanted, abs=2e-4)
+
+
+def test_structure_of_the_content_itself_is_whole_and_brightness_changes_nothing(photo):
+    assert edge_ssim(photo, photo) == pytest.approx(1, abs=1e-6)
+    assert edge_ssim(photo, photo + 30) == pytest.approx(1, abs=1e-5)
+    flat = np.full((32, 32, 3), 90.0)
+    assert edge_ssim(flat, flat) == pytest.approx(1, abs=1e-6)
+
+
+def test_contrast_is_hardly_punished_and_colour_of_equal_luminance_not(photo):
+    assert edge_ssim(photo, 128 + (photo - 128) * 0.5) > 0.99
+    shift = np.array([20.0, -20 * 0.299 / 0.587, 0.0])
+    assert edge_ssim(photo, photo + shift) == pytest.approx(1, abs=1e-5)
+
+
+def test_structure_falls_with_blur_noise_and_checkerboards(photo):
+    y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]
+    board = np.where((y + x) % 2, 1.0, -1.0)[..., None]
+    noise = RNG(1).normal(0, 1, photo.shape)
+    families = {
+        "blur": [ndimage.gaussian_filter(photo, (s, s, 0)) for s in (0.7, 1.5, 4)],
+        "noise": [photo + s * noise for s in (3, 10, 30)],
+        "board": [photo + s * board for s in (4, 12, 36)],
+    }
+    for name in sorted(families):
+        kept = [edge_ssim(photo, image) for image in families[name]]
+        assert 1 > kept[0] > kept[1] > kept[2], name
+        assert kept[2] < 0.6, name
+
+
+def test_edge_ssim_refuses_what_it_cannot_compare(photo):
+    with pytest.raises(ValueError, match="result must have the shape of content"):
+        edge_ssim(photo, photo[:-1])
+    with pytest.raises(ValueError, match="image has NaN"):
+        edge_ssim(photo, np.where(photo > 200, np.nan, photo))
+    with pytest.raises(ValueError, match="image must have shape"):
+        edge_ssim(photo[..., 0], photo[..., 0])
+
+
+def test_moments_are_those_of_numpy():
+    features = RNG(2).gamma(2.0, 30.0, (6, 7, 5))
+    flat = features.reshape(-1, 5)
+    moments = feature_moments(features)
+    assert moments.cells == 42
+    np.testing.assert_allclose(moments.mean, flat.mean(0))
+    np.testing.assert_allclose(moments.covariance, np.cov(flat.T, bias=True))
+    np.testing.assert_allclose(moments.gram, flat.T @ flat / 42)
+
+
+def test_distances_follow_their_formulas_and_know_no_scale():
+    a, b = RNG(3).gamma(2.0, 3.0, (2, 9, 8, 4))
+    b = b @ RNG(4).normal(size=(4, 4))
+    flat = [x.reshape(-1, 4) for x in (a, b)]
+    norm = np.linalg.norm
+    matrices = [np.cov(x.T, bias=True) for x in flat]
+    wanted = norm(matrices[0] - matrices[1]) / norm(matrices[1])
+    assert covariance_distance(a, b) == pytest.approx(wanted)
+    grams = [x.T @ x / 72 for x in flat]
+    wanted = norm(grams[0] - grams[1]) / norm(grams[1])
+    assert gram_distance(a, b) == pytest.approx(wanted)
+    means = [x.mean(0) for x in flat]
+    assert mean_distance(a, b) == pytest.approx(
+        norm(means[0] - means[1]) / norm(means[1])
+    )
+    for distance in (covariance_distance, gram_distance, mean_distance):
+        assert distance(b, b) == 0
+        assert distance(1e3 * a, 1e3 * b) == pytest.approx(distance(a, b))
+    assert covariance_distance(b + 7, b) == pytest.approx(0, abs=1e-12)
+    assert mean_distance(b + 7, b) > 0.1 and gram_distance(b + 7, b) > 0.1
+    # Twice the deviations are four times the covariance.
+    assert covariance_distance(2 * b, b) == pytest.approx(3)
+
+
+def test_distances_to_features_without_variance_and_of_other_channels():
+    flat, other = np.ones((5, 5, 2)), RNG(5).normal(size=(5, 5, 2))
+    assert covariance_distance(flat, flat) == 0
+    assert covariance_distance(other, flat) == np.inf
+    with pytest.raises(ValueError, match="as many channels"):
+        gram_distance(other, RNG(5).normal(size=(5, 5, 3)))
+    with pytest.raises(ValueError, match="features must have shape"):
+        mean_distance(np.zeros(4), other)
+    moments = feature_moments(other)
+    with pytest.raises(ValueError, match="kind must be one of"):
+        moment_distance(moments, moments, "third")
+
+
+def _features(weights, photo):
+    height, width = photo.shape[:2]
+    padding = (0, -height % 16), (0, -width % 16), (0, 0)
+    padded = np.pad(photo, padding, mode="reflect").astype(np.float32)
+    encoder = VGG19Encoder(5)
+    _, found = encoder.apply({"params": weights.params}, padded[None])
+    sides = [(-(-height // 2**k), -(-width // 2**k)) for k in range(5)]
+    return {
+        k + 1: np.asarray(found[f"block{k + 1}_conv2"])[0, :h, :w]
+        for k, (h, w) in enumerate(sides)
+    }
+
+
+def test_a_photo_of_any_size_is_measured_without_its_padding(meter, weights, photo):
+    photo = photo[:53, :75]
+    moments = meter.measure(photo)
+    for level, features in _features(weights, photo).items():
+        wanted, got = feature_moments(features), moments[level][WHOLE]
+        assert got.cells == wanted.cells
+        np.testing.assert_allclose(got.mean, wanted.mean, rtol=1e-4)
+        size = np.abs(wanted.covariance).max()
+        np.testing.assert_allclose(got.covariance, wanted.covariance, atol=1e-4 * size)
+
+
+def test_regions_are_those_of_the_pixels_at_cell_centres(meter, weights, photo):
+    photo = photo[:53, :75]
+    labels = np.where(np.arange(75) < 40, 7, -2) * np.ones((53, 1), int)
+    labels[:5, :5] = 9
+    moments = meter.measure(photo, labels)
+    assert set(moments[1]) == {-2, 7, 9} and set(moments[5]) == {-2}
+    for level, features in _features(weights, photo).items():
+        step = 2 ** (level - 1)
+        rows, columns = (
+            np.minimum(np.arange(n) * step + step // 2, side - 1)
+            for n, side in zip(features.shape[:2], (53, 75), strict=True)
+        )
+        inside = labels[np.ix_(rows, columns)] == 7
+        if inside.sum() < 11:
+            assert 7 not in moments[level]
+            continue
+        wanted, got = feature_moments(features[inside]), moments[level][7]
+        assert got.cells == inside.sum()
+        size = np.abs(wanted.covariance).max()
+        np.testing.assert_allclose(got.covariance, wanted.covariance, atol=1e-4 * size)
+
+
+def test_the_same_photo_gives_the_same_bits(meter, photo):
+    first, again = (meter.measure(photo[:48, :48]) for _ in range(2))
+    for level in first:
+        ours, theirs = first[level][WHOLE], again[level][WHOLE]
+        np.testing.assert_array_equal(ours.covariance, theirs.covariance)
+
+
+def test_reductions_are_0_for_the_content_and_1_for_the_style(meter, photo):
+    content, style = photo[:48, :48], photo[60:108, 90:138][:, ::-1]
+    target = meter.measure(style)
+    start = style_distances(meter.measure(content), target)
+    for share, result in ((0, content), (1, style)):
+        end = style_distances(meter.measure(result), target)
+        for kinds in style_reductions(start, end).values():
+            assert set(kinds.values()) == {share}
+    assert np.isnan(style_reductions(end, end)[1]["mean"])
+    worse = style_distances(
+        meter.measure(RNG(7).uniform(0, 255, content.shape)), target
+    )
+    assert style_reductions(start, worse)[1]["covariance"] < 0
+
+
+def test_distances_of_regions_are_weighted_by_area_over_common_labels(monkeypatch):
+    monkeypatch.setattr(style_meter, "LEVELS", (1,))
+    rng = RNG(6)
+    areas = {1: 30, 2: 10, 3: 99}
+    ours = {k: feature_moments(rng.normal(k, 1, (n, 3))) for k, n in areas.items()}
+    theirs = {k: feature_moments(rng.normal(1, k, (50, 3))) for k in (1, 2)}
+    got = style_distances({1: ours}, {1: theirs})[1]
+    for kind in sorted(got):
+        one, two = (moment_distance(ours[k], theirs[k], kind) for k in (1, 2))
+        assert got[kind] == pytest.approx((30 * one + 10 * two) / 40)
+    with pytest.raises(ValueError, match="no region of at least 11 cells in common"):
+        style_distances({1: ours}, {1: {8: theirs[1]}})
+
+
+def test_labels_of_another_size_or_kind_are_refused(meter, photo):
+    for labels in (np.zeros((3, 3), int), np.zeros(photo.shape[:2])):
+        with pytest.raises(ValueError, match="labels must be integers"):
+            meter.measure(photo, labels)
+
+
+def test_flicker_is_what_the_result_changes_beyond_the_input():
+    still = np.full((4, 6, 5, 3), 100, np.uint8)
+    assert temporal_flicker(still, still) == 0
+    blinking = still.copy()
+    blinking[1::2] += 6
+    assert temporal_flicker(still, blinking) == pytest.approx(6)
+    assert temporal_flicker(blinking, still) == 0
+    assert temporal_flicker(blinking, blinking) == 0
+    half = still.copy()
+    half[1::2, :3] -= 10  # uint8: the difference must not wrap around
+    assert temporal_flicker(still, half) == pytest.approx(5)
+    # A calm half does not make up for one that flickers.
+    moving = still.copy()
+    moving[1::2, 3:] += 10
+    assert temporal_flicker(moving, half) == pytest.approx(5)
+
+
+def test_flicker_refuses_single_frames_and_other_shapes():
+    frames = np.zeros((3, 4, 4, 3))
+    with pytest.raises(ValueError, match="inputs must have shape"):
+        temporal_flicker(frames[:1], frames[:1])
+    with pytest.raises(ValueError, match="results must have the shape"):
+        temporal_flicker(frames, frames[:2])

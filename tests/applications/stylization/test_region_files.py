@@ -1,0 +1,209 @@
+"""Masks as programs write them: exact, antialiased, compressed, of every mode."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vgg_unpool_jax.applications.stylization.region_files import (
+    read_region_pair,
+    read_regions,
+)
+from vgg_unpool_jax.errors import UserError
+
+PALETTE = np.array([[0, 0, 0], [255, 0, 0], [255, 255, 255]], np.uint8)
+
+
+def _labels(height=90, width=120):
+    """A disk (1) and a band (2) on a ground (0)."""
+    rows, columns = np.mgrid[:height, :width] / height
+    labels = np.where((rows - 0.4) ** 2 + (columns - 0.5) ** 2 < 0.08, 1, 0)
+    return np.where(rows > 0.8, 2, labels).astype(np.uint8)
+
+
+def _save(path, pixels, **options):
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(path, **options)
+    return path
+
+
+def _voronoi(count, shape=(120, 160)):
+    random = np.random.default_rng(0)
+    seeds = random.uniform(0, 1, (count, 2)) * shape
+    places = np.stack(np.mgrid[: shape[0], : shape[1]], -1)[:, :, None]
+    return ((places - seeds) ** 2).sum(-1).argmin(-1)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "RGBA", "I;16", "1", "I", "F"])
+def test_every_mode_keeps_its_labels(mode, tmp_path):
+    labels = _labels()
+    if mode == "1":
+        labels = (labels > 0).astype(np.uint8)
+    name, names = "m.png", ("0", "1", "2")
+    if mode in ("P", "RGB", "RGBA"):
+        image = Image.fromarray(labels).convert("P")
+        image.putpalette(PALETTE.ravel().tolist())
+        image = image.convert(mode)
+        names = ("#000000", "#ff0000", "#ffffff")
+    elif mode == "1":
+        image, names = Image.fromarray(labels.astype(bool)), ("0", "255")
+    elif mode == "L":
+        image = Image.fromarray(labels)
+    else:
+        kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+        image, name = Image.fromarray(labels.astype(kind)), "m.tif"
+    found = read_regions(_save(tmp_path / name, image))
+    assert found.names == names
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_two_hundred_neighbouring_labels_stay_apart(kind, tmp_path):
+    labels = _voronoi(200)
+    found = read_regions(_save(tmp_path / "m.png", labels.astype(kind)))
+    assert found.names == tuple(str(i) for i in range(200))
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+def test_labels_without_areas_are_labels_too(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 200, (40, 50)).astype(np.uint8)
+    found = read_regions(_save(tmp_path / "m.png", labels))
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize("quality", [95, 75, 30])
+def test_jpeg_masks_have_the_labels_that_were_painted(quality, tmp_path):
+    labels = _labels()
+    exact = _save(tmp_path / "m.png", PALETTE[labels])
+    lossy = _save(tmp_path / "m.jpg", PALETTE[labels], quality=quality)
+    for paths in ((exact, lossy), (lossy, exact)):
+        pair = read_region_pair(*paths)
+        assert pair[0].names == pair[1].names == ("#000000", "#ff0000", "#ffffff")
+        assert (pair[0].labels == pair[1].labels).mean() > 0.985
+
+
+@pytest.mark.parametrize("filter_name", ["BILINEAR", "BOX", "LANCZOS"])
+@pytest.mark.parametrize("third", [128, 100])
+def test_grey_rims_are_neither_regions_nor_a_grey_region(filter_name, third, tmp_path):
+    labels = _labels(720, 960)
+    grey = np.array([0, 255, third], np.uint8)[labels]
+    small = Image.fromarray(grey).resize((120, 90), Image.Resampling[filter_name])
+    found = read_regions(_save(tmp_path / "m.png", small))
+    assert found.names == ("0", str(third), "255")
+    nearest = np.asarray(Image.fromarray(labels).resize((120, 90), 0))
+    expected = np.array([0, 2, 1])[nearest]
+    assert (found.labels == expected).mean() > 0.98
+    assert not (found.labels[:60] == 1).any()  # the band's grey around the disk
+
+
+def test_near_colours_of_two_lossy_masks_are_one_label(tmp_path):
+    labels = _labels()
+    large = Image.fromarray(PALETTE[_labels(720, 960)])
+    small = np.asarray(large.resize((120, 90), Image.Resampling.BOX)).astype(int)
+    noise = np.random.default_rng(0).integers(-1, 2, (90, 120, 3))
+    first = np.clip(small + noise, 0, 255)
+    second = np.clip(np.add(first, (2, 2, 0)), 0, 255)
+    one, other = read_region_pair(
+        _save(tmp_path / "a.png", first.astype(np.uint8)),
+        _save(tmp_path / "b.png", second.astype(np.uint8)),
+    )
+    assert one.names == other.names and len(one.names) == 3
+    assert (one.labels == labels).mean() > 0.98
+    assert (other.labels == labels).mean() > 0.98
+
+
+def test_a_pair_has_the_labels_of_both(tmp_path):
+    labels = _labels()
+    grey = _save(tmp_path / "a.png", np.where(labels == 1, 255, 0).astype(np.uint8))
+    colours = _save(tmp_path / "b.png", PALETTE[labels])
+    one, other = read_region_pair(grey, colours)
+    assert one.names == other.names == ("#000000", "#ff0000", "#ffffff")
+    np.testing.assert_array_equal(one.labels, np.where(labels == 1, 2, 0))
+    np.testing.assert_array_equal(other.labels, labels)
+    many = _save(tmp_path / "c.png", np.full((90, 120), 999, np.uint16))
+    with pytest.raises(UserError, match=r"c\.png has label numbers up to 999"):
+        read_region_pair(colours, many)
+
+
+def test_what_is_transparent_is_a_region(tmp_path):
+    labels = _labels()
+    pixels = np.dstack([PALETTE[labels], np.where(labels == 0, 0, 255)])
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3))
+    pixels[..., :3] = np.where(labels[..., None] == 0, noise, pixels[..., :3])
+    found = read_regions(_save(tmp_path / "m.png", pixels.astype(np.uint8)))
+    assert found.names == ("#ff0000", "#ffffff", "transparent")
+    np.testing.assert_array_equal(found.labels, np.array([2, 0, 1])[labels])
+
+
+def test_the_exif_orientation_turns_a_mask(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    labels = _labels()
+    found = read_regions(_save(tmp_path / "m.png", labels, exif=exif))
+    np.testing.assert_array_equal(found.labels, np.rot90(labels, -1))
+
+
+def test_a_photo_is_no_mask(tmp_path):
+    rows, columns = np.mgrid[:90, :120]
+    photo = np.dstack([rows * 2, columns * 2, (rows + columns)]).astype(np.uint8)
+    with pytest.raises(UserError, match=r"m\.png is no mask: it has \d+ colours"):
+        read_regions(_save(tmp_path / "m.png", photo))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [(b"", "is empty"), (b"hello", "not an image in a known"), (None, "damaged")],
+)
+def test_files_that_are_none_are_one_sentence(content, message, tmp_path):
+    if content is None:
+        file = io.BytesIO()
+        noise = np.random.default_rng(0).integers(0, 9, (90, 90)).astype(np.uint8)
+        Image.fromarray(noise).save(file, "PNG")
+        content = file.getvalue()[:900]
+    path = tmp_path / "m.png"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"m\.png.*{message}") as caught:
+        read_regions(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"nowhere\.png cannot be read: No such"):
+        read_regions(tmp_path / "nowhere.png")
+
+
+def test_a_folder_of_layers_is_soft(tmp_path):
+    sky = np.linspace(0, 255, 30).astype(np.uint8)[:, None].repeat(20, 1)
+    _save(tmp_path / "sky.png", sky)
+    _save(tmp_path / "ground.png", (255 - sky) // 2)
+    (tmp_path / "notes.txt").write_text("of the masks")
+    found = read_regions(tmp_path)
+    assert found.names == ("ground", "sky", "rest")
+    np.testing.assert_allclose(found.weights[..., 1], sky / 255, atol=1e-6)
+    _save(tmp_path / "colour.png", PALETTE[_labels(30, 20)])
+    with pytest.raises(UserError, match=r"colour\.png has colours"):
+        read_region_pair(tmp_path, tmp_path)
+    _save(tmp_path / "colour.png", sky[1:])
+    with pytest.raises(UserError, match=r"different sizes: colour\.png is 20×29"):
+        read_regions(tmp_path)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name, names",
+    [
+        ("in00", ("#000000", "#008000", "#800000", "#808000")),
+        ("in14", ("#000000", "#ffffff")),
+        ("in17", ("#000000", "#ffffff")),
+        ("in34", ("#000000", "#ff0000", "#ffffff")),
+        ("in58", ("#000000", "#ff0000", "#ffff00")),
+        ("in64", ("0", "1")),
+    ],
+)
+def test_real_masks_have_the_regions_that_a_person_sees(name, names, photos_folder):
+    folder = photos_folder.parent / "style_pairs"
+    if not folder.exists():
+        pytest.skip(f"the real masks are not at {folder}")
+    pair = read_region_pair(
+        folder / "content_segment" / f"{name}.png",
+        folder / "style_segment" / f"{name}.png",
+    )
+    assert pair[0].names == pair[1].names == names

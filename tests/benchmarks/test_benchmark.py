@@ -1,0 +1,301 @@
+"""The benchmark as a whole, on tiny arrays: what comes out and what is refused."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import convolutions, losses, our_pair, peers, run, step
+from benchmarks.checks import MismatchError
+from benchmarks.report import Case
+from benchmarks.settings import Settings
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.ops import convolution
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def _run(suite, **options):
+    options = {"peers": (), "dtypes": ("float32",), "repetitions": 1} | options
+    settings = Settings(suites=(suite,), small=True, **options)
+    return run.run_suites(settings, lambda line: None)
+
+
+def _peers(*names):
+    for name in names:
+        pytest.importorskip(name, reason=f"{name} is an optional peer")
+    return names
+
+
+def _command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.benchmark", *arguments],
+        cwd=CHECKOUT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_the_command_prints_a_table_and_writes_a_record(tmp_path):
+    output = tmp_path / "new" / "ops.json"
+    done = _command(
+        "--suite=ops",
+        "--peers=",
+        "--small",
+        "--repetitions=3",
+        "--dtypes=float32",
+        "--cases=^(un)?pool: ",
+        "--markdown",
+        f"--output={output}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| pool: 2×16²×64 float32 | ours |" in done.stdout
+    assert "copy bandwidth" in done.stdout
+    record = json.loads(output.read_text())
+    assert {row["operation"] for row in record["rows"]} == {"pool", "unpool"}
+    row = record["rows"][0]
+    assert row["candidate"] == "ours" and row["shape"] == [2, 16, 16, 64]
+    assert row["repetitions"] == 3 and row["switch_bytes"] == 1
+    assert row["minimum_seconds"] <= row["median_seconds"] <= row["maximum_seconds"]
+    assert row["fraction_of_limit"] == pytest.approx(
+        row["amount"]
+        / row["median_seconds"]
+        / record["limits"]["copy_bandwidth_bytes_per_second"]
+    )
+    moments = [found["moment"] for found in record["limits"]["measurements"]]
+    assert moments == ["before", "after ops"]
+    assert record["suite"] == "ops" and record["small"]
+    provenance = record["provenance"]
+    assert provenance["threads"]["cores_of_this_process"] >= 1
+    assert provenance["environment"]["JAX_PLATFORMS"] == "cpu"
+    assert {"git", "hardware", "versions", "date"} <= set(provenance)
+
+
+def test_a_wrong_flag_is_one_sentence():
+    done = _command("--suite=speed")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: --suite knows ops, convolution, losses, step, data, reconstruct, "
+        "checkpoints, stylize, all, and got 'speed'"
+    )
+
+
+def test_a_filter_that_leaves_nothing_is_an_error():
+    with pytest.raises(ConfigError, match="'nothing'"):
+        _run("ops", cases="nothing")
+
+
+def test_ops_agree_with_the_peers_in_both_dtypes():
+    record = _run(
+        "ops",
+        peers=_peers("torch", "tensorflow"),
+        dtypes=("float32", "bfloat16"),
+        cases="^(pool, unpool|unpool gradient|ReLU).* float32|^pool, unpool",
+    )
+    names = {row["candidate"] for row in record["rows"]}
+    assert {
+        "ours",
+        "ours, packed",
+        "ours, scatter",
+        "torch",
+        "torch, channels last",
+        "tensorflow",
+    } <= names
+    assert len({row["operation"] for row in record["rows"]}) == 4
+    assert {row["dtype"] for row in record["rows"]} == {"float32", "bfloat16"}
+    assert not record["skipped"] and not record["missing_peers"]
+    for row in record["rows"]:
+        others = {"torch", "torch, channels last", "tensorflow"} - {row["candidate"]}
+        assert set(row["ratios"]) == others
+    bytes_of = {row["candidate"]: row["switch_bytes"] for row in record["rows"]}
+    assert bytes_of["ours, packed"] == 0.25 and bytes_of["torch"] == 8
+    assert {"torch", "tensorflow"} <= set(record["provenance"]["versions"])
+    assert record["provenance"]["threads"]["torch"] >= 1
+
+
+def test_a_peer_that_unpools_wrongly_stops_the_run_before_its_time_is_taken(
+    monkeypatch,
+):
+    torch = pytest.importorskip("torch", reason="torch is an optional peer")
+    functional = torch.nn.functional
+    real = functional.max_unpool2d
+    monkeypatch.setattr(
+        functional, "max_unpool2d", lambda v, i, size: real(v, i, size) * 1.001
+    )
+    timed = []
+    monkeypatch.setattr(run.Report, "time", lambda *_: timed.append(1))
+    with pytest.raises(MismatchError, match="image differ between torch and ours"):
+        _run("ops", peers=("torch",), cases="^unpool: ")
+    assert not timed
+
+
+def test_losses_agree_with_the_peers():
+    # The value comes with the gradient; alone it is the same program with less.
+    cases = "gradient|^l1"
+    record = _run("losses", peers=_peers("torch", "tensorflow"), cases=cases)
+    found = {(row["loss"], row["kind"]) for row in record["rows"]}
+    assert len(found) == 4
+    assert {row["peer"] for row in record["rows"]} == {None, "torch", "tensorflow"}
+    row = record["rows"][0]
+    assert row["amount"] == 2 * 176 * 176 * 3 * 4
+
+
+def test_a_loss_that_differs_from_the_peers_stops_the_run(monkeypatch):
+    _peers("torch")
+    monkeypatch.setitem(losses._OURS, "l2", lambda x, y: losses.l2(x, y) * 1.01)
+    with pytest.raises(MismatchError, match="value of torch differs"):
+        _run("losses", peers=("torch",), cases="^l2, value:")
+
+
+def test_convolutions_agree_with_torch_in_both_directions():
+    record = _run("convolution", peers=_peers("torch"), cases=": (64→3|64→64) ")
+    rows = record["rows"]
+    assert len({row["case"] for row in rows}) == 2 * 3
+    names = {row["candidate"] for row in rows}
+    assert names >= {"ours", "ours, xla", "ours, winograd", "ours, columns", "torch"}
+    wide = next(row for row in rows if "64→64" in row["case"])
+    assert wide["amount"] == 2 * 9 * 64 * 64 * 32 * 32
+
+
+def test_a_convolution_that_differs_stops_the_run(monkeypatch):
+    def convolve(images, kernel, bias, *, implementation):
+        outputs = convolution.convolve(
+            images, kernel, bias, implementation=implementation
+        )
+        return outputs if implementation == "xla" else 1.01 * outputs
+
+    monkeypatch.setattr(convolutions, "convolve", convolve)
+    with pytest.raises(MismatchError, match="result of ours, xla differs"):
+        _run("convolution", peers=(), cases="^gradient of kernel: 64→64")
+
+
+def test_a_training_step_agrees_with_torch():
+    record = _run("step", peers=_peers("torch"), blocks=(1,))
+    kinds = [(row["case"].split(":")[0], row["candidate"]) for row in record["rows"]]
+    assert kinds == [
+        (kind, name)
+        for kind in ("reconstruct", "train")
+        for name in ("ours", "torch", "torch, channels last")
+    ]
+    train = next(r for r in record["rows"] if r["case"].startswith("train"))
+    assert train["limit"] == "matmul" and train["compile_seconds"] > 0
+    trained = [row for row in record["rows"] if row["case"].startswith("train")]
+    assert all(row["peak_bytes"] > 1 << 20 for row in trained)
+    assert set(train["ratios"]) == {"torch", "torch, channels last"}
+
+
+def test_a_save_blocks_for_a_part_of_its_time_and_is_measured_on_disk():
+    rows = {row["candidate"]: row for row in _run("checkpoints", repetitions=5)["rows"]}
+    assert set(rows) == {"copy to the host", "save blocks", "save, written", "restore"}
+    written = rows["save, written"]
+    # Parameters, their average and two moments of Adam; and the step.
+    assert written["state_bytes"] >= 4 * 4 * 38_000
+    assert written["disk_bytes"] > 0.5 * written["state_bytes"]
+    assert rows["save blocks"]["median_seconds"] < written["median_seconds"]
+
+
+def test_a_training_step_with_other_losses_is_refused():
+    class Program:
+        def __init__(self, loss):
+            self.loss = loss
+
+        def ask(self, method, *_):
+            steps = [{"loss": self.loss, "l1": 1.0}] * 3
+            answers = {"first_steps": steps, "compile_seconds": 1.0, "peak_bytes": 1}
+            return answers[method]
+
+    case = Case("step", "train: block 1", "float32")
+    ours = {"ours": Program(1.0)}
+    candidates = step._check_steps(case, ours, {"torch": Program(1.0001)}, None)
+    assert list(candidates) == ["ours", "torch"]
+    with pytest.raises(MismatchError, match="loss of torch differs"):
+        step._check_steps(case, ours, {"torch": Program(1.01)}, None)
+
+
+@pytest.mark.parametrize(
+    "setting", ["seed", "seed=x", "nothing=1", "decoder.x=1", "data.flip=perhaps"]
+)
+def test_a_field_that_no_config_has_is_one_sentence(setting):
+    config = our_pair.make_config(1, "float32")
+    assert our_pair.override(config, "decoder.output_scale=2").decoder.output_scale == 2
+    assert our_pair.override(config, "data.flip=true").data.flip
+    with pytest.raises(ConfigError, match="--ours takes FIELD=VALUE"):
+        our_pair.override(config, setting)
+
+
+def test_photos_of_the_step_have_structure_and_are_new_every_time():
+    generator = np.random.default_rng(1)
+    first, second = (our_pair.draw_photos(generator, 1, 64) for _ in range(2))
+    assert first.dtype == np.uint8 and first.shape == (1, 64, 64, 3)
+    assert (first != second).mean() > 0.5
+    assert first.min() == 0 and first.max() == 255
+    neighbours = np.corrcoef(first[0, :, 1:].ravel(), first[0, :, :-1].ravel())[0, 1]
+    assert neighbours > 0.8
+
+
+def test_data_pipelines_give_the_same_photos(monkeypatch):
+    # Reader processes take seconds to start; threads go the same way.
+    from benchmarks import data_pipelines
+
+    real = data_pipelines._our_batches
+    monkeypatch.setattr(
+        data_pipelines,
+        "_our_batches",
+        lambda *a, workers, **k: real(*a, workers=0, **k),
+    )
+    record = _run("data", peers=_peers("tensorflow"))
+    assert len(record["rows"]) == 2 * 4
+    for row in record["rows"]:
+        assert row["images_per_second"] == pytest.approx(1 / row["median_seconds"])
+        assert row["images_per_second_and_core"] <= row["images_per_second"]
+        assert row["photos"] == 13
+
+
+def test_photos_that_a_plain_pipeline_cannot_take_are_named(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=r"JPEG files of at least 32×32 pixels"):
+        _run("data", photos=str(tmp_path))
+    for count in range(20):
+        Image.new("RGB", (40, 40)).save(tmp_path / f"{count}.jpg")
+    Image.new("RGB", (40, 30)).save(tmp_path / "small.jpg")
+    record = _run("data", photos=str(tmp_path), cases="^random")
+    assert all(row["photos"] == 20 for row in record["rows"])
+    assert "2 files are no JPEG or smaller" in record["skipped"][0]["reason"]
+
+
+def test_reconstruct_tells_time_and_memory():
+    record = _run("reconstruct")
+    (row,) = record["rows"]
+    assert row["peak_bytes"] >= row["baseline_bytes"] > 1 << 20
+    assert row["median_seconds"] > 0 and row["size"] == [40, 72]
+
+
+def test_a_missing_peer_is_in_the_record(monkeypatch):
+    def find(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(peers, "_find", find)
+    record = _run("ops", peers=("torch",), cases="^pool:")
+    assert record["missing_peers"] == [
+        {"peer": "torch", "reason": "No module named 'torch'"}
+    ]
+    assert all(row["ratios"] == {} for row in record["rows"])
+
+
+def test_the_stylize_suite_times_the_loops_and_every_stage():
+    installed = importlib.util.find_spec("torch") is not None
+    rows = _run("stylize", peers=["torch"] if installed else [])["rows"]
+    cases = [row["case"] for row in rows if row["candidate"] == "ours"]
+    assert len(cases) == 7 and any("4 regions" in case for case in cases)
+    assert all(row["median_seconds"] > 0 for row in rows)
+    assert sum(row["peer"] == "torch" for row in rows) == 2 * installed

@@ -1,0 +1,171 @@
+"""PhotoWCT's loop in torch: its networks are ours, its transform is the published."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from benchmarks.photowct_torch import (  # noqa: E402
+    PhotoWCT,
+    TorchPair,
+    valid_labels,
+    whiten_and_color,
+)
+from configs.unpooling.base import make_config  # noqa: E402
+from vgg_unpool_jax import load_pair  # noqa: E402
+from vgg_unpool_jax.nets.vgg19_layers import (  # noqa: E402
+    CHANNELS_PER_BLOCK,
+    convolutions_up_to,
+)
+from vgg_unpool_jax.ops.switches import codes_to_torch  # noqa: E402
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights  # noqa: E402
+from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS  # noqa: E402
+from vgg_unpool_jax.systems.unpooling.pair import Pair  # noqa: E402
+
+RNG = np.random.default_rng
+
+
+def random_pair(block, upsampling="unpool"):
+    """A pair with every scale that a trained one has."""
+    config = make_config(block, "runlocal")
+    config.decoder.normalize_features = True
+    config.decoder.output_scale = 64.0
+    config.decoder.upsampling = upsampling
+    rng, params = RNG(block), {}
+    for layer in convolutions_up_to(block):
+        kernel = rng.standard_normal((3, 3, layer.outputs, layer.inputs), np.float32)
+        params[layer.name] = {
+            "kernel": kernel * np.sqrt(2 / (9 * layer.outputs)).astype(np.float32),
+            "bias": rng.uniform(0, 1, layer.inputs).astype(np.float32),
+        }
+    rms = rng.uniform(20, 200, CHANNELS_PER_BLOCK[block - 1]).astype(np.float32)
+    variables = {"params": params, STATISTICS: {"feature_rms": rms}}
+    return Pair(config, random_vgg19_weights(0, block=block), variables, 0)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return {block: random_pair(block) for block in (1, 2)}
+
+
+def noise(seed, size=(25, 19)):
+    return RNG(seed).integers(0, 256, (*size, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("block", [1, 2])
+@pytest.mark.parametrize("memory_format", ["channels_last", "contiguous_format"])
+def test_a_random_pair_reconstructs_as_ours_of_an_odd_size(pairs, block, memory_format):
+    photo = noise(1)
+    ours = np.asarray(pairs[block].reconstruct(photo[None]))[0]
+    theirs = TorchPair(pairs[block], getattr(torch, memory_format)).reconstruct(photo)
+    # Not all black or white, which would agree whatever came before.
+    assert ((ours > 0) & (ours < 255)).mean() > 0.3
+    np.testing.assert_allclose(theirs, ours, atol=0.02)
+
+
+@pytest.mark.real_data
+def test_a_released_pair_decodes_as_ours_with_our_switches(
+    vgg19_weights_path, photos_folder
+):
+    # In flat areas rounding breaks ties of the pools another way in each program, so
+    # that whole reconstructions of photos are compared where there are no ties.
+    pair = load_pair("vgg19-block2", vgg19_weights_path)
+    copy, photo = TorchPair(pair), noise(2, (64, 48))
+    ours = np.asarray(pair.reconstruct(photo[None]))[0]
+    np.testing.assert_allclose(copy.reconstruct(photo), ours, atol=0.02)
+    photo[:32] = 200
+    features, (switches,) = pair.encode(photo[None])
+    ours = np.asarray(pair.decode(features, [switches]))[0]
+    indices = torch.from_numpy(codes_to_torch(np.asarray(switches), (1, 64, 48, 64)))
+    inputs = torch.from_numpy(np.array(features)).permute(0, 3, 1, 2)
+    theirs = copy.decode(inputs, [indices], (64, 48))[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(theirs, ours, atol=0.02)
+
+
+def test_a_pair_that_does_not_unpool_is_refused():
+    with pytest.raises(ValueError, match="wanted a pair with caffe preprocessing"):
+        TorchPair(random_pair(2, "nearest"))
+
+
+def power(matrix, exponent):
+    values, vectors = np.linalg.eigh(matrix)
+    kept = values >= 1e-5
+    return (vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T
+
+
+def test_the_transform_is_the_published_formula():
+    rng = RNG(3)
+    content, style = rng.normal(3, 2, (6, 80)), rng.gamma(2, 2, (6, 50))
+    style[5] = style[4]  # a direction without variance
+    centred = content - content.mean(1, keepdims=True)
+    whitening = power(np.cov(content) + 0.7 * np.eye(6), -0.5)
+    wanted = power(np.cov(style), 0.5) @ whitening @ centred
+    wanted += style.mean(1, keepdims=True)
+    tensors = (torch.from_numpy(x.astype(np.float32)) for x in (content, style))
+    got = whiten_and_color(*tensors, identity=0.7).numpy()
+    np.testing.assert_allclose(got, wanted, atol=1e-3)
+
+
+def test_without_the_identity_the_covariance_is_that_of_the_style():
+    rng = RNG(4)
+    content, style = rng.normal(3, 2, (5, 90)), rng.gamma(2, 2, (5, 70))
+    tensors = [torch.from_numpy(x.astype(np.float32)) for x in (content, style)]
+    got = whiten_and_color(*tensors, identity=0.0).numpy()
+    np.testing.assert_allclose(np.cov(got), np.cov(style), atol=1e-3)
+    shrunk = whiten_and_color(*tensors, identity=1.0).numpy()
+    assert np.trace(np.cov(shrunk)) < 0.95 * np.trace(np.cov(style))
+
+
+def test_labels_count_by_their_pixels_and_their_ratio():
+    ours = np.repeat([1, 2, 3, 4, 5], [11, 10, 1100, 1101, 50])[None]
+    theirs = np.repeat([1, 2, 3, 4, 6], [11, 50, 12, 11, 50])[None]
+    assert valid_labels(ours, theirs) == [1, 3]
+    assert valid_labels(np.ones((1, 1100), int), np.ones((1, 11), int)) == []
+
+
+def test_the_loop_goes_from_coarse_to_fine_and_encodes_what_it_has_made(pairs):
+    content, style = noise(5), noise(6, (20, 22)) / 3
+    loop = PhotoWCT([pairs[1], pairs[2]])
+    result = loop.stylize(content, style)
+    assert list(loop.seconds) == ["style", "level 2", "level 1"]
+    levels = {block: TorchPair(pairs[block]) for block in (1, 2)}
+    with torch.no_grad():
+        image = levels[2].image(content)
+        targets, _ = levels[2].encode(levels[2].image(style))
+        for block in (2, 1):
+            features, indices = levels[block].encode(image)
+            f, s = features[block][0], targets[block][0]
+            mixed = whiten_and_color(f.flatten(1), s.flatten(1)).reshape(1, *f.shape)
+            image = levels[block].decode(mixed, indices, (25, 19))
+    wanted = image[0].permute(1, 2, 0).clamp(0, 255).numpy()
+    assert result.shape == content.shape
+    np.testing.assert_allclose(result, wanted, atol=0.05)
+
+
+def test_regions_take_their_own_style_and_others_keep_their_features(pairs):
+    content, style = noise(7, (24, 24)), noise(8, (24, 24)) / 3
+    style[:, :12] += 120
+    ours = np.repeat([[0] * 8 + [1] * 8 + [7] * 8], 24, axis=0)
+    theirs = np.repeat([[0] * 12 + [1] * 12], 24, axis=0)
+    copy = TorchPair(pairs[1])
+    result = PhotoWCT([pairs[1]]).stylize(content, style, ours, theirs)
+    with torch.no_grad():
+        features, _ = copy.encode(copy.image(content))
+        target, _ = copy.encode(copy.image(style))
+        mixed, target = features[1].clone(), target[1]
+        for label in (0, 1):
+            inside, source = (torch.from_numpy(x == label) for x in (ours, theirs))
+            mixed[0][:, inside] = whiten_and_color(
+                features[1][0][:, inside], target[0][:, source]
+            )
+        wanted = copy.decode(mixed, [], (24, 24))[0].permute(1, 2, 0)
+    np.testing.assert_allclose(result, wanted.clamp(0, 255).numpy(), atol=0.05)
+    kept = copy.reconstruct(content)[:, 19:]
+    np.testing.assert_allclose(result[:, 19:], kept, atol=0.05)
+
+
+def test_wrong_arguments_are_named(pairs):
+    with pytest.raises(ValueError, match="pairs must be of different blocks"):
+        PhotoWCT([pairs[1], pairs[1]])
+    with pytest.raises(ValueError, match="come both or not at all"):
+        PhotoWCT([pairs[1]]).stylize(noise(1), noise(2), np.zeros((25, 19), int))

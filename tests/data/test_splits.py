@@ -1,0 +1,103 @@
+"""The photos that a config names: to train, to validate and to test on."""
+
+import ml_collections
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.data import SPLITS, open_splits, split_indices
+from vgg_unpool_jax.errors import ConfigError, SourceError
+
+
+def _config(source, **fields):
+    return ml_collections.ConfigDict(
+        {
+            "source": str(source),
+            "validation_source": "",
+            "split_fractions": (0.5, 0.3, 0.2),
+            "split_seed": 4,
+            **fields,
+        }
+    )
+
+
+def _names(part):
+    return [part.source.name(int(index)) for index in part.indices]
+
+
+def test_one_source_is_split_among_the_parts(make_folder):
+    folder = make_folder(10)
+    parts = open_splits(_config(f"folder:{folder}"))
+    assert tuple(parts) == SPLITS == ("train", "validation", "test")
+    split = split_indices(10, (0.5, 0.3, 0.2), seed=4)
+    for name, part in parts.items():
+        np.testing.assert_array_equal(part.indices, getattr(split, name))
+        assert part.source is parts["train"].source
+    names = [name for part in parts.values() for name in _names(part)]
+    assert sorted(names) == [f"photo{number:03d}.png" for number in range(10)]
+
+
+def test_all_photos_of_a_validation_source_are_validated_on(make_folder):
+    train, validation = make_folder(6), make_folder(3, name="others")
+    parts = open_splits(
+        _config(
+            f"folder:{train}",
+            validation_source=f"folder:{validation}",
+            split_fractions=(1.0, 0.0, 0.0),
+        )
+    )
+    assert repr(parts["validation"].source) == f"folder {validation}"
+    np.testing.assert_array_equal(parts["validation"].indices, [0, 1, 2])
+    assert parts["validation"].indices.dtype == np.int64
+    assert repr(parts["train"].source) == f"folder {train}"
+    assert sorted(parts["train"].indices) == [0, 1, 2, 3, 4, 5]
+    assert len(parts["test"].indices) == 0
+
+
+def test_the_test_part_stays_that_of_the_training_source(make_folder):
+    train, validation = make_folder(10), make_folder(3, name="others")
+    alone = open_splits(_config(f"folder:{train}"))
+    parts = open_splits(
+        _config(f"folder:{train}", validation_source=f"folder:{validation}")
+    )
+    for name in ("train", "test"):
+        np.testing.assert_array_equal(parts[name].indices, alone[name].indices)
+        assert _names(parts[name]) == _names(alone[name])
+
+
+def test_several_sources_are_one(make_folder):
+    first, second = make_folder(4), make_folder(3, name="others")
+    specs = f"folder:{first},folder:{second}"
+    parts = open_splits(_config(specs, split_fractions=(1.0, 0.0, 0.0)))
+    assert sorted(parts["train"].indices) == list(range(7))
+    parts = open_splits(_config("samples", validation_source=specs))
+    assert len(parts["validation"].indices) == len(parts["validation"].source) == 7
+    assert len(parts["train"].source) == 13
+
+
+def test_a_config_older_than_the_field_is_split(make_folder):
+    config = _config(f"folder:{make_folder(10)}")
+    with_field = open_splits(config)
+    del config.validation_source
+    for name, part in open_splits(config).items():
+        np.testing.assert_array_equal(part.indices, with_field[name].indices)
+
+
+@pytest.mark.parametrize("field", ["source", "validation_source"])
+def test_a_source_that_is_not_there_is_named(field, make_folder, tmp_path):
+    config = _config(f"folder:{make_folder(2)}")
+    config[field] = f"folder:{tmp_path / 'nowhere'}"
+    with pytest.raises(SourceError, match=r"nowhere does not exist"):
+        open_splits(config)
+
+
+def test_fractions_that_make_no_split_are_refused(make_folder):
+    config = _config(f"folder:{make_folder(2)}", split_fractions=(0.9, 0.2, 0.1))
+    with pytest.raises(ValueError, match="sum to 1"):
+        open_splits(config)
+
+
+def test_validating_on_the_training_photos_is_refused(make_folder):
+    source = f"folder:{make_folder(3)}"
+    config = _config(source, validation_source=f"{source}/")
+    with pytest.raises(ConfigError, match=r"are both folder .*: training photos would"):
+        open_splits(config)

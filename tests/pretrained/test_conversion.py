@@ -1,0 +1,154 @@
+"""VGG19 weights go from any kind of file into any other and stay what they were."""
+
+import itertools
+import subprocess
+import sys
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.errors import WeightsError
+from vgg_unpool_jax.pretrained.conversion import SUFFIXES, read_weights, save_weights
+from vgg_unpool_jax.pretrained.identity import KEY
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+_PAIRS = [
+    pair
+    for pair in itertools.product(SUFFIXES, SUFFIXES)
+    if torch is not None or ".pth" not in pair
+]
+
+
+def _assert_equal(found, wanted):
+    assert found.preprocessing == wanted.preprocessing
+    assert found.origin == wanted.origin
+    assert found.sha256 == wanted.sha256
+    assert found.params.keys() == wanted.params.keys()
+    for layer, arrays in wanted.params.items():
+        for kind, array in arrays.items():
+            np.testing.assert_array_equal(found.params[layer][kind], array)
+
+
+@pytest.mark.parametrize("preprocessing", ["caffe", "torchvision"])
+@pytest.mark.parametrize(("first", "second"), _PAIRS)
+def test_weights_stay_what_they_are(
+    first, second, preprocessing, make_weights, tmp_path
+):
+    weights = make_weights(1, preprocessing=preprocessing)
+    save_weights(weights, tmp_path / f"first{first}")
+    between = load_vgg19_weights(tmp_path / f"first{first}", block=1)
+    save_weights(between, tmp_path / f"second{second}")
+    _assert_equal(load_vgg19_weights(tmp_path / f"second{second}", block=1), weights)
+
+
+@pytest.mark.parametrize("suffix", sorted({s for pair in _PAIRS for s in pair}))
+def test_a_shorter_cut_is_read_of_them(suffix, make_weights, tmp_path):
+    weights = make_weights(2, preprocessing="torchvision")
+    save_weights(weights, tmp_path / f"f{suffix}")
+    cut = load_vgg19_weights(tmp_path / f"f{suffix}", block=1)
+    assert list(cut.params) == ["block1_conv1", "block1_conv2"]
+    assert cut.preprocessing == "torchvision" and cut.sha256 == weights.sha256
+
+
+def test_an_h5_that_was_changed_is_refused(make_weights, tmp_path):
+    save_weights(make_weights(1), tmp_path / "f.h5")
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        file["block1_conv1/block1_conv1/bias:0"][0] += 1
+    with pytest.raises(WeightsError, match="was changed after it was written"):
+        load_vgg19_weights(tmp_path / "f.h5", block=1)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"preprocessing": "vgg", "block": 1}'])
+def test_an_h5_that_says_nothing_of_use_is_refused(text, make_weights, tmp_path):
+    save_weights(make_weights(1), tmp_path / "f.h5")
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        file.attrs[KEY] = text
+    with pytest.raises(WeightsError, match="says nothing of use"):
+        load_vgg19_weights(tmp_path / "f.h5", block=1)
+
+
+def test_torchvision_loads_the_pth(make_weights, tmp_path):
+    if torch is None:
+        pytest.skip("torch is not installed")
+    weights = make_weights(2)
+    save_weights(weights, tmp_path / "f.pth")
+    state = torch.load(tmp_path / "f.pth", weights_only=True)
+    # As `torchvision.models.vgg19().features` begins.
+    layers = [torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.ReLU()]
+    layers += [torch.nn.Conv2d(64, 64, 3, padding=1), torch.nn.ReLU()]
+    layers += [torch.nn.MaxPool2d(2), torch.nn.Conv2d(64, 128, 3, padding=1)]
+    layers += [torch.nn.ReLU(), torch.nn.Conv2d(128, 128, 3, padding=1)]
+    network = torch.nn.Module()
+    network.features = torch.nn.Sequential(*layers)
+    network.load_state_dict(state, strict=True)
+    kernel = network.features[5].weight.detach().numpy()
+    wanted = weights.params["block2_conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel.transpose(2, 3, 1, 0), wanted)
+
+
+@pytest.mark.extended
+def test_keras_loads_the_h5(make_weights, tmp_path):
+    keras = pytest.importorskip("keras", reason="the oracle is Keras")
+    weights = make_weights(1)
+    save_weights(weights, tmp_path / "f.h5")
+    model = keras.applications.VGG19(include_top=False, weights=None)
+    model.load_weights(tmp_path / "f.h5", by_name=True)
+    for name, arrays in weights.params.items():
+        kernel, bias = model.get_layer(name).get_weights()
+        np.testing.assert_array_equal(kernel, arrays["kernel"])
+        np.testing.assert_array_equal(bias, arrays["bias"])
+
+
+def _write_keras_archive(path, make_weights):
+    """What Keras 3 keeps of VGG19, as its reader's tests have it."""
+    weights = make_weights(5)
+    with h5py.File(path.with_suffix(".inner"), "w") as file:
+        for name, arrays in weights.params.items():
+            file[f"layers/{name}/vars/0"] = arrays["kernel"]
+            file[f"layers/{name}/vars/1"] = arrays["bias"]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.write(path.with_suffix(".inner"), "model.weights.h5")
+    return weights
+
+
+def test_a_keras_archive_is_read(make_weights, tmp_path):
+    wanted = _write_keras_archive(tmp_path / "vgg.keras", make_weights)
+    found = read_weights(tmp_path / "vgg.keras")
+    assert found.origin == "keras:vgg.keras" and found.preprocessing == "caffe"
+    for name, arrays in wanted.params.items():
+        np.testing.assert_array_equal(found.params[name]["bias"], arrays["bias"])
+
+
+def test_a_damaged_keras_archive_is_refused(tmp_path):
+    (tmp_path / "f.keras").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(WeightsError, match=r"f\.keras is damaged or incomplete"):
+        read_weights(tmp_path / "f.keras")
+    with zipfile.ZipFile(tmp_path / "g.keras", "w") as archive:
+        archive.writestr("model.weights.h5", b"no HDF5")
+    with pytest.raises(WeightsError, match=r"g\.keras:model\.weights\.h5"):
+        read_weights(tmp_path / "g.keras")
+
+
+def test_other_endings_are_refused(make_weights, tmp_path):
+    with pytest.raises(WeightsError, match=r"must end in \.h5, \.pth, \.safetensors"):
+        save_weights(make_weights(1), tmp_path / "f.npz")
+
+
+def test_the_command_converts(make_weights, tmp_path):
+    weights = make_weights(5, preprocessing="torchvision")
+    save_weights(weights, tmp_path / "in.safetensors")
+    command = [sys.executable, "-m", "experiments.convert_weights"]
+    command += [f"--input={tmp_path}/in.safetensors", f"--output={tmp_path}/out.h5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "14 layers of random:seed=1" in done.stdout
+    assert "for torchvision preprocessing" in done.stdout
+    _assert_equal(load_vgg19_weights(tmp_path / "out.h5"), weights)

@@ -1,0 +1,312 @@
+"""Downloads from a server on the loopback interface, and the cache."""
+
+import contextlib
+import dataclasses
+import hashlib
+import http.server
+import logging
+import socket
+import threading
+
+import pytest
+
+from vgg_unpool_jax.errors import WeightsUnavailableError
+from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, cache_folder, fetch
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+
+NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+class Server:
+    """What the server answers and what it was asked for."""
+
+    def __init__(self):
+        self.status = 200
+        self.content = b""
+        self.promised = None
+        self.requests = []
+
+
+@pytest.fixture
+def server(monkeypatch):
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            state.requests.append(self.path)
+            self.send_response(state.status)
+            length = state.promised or len(state.content)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            # A client that has seen the status may hang up before the body.
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(state.content)
+
+        def log_message(self, *_):
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{httpd.server_port}/vgg"
+    monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", state.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield state
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture
+def public(server, tmp_path, make_weights, layouts, monkeypatch):
+    """A small file that the server has and whose MD5 stands for the public one's."""
+    weights = make_weights()
+    path = layouts.write_keras(tmp_path / "public.h5", weights.params)
+    server.content = path.read_bytes()
+    file = dataclasses.replace(
+        PUBLIC_FILES["keras"], digest=hashlib.md5(server.content).hexdigest()
+    )
+    monkeypatch.setitem(PUBLIC_FILES, "keras", file)
+    return weights
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "deep" / "cache"
+    monkeypatch.setenv("VGG_UNPOOL_CACHE", str(folder))
+    return folder
+
+
+def test_the_public_addresses_are_the_documented_ones():
+    keras, torchvision = PUBLIC_FILES["keras"], PUBLIC_FILES["torchvision"]
+    assert f"{keras.folder}/{keras.name}" == (
+        "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
+        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    )
+    assert (keras.algorithm, keras.digest) == (
+        "md5",
+        "253f8cb515780f3b799900260a226db6",
+    )
+    assert f"{torchvision.folder}/{torchvision.name}" == (
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+    )
+    assert (torchvision.algorithm, torchvision.digest) == ("sha256", "dcbb9e9d")
+
+
+def test_download_once_then_the_cache(
+    server, public, cache, monkeypatch, assert_same_params
+):
+    first = load_vgg19_weights(block=1)
+    assert_same_params(first.params, public.params)
+    assert first.origin == f"keras:{NAME}"
+    assert first.sha256 == hashlib.sha256(server.content).hexdigest()
+    assert server.requests == [f"/vgg/{NAME}"]
+    second = load_vgg19_weights(block=1)
+    offline = load_vgg19_weights(block=1, download=False)
+    assert server.requests == [f"/vgg/{NAME}"]
+    assert first.sha256 == second.sha256 == offline.sha256
+    # Nothing but the file is left in the cache.
+    assert [file.name for file in cache.iterdir()] == [NAME]
+
+
+def test_the_variable_goes_before_the_cache(
+    server, public, cache, tmp_path, monkeypatch
+):
+    load_vgg19_weights(block=1)
+    monkeypatch.setenv("VGG19_WEIGHTS", str(tmp_path / "public.h5"))
+    assert load_vgg19_weights(block=1).origin == "keras:public.h5"
+    monkeypatch.setenv("VGG19_WEIGHTS", "")
+    assert load_vgg19_weights(block=1).origin == f"keras:{NAME}"
+
+
+def test_the_argument_goes_before_the_variable_of_the_cache(
+    server, public, cache, tmp_path, monkeypatch
+):
+    load_vgg19_weights(block=1, cache_dir=tmp_path / "argument")
+    assert (tmp_path / "argument" / NAME).exists()
+    assert not cache.exists()
+    assert cache_folder() == cache
+    monkeypatch.delenv("VGG_UNPOOL_CACHE")
+    assert cache_folder().name == "vgg_unpool_jax"
+
+
+def test_a_wrong_hash_is_refused_and_deleted(server, public, cache, assert_refused):
+    server.content += b"\0"
+    assert_refused(
+        lambda: load_vgg19_weights(block=1),
+        server.url,
+        "MD5",
+        hashlib.md5(server.content).hexdigest(),
+        PUBLIC_FILES["keras"].digest,
+        "deleted",
+    )
+    assert list(cache.iterdir()) == []
+
+
+def test_torchvisions_file_is_checked_by_the_digits_in_its_name(
+    server, cache, tmp_path, make_weights, layouts, monkeypatch, assert_refused
+):
+    torch = pytest.importorskip("torch")
+    arrays = layouts.torchvision_arrays(make_weights().params)
+    path = tmp_path / "w.pth"
+    torch.save({key: torch.from_numpy(array) for key, array in arrays.items()}, path)
+    server.content = path.read_bytes()
+    digits = hashlib.sha256(server.content).hexdigest()[:8]
+    assert_refused(
+        lambda: load_vgg19_weights(block=1, flavour="torchvision"),
+        "vgg19-dcbb9e9d.pth",
+        "SHA256",
+        digits,
+        "wanted dcbb9e9d...",
+        "deleted",
+    )
+    assert list(cache.iterdir()) == []
+    file = dataclasses.replace(PUBLIC_FILES["torchvision"], digest=digits)
+    monkeypatch.setitem(PUBLIC_FILES, "torchvision", file)
+    got = load_vgg19_weights(block=1, flavour="torchvision")
+    assert got.origin == "torchvision:vgg19-dcbb9e9d.pth"
+    assert got.preprocessing == "torchvision"
+    load_vgg19_weights(block=1, flavour="torchvision")
+    assert server.requests == ["/vgg/vgg19-dcbb9e9d.pth"] * 2
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_an_error_of_the_server(status, server, public, cache, assert_refused):
+    server.status = status
+    assert_refused(
+        lambda: load_vgg19_weights(block=1),
+        f"{server.url}/{NAME}",
+        f"answered {status}",
+        "VGG19_WEIGHTS",
+        cache / NAME,
+        error=WeightsUnavailableError,
+    )
+    assert list(cache.iterdir()) == []
+
+
+def test_no_server(cache, monkeypatch, assert_refused):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        # Bound but not listening: connections are refused.
+        assert_refused(
+            lambda: load_vgg19_weights(block=1),
+            f"{url}/{NAME}",
+            "no connection",
+            "VGG19_WEIGHTS",
+            error=WeightsUnavailableError,
+        )
+
+
+def test_a_server_that_never_answers(cache, monkeypatch, assert_refused):
+    monkeypatch.setattr(
+        "vgg_unpool_jax.pretrained.download._SECONDS_WITHOUT_ANSWER", 0.2
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert_refused(
+            lambda: load_vgg19_weights(block=1),
+            "no answer within 0.2 seconds",
+            error=WeightsUnavailableError,
+        )
+
+
+def test_a_connection_that_breaks_off(server, public, cache, assert_refused):
+    server.promised = len(server.content)
+    server.content = server.content[:-1000]
+    assert_refused(
+        lambda: load_vgg19_weights(block=1),
+        "the connection broke off",
+        error=WeightsUnavailableError,
+    )
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["vgg", "http://", "http://.a/", "ftp://a.invalid"])
+def test_an_address_that_is_none(address, cache, monkeypatch, assert_refused):
+    monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", address)
+    assert_refused(
+        lambda: load_vgg19_weights(block=1),
+        address.rstrip("/"),
+        error=WeightsUnavailableError,
+    )
+
+
+def test_a_web_page_in_place_of_the_file(server, public, cache, assert_refused):
+    server.content = b"<!doctype html>\n<html><body>Please sign in</body></html>"
+    assert_refused(
+        lambda: load_vgg19_weights(block=1),
+        f"{server.url}/{NAME}",
+        "web page",
+        "VGG19_WEIGHTS",
+        error=WeightsUnavailableError,
+    )
+    assert list(cache.iterdir()) == []
+
+
+def test_downloading_switched_off(server, cache, assert_refused):
+    assert_refused(
+        lambda: load_vgg19_weights(download=False),
+        cache / NAME,
+        "downloading is off",
+        "VGG19_WEIGHTS",
+        error=WeightsUnavailableError,
+    )
+    assert server.requests == []
+
+
+def test_a_damaged_file_in_the_cache(server, public, cache, caplog, assert_refused):
+    cache.mkdir(parents=True)
+    cached = cache / NAME
+    cached.write_bytes(server.content[:-1])
+    assert_refused(
+        lambda: load_vgg19_weights(block=1, download=False), cached, "MD5", "delete it"
+    )
+    server.status = 503
+    with caplog.at_level(logging.WARNING):
+        assert_refused(
+            lambda: load_vgg19_weights(block=1), error=WeightsUnavailableError
+        )
+    assert cached.read_bytes() == server.content[:-1]
+    assert f"{cached} does not have the MD5" in caplog.text
+    server.status = 200
+    load_vgg19_weights(block=1)
+    assert cached.read_bytes() == server.content
+
+
+def test_a_cache_that_cannot_be_written(server, public, tmp_path, assert_refused):
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    assert_refused(
+        lambda: load_vgg19_weights(block=1, cache_dir=file / "cache"),
+        file / "cache",
+        "cannot be written",
+        "VGG_UNPOOL_CACHE",
+    )
+
+
+def test_a_folder_in_place_of_the_cached_file(server, cache, assert_refused):
+    (cache / NAME).mkdir(parents=True)
+    assert_refused(lambda: load_vgg19_weights(block=1), cache / NAME, "cannot be read")
+
+
+def test_several_downloads_at_the_same_time(server, public, cache):
+    errors = []
+
+    def work():
+        try:
+            fetch("keras")
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert [file.name for file in cache.iterdir()] == [NAME]

@@ -1,0 +1,226 @@
+import dataclasses
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from vgg_unpool_jax.errors import WeightsError
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
+from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights, convolutions_up_to
+
+
+def own_tensors(params, separator="/"):
+    return {
+        f"{name}{separator}{kind}": array
+        for name, layer in params.items()
+        for kind, array in layer.items()
+    }
+
+
+@pytest.mark.parametrize("preprocessing", ["caffe", "torchvision"])
+def test_saved_weights_come_back_with_their_identity(
+    preprocessing, tmp_path, make_weights, assert_same_params
+):
+    weights = make_weights(block=2, preprocessing=preprocessing)
+    weights = dataclasses.replace(weights, origin="keras:é.h5", sha256="12ab")
+    path = tmp_path / "copy.safetensors"
+    save_safetensors(weights, path)
+    got = load_vgg19_weights(path, block=2)
+    assert_same_params(got.params, weights.params)
+    assert (got.preprocessing, got.origin, got.sha256) == (
+        preprocessing,
+        "keras:é.h5",
+        "12ab",
+    )
+    # The cut in front of the last layer of the file: same origin, fewer layers.
+    cut = load_vgg19_weights(path, block=1)
+    assert list(cut.params) == [layer.name for layer in convolutions_up_to(1)]
+    assert cut.sha256 == "12ab"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_saving_what_is_not_contiguous(tmp_path, make_weights, assert_same_params):
+    weights = make_weights()
+    wanted = {name: dict(layer) for name, layer in weights.params.items()}
+    for layer in weights.params.values():
+        layer["kernel"] = np.asfortranarray(layer["kernel"])
+    path = tmp_path / "w.safetensors"
+    save_safetensors(weights, str(path))
+    assert_same_params(load_vgg19_weights(path, block=1).params, wanted)
+
+
+@pytest.mark.parametrize("separator", ["/", "."])
+def test_own_layout_written_by_others(
+    separator, tmp_path, make_weights, assert_same_params
+):
+    weights = make_weights(block=2)
+    path = tmp_path / "w.safetensors"
+    safetensors.numpy.save_file(
+        own_tensors(weights.params, separator), path, {"preprocessing": "torchvision"}
+    )
+    got = load_vgg19_weights(path, block=2)
+    assert_same_params(got.params, weights.params)
+    assert got.preprocessing == "torchvision"
+    assert got.origin == "safetensors:w.safetensors"
+    assert got.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "preprocessing"),
+    [(None, "torchvision"), ({"preprocessing": "caffe"}, "caffe")],
+)
+def test_torchvision_layout(
+    metadata, preprocessing, tmp_path, make_weights, layouts, assert_same_params
+):
+    weights = make_weights(block=2)
+    path = tmp_path / "model.safetensors"
+    arrays = layouts.torchvision_arrays(weights.params)
+    safetensors.numpy.save_file(arrays, path, metadata)
+    got = load_vgg19_weights(path, block=2)
+    assert_same_params(got.params, weights.params)
+    assert got.preprocessing == preprocessing
+    assert got.origin == "safetensors:model.safetensors"
+    assert got.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_bfloat16_becomes_float32(tmp_path, make_weights):
+    tensors = own_tensors(make_weights().params)
+    half = {key: value.astype(ml_dtypes.bfloat16) for key, value in tensors.items()}
+    path = tmp_path / "w.safetensors"
+    safetensors.numpy.save_file(half, path, {"preprocessing": "caffe"})
+    got = load_vgg19_weights(path, block=1).params["block1_conv2"]["kernel"]
+    assert got.dtype == np.float32
+    wanted = half["block1_conv2/kernel"].astype(np.float32)
+    np.testing.assert_array_equal(got, wanted)
+    # In a process of its own, where no test and no jax has taught NumPy the type.
+    read = f"load_vgg19_weights({str(path)!r}, block=1)"
+    subprocess.run(
+        [sys.executable, "-c", f"from vgg_unpool_jax.weights import *; {read}"],
+        check=True,
+        cwd=pathlib.Path(__file__).resolve().parents[2],
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        (None, ("does not say", "preprocessing", "caffe, torchvision")),
+        ({"preprocessing": "bgr"}, ("says 'bgr'", "caffe, torchvision")),
+    ],
+)
+def test_without_preprocessing_it_is_refused(
+    metadata, words, tmp_path, make_weights, assert_refused
+):
+    path = tmp_path / "w.safetensors"
+    safetensors.numpy.save_file(own_tensors(make_weights().params), path, metadata)
+    assert_refused(lambda: load_vgg19_weights(path, block=1), path, *words)
+
+
+def test_a_copy_that_was_changed_is_refused(tmp_path, make_weights, assert_refused):
+    weights = make_weights(block=2)
+    path = tmp_path / "w.safetensors"
+    save_safetensors(weights, path)
+    content = bytearray(path.read_bytes())
+    # Safetensors sorts by name: the last array is behind the cut at block 1.
+    content[-4] ^= 1
+    path.write_bytes(content)
+    assert_refused(
+        lambda: load_vgg19_weights(path, block=1), path, "was changed", "SHA-256"
+    )
+
+
+def test_wrong_contents_are_refused(tmp_path, make_weights, layouts, assert_refused):
+    params = make_weights(block=2).params
+    meta = {"preprocessing": "caffe"}
+    path = tmp_path / "w.safetensors"
+
+    def refused(tensors, *words, block=1):
+        safetensors.numpy.save_file(tensors, path, meta)
+        assert_refused(lambda: load_vgg19_weights(path, block=block), path, *words)
+
+    own = own_tensors(params)
+    refused({"a": np.zeros(3)}, "no convolution of VGG19", "found a")
+    refused(own, "no layer block3_conv1", "ends at block2_conv2", block=3)
+    refused({k: v for k, v in own.items() if "1_conv2/b" not in k}, "no bias")
+    refused({k: v for k, v in own.items() if "1_conv2" not in k}, "not VGG19")
+    refused({**own, "block1_conv1.kernel": np.zeros(3)}, "more than once")
+    refused(
+        {**own, "block2_conv1/bias": np.zeros(64, np.float32)},
+        "bias of layer block2_conv1",
+        "(64,)",
+        "(128,)",
+    )
+    refused({**own, "block1_conv1/bias": np.zeros(64, np.int32)}, "I32")
+    refused({**own, "block1_conv1/bias": np.full(64, np.nan, np.float32)}, "NaN or inf")
+    torch_layout = layouts.torchvision_arrays(params)
+    refused(
+        {**torch_layout, "features.17.weight": np.zeros(3)}, "features.17", "another"
+    )
+
+
+def test_a_layer_of_another_network_beside_ours_is_no_part_of_the_digest(
+    tmp_path, make_weights
+):
+    """An own file with an unknown layer is read; the unknown layer is left out."""
+    params = make_weights().params
+    tensors = {**own_tensors(params), "block9_conv1/kernel": np.zeros(3)}
+    path = tmp_path / "w.safetensors"
+    safetensors.numpy.save_file(tensors, path, {"preprocessing": "caffe"})
+    assert list(load_vgg19_weights(path, block=1).params) == list(params)
+
+
+@pytest.mark.parametrize(
+    "header", [b"{", b"{}", b'{"a":3}', b"{\xff}", json.dumps({"a": {}}).encode()]
+)
+def test_a_broken_header_is_refused(header, tmp_path, assert_refused):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert_refused(lambda: load_vgg19_weights(path), path)
+
+
+def test_only_an_encoders_layers_are_saved(tmp_path, make_weights):
+    weights = make_weights(block=2)
+    path = tmp_path / "w.safetensors"
+    params = dict(weights.params)
+    del params["block1_conv2"]
+    with pytest.raises(ValueError, match="from block1_conv1 to a blockX_conv2, got"):
+        save_safetensors(VGG19Weights(params, "caffe", "", ""), path)
+    params["block1_conv2"] = {"kernel": np.zeros((3, 3, 1, 1)), "bias": np.zeros(64)}
+    with pytest.raises(ValueError, match=r"\(3, 3, 1, 1\), wanted \(3, 3, 64, 64\)"):
+        save_safetensors(VGG19Weights(params, "caffe", "", ""), path)
+    assert not path.exists()
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, make_weights, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(WeightsError, match=r"cannot be written to .*No space left"):
+        save_safetensors(make_weights(), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saving_makes_missing_folders(tmp_path, make_weights):
+    path = tmp_path / "missing" / "w.safetensors"
+    save_safetensors(make_weights(), path)
+    assert path.exists()
+
+
+def test_saving_below_a_file_is_refused(tmp_path, make_weights, assert_refused):
+    (tmp_path / "file").write_text("no folder")
+    path = tmp_path / "file" / "w.safetensors"
+    assert_refused(
+        lambda: save_safetensors(make_weights(), path), path, "cannot be written"
+    )

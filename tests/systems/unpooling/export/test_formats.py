@@ -1,0 +1,230 @@
+"""What all formats share: folders, metadata, refusals; and the two without a graph."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.systems.unpooling.export.conftest import (
+    make_pair,
+    random_images,
+    run_elsewhere,
+)
+from vgg_unpool_jax import load_pair
+from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.nets.vgg19 import preprocess
+from vgg_unpool_jax.releases.released import read_decoder
+from vgg_unpool_jax.systems.unpooling.export import formats
+from vgg_unpool_jax.systems.unpooling.export.formats import FORMATS, export_pair
+from vgg_unpool_jax.systems.unpooling.export.optional import import_optional
+from vgg_unpool_jax.systems.unpooling.export.parts import (
+    PairParts,
+    preprocessing_constants,
+)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Of block 2, random."""
+    return make_pair(tmp_path_factory.mktemp("pair"), 2)
+
+
+@pytest.fixture(scope="module")
+def parts(pair):
+    return PairParts.of(pair)
+
+
+# --- safetensors and orbax ------------------------------------------------------------
+
+
+def test_safetensors_are_the_released_form(pair, parts, tmp_path):
+    export_pair(parts, tmp_path / "out", "safetensors")
+    files = (tmp_path / "out" / f"{n}.safetensors" for n in ("decoder", "encoder"))
+    loaded = load_pair(*files)
+    images = random_images()
+    # Not bit for bit: compiled twice, on other weights' addresses.
+    np.testing.assert_allclose(
+        loaded.reconstruct(images), pair.reconstruct(images), atol=1e-3
+    )
+    pair.export(tmp_path / "as_before.safetensors")
+    before = read_decoder(tmp_path / "as_before.safetensors").metadata
+    assert read_decoder(tmp_path / "out/decoder.safetensors").metadata == before
+
+
+def test_float16_halves_the_decoder(parts, tmp_path):
+    sizes = {}
+    for dtype in ("float16", "float32"):
+        made = export_pair(parts, tmp_path / dtype, "safetensors", dtype=dtype)
+        sizes[dtype] = made["files"]["decoder.safetensors"]["bytes"]
+    assert 0.49 < sizes["float16"] / sizes["float32"] < 0.53
+
+
+_RESTORE = """
+import sys
+import numpy as np
+import orbax.checkpoint as ocp
+folder = sys.argv[1]
+for name in ("encoder", "decoder"):
+    tree = ocp.StandardCheckpointer().restore(f"{folder}/{name}")
+    flat = {
+        f"{collection}/{layer}/{kind}": array
+        for collection, layers in tree.items()
+        for layer, arrays in layers.items()
+        for kind, array in (arrays.items() if isinstance(arrays, dict) else [("", arrays)])
+    }
+    np.savez(f"{folder}/{name}.npz", **flat)
+assert not {"flax", "tensorflow"} & set(sys.modules)
+"""  # noqa: E501
+
+
+def test_orbax_alone_restores_the_arrays(pair, parts, tmp_path):
+    export_pair(parts, tmp_path / "out", "orbax")
+    run_elsewhere(_RESTORE, tmp_path / "out", folder=tmp_path)
+    decoder = np.load(tmp_path / "out/decoder.npz")
+    encoder = np.load(tmp_path / "out/encoder.npz")
+    assert len(decoder) == 9 and len(encoder) == 8
+    for layer, arrays in pair.decoder_variables["params"].items():
+        for kind, array in arrays.items():
+            np.testing.assert_array_equal(decoder[f"params/{layer}/{kind}"], array)
+    rms = pair.decoder_variables["statistics"]["feature_rms"]
+    np.testing.assert_array_equal(decoder["statistics/feature_rms/"], rms)
+    for layer, arrays in parts.weights.params.items():
+        for kind, array in arrays.items():
+            np.testing.assert_array_equal(encoder[f"params/{layer}/{kind}"], array)
+
+
+# --- metadata -------------------------------------------------------------------------
+
+
+def test_metadata_say_what_the_folder_holds(parts, tmp_path):
+    returned = export_pair(parts, tmp_path / "out", "safetensors")
+    metadata = json.loads((tmp_path / "out/metadata.json").read_text())
+    assert metadata == returned
+    assert metadata["format_version"] == 1 and metadata["format"] == "safetensors"
+    assert metadata["block"] == 2 and metadata["size_multiple"] == 2
+    assert metadata["made_with"].keys() >= {"jax", "vgg_unpool_jax"}
+    assert metadata["decoder"]["step"] == 7
+    assert metadata["decoder"]["facts"]["photos seen"] == 3
+    assert metadata["licence"] == {
+        "decoder": "MIT",
+        "vgg19": "none, these are random numbers",
+    }
+    found = {p.name for p in (tmp_path / "out").iterdir()} - {"metadata.json"}
+    assert metadata["files"].keys() == found
+    for name, said in metadata["files"].items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert said["bytes"] == len(content)
+        assert said["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("preprocessing", ["caffe", "torchvision"])
+def test_preprocessing_in_three_constants(preprocessing):
+    images = random_images()
+    order, scale, offset = preprocessing_constants(preprocessing)
+    ours = images[..., order] * np.float32(scale) + np.float32(offset)
+    wanted = np.asarray(preprocess(images, preprocessing))
+    np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-5)
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_something_is_refused_and_kept(parts, tmp_path):
+    (tmp_path / "kept.txt").write_text("kept")
+    with pytest.raises(UserError, match="is not empty"):
+        export_pair(parts, tmp_path, "safetensors")
+    assert os.listdir(tmp_path) == ["kept.txt"]
+    with pytest.raises(UserError, match="is no folder"):
+        export_pair(parts, tmp_path / "kept.txt", "safetensors")
+    with pytest.raises(UserError, match="only local folders"):
+        export_pair(parts, "gs://bucket/folder", "safetensors")
+
+
+def test_an_empty_folder_is_filled(parts, tmp_path):
+    (tmp_path / "out").mkdir()
+    export_pair(parts, tmp_path / "out", "safetensors")
+    assert (tmp_path / "out/metadata.json").exists()
+
+
+def test_nothing_is_left_of_an_export_that_breaks_off(parts, tmp_path, monkeypatch):
+    def break_off(parts, folder, metadata, dtype):
+        (folder / "half").write_text("written")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(formats._WRITERS, "safetensors", break_off)
+    with pytest.raises(OSError, match="No space left"):
+        export_pair(parts, tmp_path / "out", "safetensors")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_was_taken_meanwhile_is_not_replaced(parts, tmp_path, monkeypatch):
+    def take(parts, folder, metadata, dtype):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out/other").write_text("of another process")
+
+    monkeypatch.setitem(formats._WRITERS, "safetensors", take)
+    with pytest.raises(UserError, match="is not empty"):
+        export_pair(parts, tmp_path / "out", "safetensors")
+    assert os.listdir(tmp_path / "out") == ["other"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("format", ["onnx", "savedmodel", "stablehlo"])
+def test_graphs_are_of_decoders_that_unpool(format, tmp_path):
+    other = PairParts.of(make_pair(tmp_path, 2, upsampling="nearest"))
+    with pytest.raises(UserError, match="'nearest': take safetensors or orbax"):
+        export_pair(other, tmp_path / "out", format)
+
+
+def test_unknown_formats_and_dtypes_are_refused(parts, tmp_path):
+    with pytest.raises(UserError, match="must be one of savedmodel, stablehlo"):
+        export_pair(parts, tmp_path / "out", "coreml")
+    with pytest.raises(UserError, match="orbax is written in float32 only"):
+        export_pair(parts, tmp_path / "out", "orbax", dtype="float16")
+
+
+def test_a_missing_package_is_named_with_what_installs_it():
+    with pytest.raises(UserError, match=r"ONNX needs onnx2.*`pip install onnx2`"):
+        import_optional("onnx2", "onnx2", "writing ONNX")
+
+
+# --- the command ----------------------------------------------------------------------
+
+
+def _run(module, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
+def test_the_command_writes_a_folder(tmp_path):
+    make_pair(tmp_path, 1)
+    [file] = tmp_path.glob("*.safetensors")
+    (tmp_path / "facts.json").write_text('{"licence": "CC0"}')
+    (tmp_path / "results.json").write_text('{"metrics": {"l1": 1.5}}')
+    done = _run(
+        "export",
+        *(f"--workdir={file}", "--format=stablehlo", f"--output={tmp_path}/out"),
+        *(f"--facts={tmp_path}/facts.json", f"--results={tmp_path}/results.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "autoencoder.jax (" in done.stdout
+    metadata = json.loads((tmp_path / "out/metadata.json").read_text())
+    facts = metadata["decoder"]["facts"]
+    assert facts == {"licence": "CC0", "photos seen": 3, "metrics": {"l1": 1.5}}
+    assert metadata["licence"]["decoder"] == "CC0"
+    assert FORMATS == ("savedmodel", "stablehlo", "onnx", "safetensors", "orbax")
+
+
+def test_the_command_wants_one_pair(tmp_path):
+    done = _run("export", "--format=orbax", f"--output={tmp_path}/out")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("error: name one of --workdir and --pair")

@@ -1,0 +1,245 @@
+"""The page of pictures, with pairs that make known errors and with a trained one."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.unpooling.base import make_config
+from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.pictures import picture_grid, save_jpeg
+from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.systems.unpooling.page import choose_photos, write_release_page
+
+SIZE = 64
+
+
+class Brighter:
+    """A pair whose every output is brighter by a few grey levels."""
+
+    def __init__(self, block, step):
+        self.block, self._step = block, step
+
+    def reconstruct(self, images):
+        assert images.shape == (1, SIZE, SIZE, 3)
+        return images + self._step
+
+    def describe(self):
+        return f"brighter by {self._step} <& more>"
+
+
+def _save(folder, name, shade, shape=(SIZE + 6, SIZE, 3)):
+    Image.fromarray(np.full(shape, shade, np.uint8)).save(folder / name)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Eleven photos with 10, 20, ... 110 grey levels."""
+    path = tmp_path / "photos"
+    path.mkdir()
+    for number in range(11):
+        _save(path, f"{number:02}.png", 10 + 10 * number)
+    return path
+
+
+def _open(folder):
+    return make_source(f"folder:{folder}")
+
+
+# --- which photos ---------------------------------------------------------------------
+
+
+def test_photos_are_spaced_evenly_by_name(folder):
+    chosen = choose_photos(_open(folder), 3, SIZE)
+    assert list(chosen) == ["00.png", "05.png", "10.png"]
+    assert [photo[0, 0, 0] for photo in chosen.values()] == [10, 60, 110]
+    assert {photo.shape for photo in chosen.values()} == {(SIZE, SIZE, 3)}
+    assert len(choose_photos(_open(folder), 11, SIZE)) == 11
+
+
+def test_photos_are_in_the_order_of_their_names_whatever_that_of_the_source():
+    class Backwards:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, index):
+            return np.full((SIZE, SIZE, 3), index, np.uint8)
+
+        def name(self, index):
+            return f"{9 - index}.png"
+
+    chosen = choose_photos(Backwards(), 3, SIZE)
+    assert list(chosen) == ["5.png", "7.png", "9.png"]
+    assert [photo[0, 0, 0] for photo in chosen.values()] == [4, 2, 0]
+
+
+def test_the_next_photo_stands_in_for_one_that_cannot_be_shown(folder):
+    (folder / "05.png").write_bytes(b"broken")
+    _save(folder, "06.png", 1, (SIZE - 1, SIZE, 3))
+    _save(folder, "10.png", 1, (SIZE, SIZE - 1, 3))  # then from the beginning
+    assert list(choose_photos(_open(folder), 3, SIZE)) == ["00.png", "07.png", "01.png"]
+
+
+def test_too_few_photos_are_said(folder):
+    with pytest.raises(
+        ConfigError, match=r"has 11 photos of at least 64 × 64 .* 12 are"
+    ):
+        choose_photos(_open(folder), 12, SIZE)
+    with pytest.raises(ConfigError, match="has 0 photos of at least 65 × 65"):
+        choose_photos(_open(folder), 1, SIZE + 1)
+    with pytest.raises(ConfigError, match="at least 1, got 0"):
+        choose_photos(_open(folder), 0, SIZE)
+
+
+# --- pictures and page ----------------------------------------------------------------
+
+
+def _shades(path, rows, columns):
+    """Mean grey level of every tile of a picture with titles, (rows, columns)."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("L"), float)
+    first = 20 + 2 * 4  # behind the titles
+    step = SIZE + 4
+    assert pixels.shape == (first + rows * step, first + columns * step)
+    places = [first + SIZE // 2 + i * step for i in range(max(rows, columns))]
+    return pixels[np.ix_(places[:rows], places[:columns])]
+
+
+def test_pictures_show_input_output_and_error(folder, tmp_path):
+    output = tmp_path / "new" / "page"
+    pairs = [Brighter(4, 3.0), Brighter(1, 5.0)]
+    files = write_release_page(
+        pairs, _open(folder), output, photos=3, image_size=SIZE, gain=8.0
+    )
+    names = ["block1.jpg", "block4.jpg", "all.jpg", "index.html"]
+    assert [file.name for file in files] == names
+    # Nothing is left aside.
+    assert sorted(path.name for path in output.iterdir()) == sorted(names)
+    for name, step in (("block1.jpg", 5), ("block4.jpg", 3)):
+        wanted = [[10, 60, 110], [10 + step, 60 + step, 110 + step], [8 * step] * 3]
+        found = _shades(output / name, rows=3, columns=3)
+        np.testing.assert_allclose(found, wanted, atol=2)
+    wanted = [[x, x + 5, 40, x + 3, 24] for x in (10, 60, 110)]
+    found = _shades(output / "all.jpg", rows=3, columns=5)
+    np.testing.assert_allclose(found, wanted, atol=2)
+
+
+def test_the_page_tells_errors_by_photo_and_pair_and_shows_all_pictures(
+    folder, tmp_path
+):
+    _save(folder, "a&b<c>.png", 20)
+    pairs = [Brighter(1, 5.0), Brighter(2, 0.0)]
+    *pictures, index = write_release_page(
+        pairs, _open(folder), tmp_path / "page", photos=2, image_size=SIZE
+    )
+    page = index.read_text(encoding="utf-8")
+    psnr = f"{20 * np.log10(255 / 5):.2f}"
+    cells = f"<td>5.000</td><td>{psnr}</td><td>0.000</td><td>inf</td>"
+    assert f"<tr><td>1 00.png</td>{cells}</tr>" in page
+    assert f"<tr><td>2 a&amp;b&lt;c&gt;.png</td>{cells}</tr>" in page
+    assert "brighter by 5.0 &lt;&amp; more&gt;" in page
+    assert "64 × 64 pixels" in page and str(folder) in page
+    shown = re.findall(r'<img src="([^"]+)"', page)
+    assert sorted(shown) == sorted(path.name for path in pictures)
+    assert "$" not in page
+
+
+def test_a_wide_combined_picture_is_reduced(folder, tmp_path, monkeypatch):
+    module = sys.modules[write_release_page.__module__]
+    monkeypatch.setattr(module, "_WIDEST", 2 * SIZE)
+    output = tmp_path / "page"
+    write_release_page(
+        [Brighter(1, 5.0)], _open(folder), output, photos=2, image_size=SIZE
+    )
+    with Image.open(output / "all.jpg") as picture:
+        assert picture.size == (28 + 3 * (SIZE // 2 + 4), 28 + 2 * (SIZE // 2 + 4))
+
+
+@pytest.mark.parametrize("blocks", [[], [2, 1, 2]])
+def test_each_block_comes_once(blocks, folder, tmp_path):
+    pairs = [Brighter(block, 1.0) for block in blocks]
+    with pytest.raises(ConfigError, match="pairs of different blocks, got blocks"):
+        write_release_page(pairs, _open(folder), tmp_path / "page", image_size=SIZE)
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_said(folder, tmp_path):
+    (tmp_path / "page").write_text("")
+    with pytest.raises(ConfigError, match="page is a file, wanted a folder"):
+        write_release_page([Brighter(1, 1.0)], _open(folder), tmp_path / "page")
+
+
+# --- what pictures gained for it ------------------------------------------------------
+
+
+def test_titles_stand_beside_their_rows():
+    columns = {"a": np.full((2, 30, 40, 3), 128), "b": np.full((2, 30, 40, 3), 128)}
+    plain = picture_grid(columns)
+    titled = picture_grid(columns, row_labels=("first", "second"))
+    np.testing.assert_array_equal(titled[:, 24:], plain)
+    gutter = titled[:, 4:24].min(axis=(1, 2))
+    assert (gutter[:28] == 255).all()  # nothing beside the titles of columns
+    assert gutter[28:58].min() < 128 and gutter[62:92].min() < 128
+    with pytest.raises(ValueError, match="row_labels has 1 titles; wanted 2"):
+        picture_grid(columns, row_labels=("first",))
+
+
+def test_a_jpeg_stays_below_its_limit_and_keeps_colour(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (300, 300, 3), np.uint8)
+    save_jpeg(tmp_path / "best.jpg", noise)
+    size = (tmp_path / "best.jpg").stat().st_size
+    save_jpeg(tmp_path / "small.jpg", noise, max_bytes=size - 1)
+    assert 0 < (tmp_path / "small.jpg").stat().st_size < size
+    save_jpeg(tmp_path / "least.jpg", noise, max_bytes=10)
+    # Single pixels of red and cyan, which JPEG usually mixes.
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2, 0] = stripes[:, 1::2, 1:] = 200
+    save_jpeg(tmp_path / "stripes.jpg", stripes)
+    with Image.open(tmp_path / "stripes.jpg") as picture:
+        assert np.abs(np.asarray(picture, int) - stripes).mean() < 6
+    with pytest.raises(ValueError, match=r"\(height, width, 3\)"):
+        save_jpeg(tmp_path / "grey.jpg", stripes[..., 0])
+    assert not (tmp_path / "grey.jpg").exists()
+
+
+# --- the command ----------------------------------------------------------------------
+
+
+def test_the_command_shows_a_trained_pair(folder, tmp_path):
+    config = make_config(1, "runlocal")
+    config.num_steps = config.checkpoints.every_steps = 1
+    config.data.source = f"folder:{folder}"
+    config.data.image_size = config.evaluation.image_size = 16
+    config.evaluation.num_pictures = 0
+    config.loss.ms_ssim = config.loss.perceptual = 0.0
+    assert config.convolution == "xla"
+    train_and_evaluate(config, tmp_path / "run")
+
+    def run(pairs):
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "experiments.release_page"),
+                f"--pairs={pairs}",
+                f"--source=folder:{folder}",
+                f"--output={tmp_path / 'page'}",
+                *("--photos=2", "--image_size=32"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = run(tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    names = ("block1.jpg", "all.jpg", "index.html")
+    assert done.stdout.split() == [str(tmp_path / "page" / name) for name in names]
+    assert "block 1 after 1 steps" in (tmp_path / "page" / "index.html").read_text()
+    done = run(tmp_path / "nothing")
+    assert done.returncode == 1
+    assert "error: " in done.stderr and "nothing" in done.stderr
+    assert "Traceback" not in done.stderr

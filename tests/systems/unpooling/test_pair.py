@@ -1,0 +1,323 @@
+"""Encoders and pairs as other programs use them, on a pair trained for two steps."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import vgg_unpool_jax
+from configs.unpooling.base import make_config
+from vgg_unpool_jax import load_encoder, load_pair
+from vgg_unpool_jax.errors import (
+    CheckpointError,
+    ConfigError,
+    WeightsError,
+    WeightsMismatchError,
+)
+from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
+from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.systems.unpooling.decoder import UnpoolingDecoder
+
+
+def _photos(height, width, n=1, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), np.uint8)
+
+
+def _train(folder, weights, block=2):
+    """A pair of two steps; returns its workdir and the result of the trainer."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for number in range(6):
+        Image.fromarray(_photos(20, 24, seed=number)[0]).save(photos / f"{number}.png")
+    config = make_config(block, "runlocal")
+    config.num_steps = config.checkpoints.every_steps = 2
+    config.data.source = f"folder:{photos}"
+    config.data.image_size = config.evaluation.image_size = 16
+    config.evaluation.num_pictures = 0
+    config.loss.ms_ssim = config.loss.perceptual = 0.0
+    config.decoder.normalize_features = True
+    config.decoder.output_scale = 64.0
+    config.decoder.initial_output = 114.0
+    config.optimizer.average_decay = 0.9
+    config.encoder.weights = weights
+    workdir = folder / "run"
+    return workdir, train_and_evaluate(config, workdir)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(workdir, result) of a block-2 pair on random encoder weights."""
+    return _train(tmp_path_factory.mktemp("pair"), "random")
+
+
+@pytest.fixture(scope="module")
+def pair(trained):
+    """That pair."""
+    return load_pair(trained[0])
+
+
+# --- encoders -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    """A weight file of block 2 and what is in it."""
+    weights = dataclasses.replace(
+        random_vgg19_weights(11, block=2), origin="keras:somewhere.h5"
+    )
+    path = tmp_path_factory.mktemp("weights") / "vgg19.safetensors"
+    save_safetensors(weights, path)
+    return path, weights
+
+
+def test_an_encoder_of_a_file_encodes_uint8_photos(weights_file):
+    path, weights = weights_file
+    encoder = load_encoder(2, weights=path)
+    images = _photos(8, 12, n=2)
+    features, switches = encoder.encode(images)
+    wanted, named = VGG19Encoder(2).apply(
+        {"params": weights.params}, images.astype(np.float32)
+    )
+    assert features.dtype == jnp.float32
+    np.testing.assert_allclose(features, wanted, rtol=1e-4, atol=1e-2)
+    np.testing.assert_array_equal(switches[0], named["switches"][0])
+    assert encoder.record["sha256"] == weights.sha256
+    assert encoder.block == 2
+
+
+def test_the_environment_names_the_weights_where_nobody_does(weights_file, monkeypatch):
+    path, weights = weights_file
+    monkeypatch.setenv("VGG19_WEIGHTS", str(path))
+    assert load_encoder(1).record["sha256"] == weights.sha256
+
+
+def test_the_top_level_names_serve_a_round_trip(weights_file):
+    pooled, codes = vgg_unpool_jax.max_pool_argmax(jnp.ones((1, 4, 4, 2)))
+    assert vgg_unpool_jax.max_unpool(pooled, codes).shape == (1, 4, 4, 2)
+    encoder = vgg_unpool_jax.load_encoder(1, weights_file[0])
+    assert encoder.encode(_photos(4, 4))[0].shape == (1, 4, 4, 64)
+
+
+def test_an_encoder_refuses_what_it_cannot_encode(weights_file):
+    encoder = load_encoder(2, weights=weights_file[0])
+    with pytest.raises(ValueError, match=r"multiples of 2 .* got 7×8"):
+        encoder.encode(_photos(7, 8))
+    with pytest.raises(ValueError, match=r"got \(8, 8, 3\)"):
+        encoder.encode(_photos(8, 8)[0])
+    with pytest.raises(ValueError, match="block must be"):
+        load_encoder(7, weights=weights_file[0])
+
+
+def test_a_weight_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(WeightsError, match=r"nothing\.h5"):
+        load_encoder(1, weights=tmp_path / "nothing.h5")
+
+
+# --- pairs ----------------------------------------------------------------------------
+
+
+def test_a_pair_is_what_was_trained(pair, trained):
+    _, result = trained
+    assert pair.step == 2
+    assert pair.block == pair.config.encoder.block == 2
+    assert pair.decoder == UnpoolingDecoder(2, True, 64.0, 114.0)
+    params = pair.decoder_variables["params"]
+    average = result.state.average
+    np.testing.assert_array_equal(
+        params["block1_conv2"]["kernel"], average["block1_conv2"]["kernel"]
+    )
+    np.testing.assert_array_equal(
+        pair.decoder_variables["statistics"]["feature_rms"],
+        result.state.model_state["statistics"]["feature_rms"],
+    )
+
+
+def test_a_pair_encodes_and_decodes(pair):
+    images = _photos(8, 12, n=3)
+    features, switches = pair.encode(images)
+    assert features.shape == (3, 4, 6, 128)
+    assert [codes.shape for codes in switches] == [(3, 4, 6, 64)]
+    decoded = pair.decode(features, switches)
+    by_hand, _ = pair.decoder.apply(pair.decoder_variables, features, switches)
+    np.testing.assert_allclose(decoded, by_hand, rtol=1e-4, atol=1e-2)
+    # NumPy arrays do, too: features that were worked on or came from a file.
+    again = pair.decode(np.asarray(features), [np.asarray(codes) for codes in switches])
+    np.testing.assert_array_equal(decoded, again)
+
+
+@pytest.mark.parametrize(("height", "width"), [(61, 47), (8, 12), (1, 1), (1, 6)])
+def test_photos_of_any_size_are_padded_by_reflection_and_cropped_back(
+    height, width, pair
+):
+    images = _photos(height, width, n=2)
+    outputs = np.asarray(pair.reconstruct(images))
+    assert outputs.shape == images.shape
+    padded = images
+    for axis, side in ((1, height), (2, width)):
+        if side % 2:  # the row before the last, or the only one
+            row = padded.take([max(side - 2, 0)], axis)
+            padded = np.concatenate([padded, row], axis)
+    decoded = np.asarray(pair.decode(*pair.encode(padded)))
+    by_hand = decoded[:, :height, :width].clip(0.0, 255.0)
+    np.testing.assert_allclose(outputs, by_hand, rtol=1e-4, atol=1e-2)
+
+
+def test_reconstructions_are_clipped_and_decoded_images_are_not(pair):
+    images = _photos(16, 16)
+    features, switches = pair.encode(images)
+    loud = pair.decode(100.0 * features, switches)
+    assert float(loud.min()) < 0 or float(loud.max()) > 255
+    outputs = pair.reconstruct(np.where(images > 128, 60_000.0, -60_000.0))
+    assert float(outputs.min()) >= 0 and float(outputs.max()) <= 255
+    assert {0.0, 255.0} & {float(outputs.min()), float(outputs.max())}
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (1, 8, 8, 1), (0, 8, 8, 3), (1, 0, 8, 3)])
+def test_arrays_that_are_no_photos_are_refused(shape, pair):
+    with pytest.raises(ValueError, match="images must have shape"):
+        pair.reconstruct(np.zeros(shape, np.float32))
+
+
+def test_features_and_switches_that_do_not_fit_are_refused(pair):
+    features, switches = pair.encode(_photos(8, 8))
+    with pytest.raises(ValueError, match="must be 1 arrays, got 0"):
+        pair.decode(features, ())
+    with pytest.raises(ValueError, match="pool 1 must have shape"):
+        pair.decode(features[:, :2], switches)
+
+
+# --- weights of a pair ----------------------------------------------------------------
+
+
+def test_a_pair_on_random_weights_needs_no_file(pair):
+    assert pair.record["origin"] == "random:seed=0"
+
+
+def test_other_weights_than_those_of_the_training_are_refused(trained, weights_file):
+    with pytest.raises(WeightsMismatchError, match="trained with the VGG19 weights"):
+        load_pair(trained[0], weights=weights_file[0])
+
+
+def test_a_pair_finds_its_weights_again_or_takes_them_from_another_place(
+    tmp_path, weights_file, monkeypatch
+):
+    path, weights = weights_file
+    first = tmp_path / "first.safetensors"
+    shutil.copy(path, first)
+    workdir, _ = _train(tmp_path, str(first))
+    assert load_pair(workdir).record["sha256"] == weights.sha256
+
+    moved = tmp_path / "moved.safetensors"
+    first.rename(moved)
+    assert load_pair(workdir, weights=moved).record["sha256"] == weights.sha256
+    monkeypatch.setenv("VGG19_WEIGHTS", str(moved))
+    assert load_pair(workdir).record["sha256"] == weights.sha256
+
+    other = tmp_path / "other.safetensors"
+    save_safetensors(random_vgg19_weights(12, block=2), other)
+    monkeypatch.setenv("VGG19_WEIGHTS", str(other))
+    with pytest.raises(WeightsMismatchError):
+        load_pair(workdir)
+
+
+# --- folders that hold no pair --------------------------------------------------------
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="is no workdir of a run") as caught:
+        load_pair(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in str(caught.value)
+
+
+def test_a_workdir_without_a_checkpoint_is_named(trained, tmp_path):
+    shutil.copy(trained[0] / "config.json", tmp_path)
+    with pytest.raises(CheckpointError, match="there is no checkpoint in"):
+        load_pair(tmp_path)
+
+
+def test_loading_writes_nothing_into_the_workdir(trained):
+    def content():
+        return sorted(path.as_posix() for path in trained[0].rglob("*"))
+
+    before = content()
+    load_pair(trained[0])
+    assert content() == before
+    assert json.loads((trained[0] / "config.json").read_text())["num_steps"] == 2
+
+
+def test_switches_that_point_nowhere_are_refused(pair):
+    features, switches = pair.encode(np.zeros((1, 16, 16, 3), np.float32))
+    with pytest.raises(ValueError, match="code 200"):
+        pair.decode(features, [np.full_like(codes, 200) for codes in switches])
+
+
+def test_a_large_photo_is_done_in_tiles_with_the_same_result(pair):
+    photo = np.random.default_rng(0).integers(0, 256, (40, 52, 3), np.uint8)
+    tiles = []
+
+    def progress(spans):
+        tiles.extend(spans)
+        return spans
+
+    tiled = pair.reconstruct_photo(photo, tile=48, progress=progress)
+    whole = pair.reconstruct_photo(photo, tile=0, progress=progress)
+    assert len(tiles) == 2
+    assert tiled.shape == whole.shape == (40, 52, 3)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(whole, pair.reconstruct(photo[None])[0])
+    with pytest.raises(ConfigError, match="tile must be at least 48 pixels"):
+        pair.reconstruct_photo(photo, tile=20)
+
+
+SPREAD = """
+import sys
+import jax
+import numpy as np
+from vgg_unpool_jax import load_pair
+
+assert jax.local_device_count() == 2
+pair = load_pair(sys.argv[1])
+photos = np.load(sys.argv[2])
+mapped, shapes = pair._mapped_reconstruct, []
+
+
+def noted(variables, shards):
+    shapes.append(shards.shape)
+    return mapped(variables, shards)
+
+
+pair._mapped_reconstruct = noted
+spread = pair.reconstruct(photos)
+odd = pair.reconstruct(photos[:3])
+assert shapes == [(2, 2, 61, 47, 3)], shapes
+tiled = pair.reconstruct_photo(photos[0], tile=48)
+np.savez(sys.argv[3], spread=spread, odd=odd, tiled=tiled)
+"""
+
+
+def test_several_devices_share_a_batch_and_the_tiles(trained, pair, tmp_path):
+    photos = _photos(61, 47, n=4)
+    np.save(tmp_path / "photos.npy", photos)
+    arguments = trained[0], tmp_path / "photos.npy", tmp_path / "found.npz"
+    subprocess.run(
+        [sys.executable, "-c", SPREAD, *map(str, arguments)],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
+        timeout=200,
+        check=True,
+    )
+    wanted = np.asarray(pair.reconstruct(photos))
+    found = np.load(tmp_path / "found.npz")
+    np.testing.assert_allclose(found["spread"], wanted, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found["odd"], wanted[:3], rtol=0, atol=1e-3)
+    # By itself: how many photos there are decides how small layers are convolved.
+    alone = pair.reconstruct_photo(photos[0], tile=0)
+    np.testing.assert_allclose(found["tiled"], alone, rtol=0, atol=1e-3)

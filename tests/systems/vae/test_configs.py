@@ -1,0 +1,102 @@
+"""The VAE's experiments as they are shipped."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import vae_coco, vae_food101
+from configs.vae import base as vae
+from vgg_unpool_jax.systems import make_objective, train_and_evaluate
+
+
+@pytest.mark.parametrize("module", [vae_coco, vae_food101])
+def test_the_default_is_the_published_recipe(module):
+    config = module.get_config()
+    assert config.data.batch_size == 64
+    assert config.data.crop == config.evaluation.crop == "center_resize:375"
+    assert config.data.image_size == config.evaluation.image_size == 64
+    assert config.data.flip
+    assert config.loss.to_dict() == {
+        "name": "seed",
+        "lambda_mse": 1e-6,
+        "mean_kl": True,
+    }
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.decay, optimizer.eps) == ("rmsprop", 0.9, 1e-8)
+    assert optimizer.schedule == "exponential"
+    assert (optimizer.decay_rate, optimizer.decay_epochs) == (0.75, 1.0)
+    assert {name: part.learning_rate for name, part in optimizer.parts.items()} == {
+        "encoder": 1e-3,
+        "decoder": 1e-3,
+    }
+    # All photos of both sources: none is held back, and none is validated on twice.
+    assert config.data.validation_source != config.data.source
+    assert config.data.split_fractions == (1.0, 0.0, 0.0)
+    assert config.evaluation.num_photos == 0
+    assert f"--config=configs/{module.__name__.split('.')[-1]}.py" in module.__doc__
+
+
+@pytest.mark.parametrize(
+    ("size", "variant"), [(32, "size32"), (64, ""), (128, "size128"), (256, "size256")]
+)
+def test_every_size_makes_a_network(size, variant):
+    config = vae_coco.get_config(variant)
+    objective = make_objective(config)
+    images = jax.ShapeDtypeStruct((2, size, size, 3), np.float32)
+    key = jax.random.key(0)
+    params, state = jax.eval_shape(objective.init, key, {"image": images})
+    state = {**state, "frozen": {}}
+    batch = {"image": images, "step": jax.ShapeDtypeStruct((), np.int32)}
+    _, aux = jax.eval_shape(
+        lambda *args: objective.loss(*args, True), params, state, batch, key
+    )
+    assert aux.outputs["reconstruction"].shape == (2, size, size, 3)
+    assert config.data.image_size == size
+    # A network for larger photos has more stages, not a dense layer of billions.
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) < 40e6
+
+
+def test_the_elbo_variant_has_one_optimizer():
+    config = vae_coco.get_config("beta")
+    assert config.loss.name == "beta" and "parts" not in config.optimizer
+    assert (config.optimizer.name, config.optimizer.schedule) == ("adam", "linear")
+
+
+def test_one_flag_sets_the_rate_of_both_networks():
+    config = vae_coco.get_config()
+    config.optimizer.learning_rate = 1e-5
+    parts = config.optimizer.parts
+    assert parts.encoder.learning_rate == parts.decoder.learning_rate == 1e-5
+    parts.encoder.learning_rate = 1e-2
+    assert (config.optimizer.learning_rate, parts.decoder.learning_rate) == (1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("names", [("runlocal", "size128"), ("runlocal", "photos")])
+def test_variants_mean_the_same_in_any_order(names):
+    one, other = (vae_coco.get_config(",".join(n)) for n in (names, names[::-1]))
+    assert one.to_dict() == other.to_dict()
+    assert one.num_steps == 4
+
+
+def test_food101_reads_class_folders_too():
+    config = vae_food101.get_config("folder")
+    assert config.data.source == "folder:food-101/images"
+    assert config.data.validation_source == ""
+    assert config.data.split_fractions == (0.75, 0.25, 0.0)
+    assert vae_food101.get_config("folder,photos").data.split_fractions == (0.9, 0.1, 0)
+
+
+def test_an_unknown_variant_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"beta, size32, .*, runlocal, got 'bata'"):
+        vae.make_config("samples", "", "bata")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "variant"), [(vae_coco, "runlocal"), (vae_food101, "beta,runlocal")]
+)
+def test_runlocal_trains_as_it_is_shipped(module, variant, tmp_path):
+    result = train_and_evaluate(module.get_config(variant), tmp_path)
+    assert int(result.state.step) == result.total_steps > 0
+    assert np.isfinite(list(result.metrics.values())).all()
+    assert {"pcc", "ssim_zero_padded", "elbo", "active_units"} <= set(result.metrics)

@@ -1,0 +1,239 @@
+"""Traversals, bars and maps: where things stand, in which colour, and what is odd."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.systems.vae.latent_pictures import (
+    kl_plot,
+    latent_map,
+    traversal_grid,
+)
+
+NAMES = {"title": "a map", "axis_names": ("x", "y")}
+
+
+def flat_cells(rows, columns, size=(40, 44)):
+    shades = 10 + 5 * np.arange(rows * columns).reshape(rows, columns)
+    cells = np.empty((rows, columns, *size, 3))
+    cells[:] = shades[..., None, None, None]
+    return cells
+
+
+def traversal(cells, **options):
+    rows, columns = cells.shape[:2]
+    labels = {
+        "dimensions": list(range(rows)),
+        "kl": np.linspace(2, 0, rows),
+        "values": np.linspace(-3, 3, columns),
+    }
+    return traversal_grid(cells, **{**labels, **options})
+
+
+def colours(picture):
+    return {tuple(int(c) for c in colour) for colour in picture.reshape(-1, 3)}
+
+
+def hex_colour(text):
+    return tuple(bytes.fromhex(text))
+
+
+def test_every_decoded_photo_stands_in_its_row_and_column():
+    cells = flat_cells(2, 3)
+    grid = traversal(cells, padding=2)
+    assert grid.dtype == np.uint8
+    left = grid.shape[1] - (3 * (44 + 2) + 2)
+    top = grid.shape[0] - (2 * (40 + 2) + 2)
+    assert left > 20 and top > 10
+    for row in range(2):
+        for column in range(3):
+            y, x = top + 2 + row * 42, left + 2 + column * 46
+            assert np.all(grid[y : y + 40, x : x + 44] == cells[row, column, 0, 0, 0])
+            # Its label stands beside the row and above the column.
+            assert grid[y : y + 40, :left].min() < 100
+            assert grid[:top, x : x + 44].min() < 100
+            grid[y : y + 40, x : x + 44] = 255
+    assert np.all(grid[top:, left:] == 255)
+
+
+def test_labels_tell_number_divergence_and_value():
+    cells = flat_cells(1, 1)
+    options = {"dimensions": [7], "kl": [1.0], "values": [0.5]}
+    first = traversal(cells, **options)
+    np.testing.assert_array_equal(first, traversal(cells, **options))
+    for name, other in (("dimensions", [8]), ("kl", [1.01]), ("values", [0.6])):
+        second = traversal(cells, **{**options, name: other})
+        assert first.shape == second.shape
+        assert np.any(first != second), name
+    # The rounding of a linspace does not show as "-0".
+    zero, minus = (traversal(cells, values=[value]) for value in (0.0, -1e-17))
+    np.testing.assert_array_equal(zero, minus)
+
+
+def test_small_photos_are_enlarged_and_never_smaller_than_their_labels():
+    cells = flat_cells(2, 2, size=(3, 4))
+    small, large = traversal(cells), traversal(cells, scale=20)
+    assert large.shape[0] - 2 * (3 * 20 + 2) - 2 < 30
+    for picture in (small, large):
+        area = 12 if picture is small else 12 * 400
+        for shade in (10, 15, 20, 25):
+            assert np.sum(np.all(picture == shade, axis=-1)) >= area
+    assert small.shape[0] > 2 * 32
+
+
+def test_bad_traversals_are_refused():
+    cells = flat_cells(2, 3)
+    with pytest.raises(ValueError, match=r"images has shape \(3, 40, 44, 3\)"):
+        traversal_grid(cells[0], dimensions=[1], kl=[1], values=[1])
+    with pytest.raises(ValueError, match="values has 2 entries; wanted 3"):
+        traversal(cells, values=[0, 1])
+    with pytest.raises(ValueError, match="kl has 3 entries; wanted 2"):
+        traversal(cells, kl=[0, 1, 2])
+    with pytest.raises(ValueError, match="NaN"):
+        traversal(cells * np.nan)
+
+
+def bar_heights(picture):
+    blue = np.all(picture == hex_colour("1f77b4"), axis=-1)
+    return blue.sum(axis=0)
+
+
+@pytest.mark.parametrize("dimensions", [3, 40, 41, 512])
+def test_bars_fall_from_left_to_right_in_proportion_to_the_divergence(dimensions):
+    kl = np.random.default_rng(0).permutation(np.linspace(0.5, 4, dimensions))
+    picture = kl_plot(kl)
+    assert picture.shape == (400, 800, 3) and picture.dtype == np.uint8
+    heights = bar_heights(picture)
+    heights = heights[heights > 0]
+    assert np.all(np.diff(heights[2:-2]) <= 0)
+    np.testing.assert_allclose(heights.max() / heights.min(), 8, rtol=0.1)
+
+
+def test_odd_divergences_are_drawn_or_refused():
+    assert bar_heights(kl_plot(np.zeros(5))).max() == 0
+    assert bar_heights(kl_plot(np.array([2.0]))).max() > 200
+    assert np.any(kl_plot([1.0], title="a $ b $") != kl_plot([1.0], title="another"))
+    for bad in (np.zeros((2, 2)), np.zeros(0), np.array([1, np.nan])):
+        with pytest.raises(ValueError, match="kl has shape"):
+            kl_plot(bad)
+
+
+@pytest.mark.parametrize("labels", [None, [None] * 5])
+def test_a_map_without_labels_has_plain_dots(labels):
+    points = np.array([[0, 0], [1, 1], [2, 0], [3, 1], [4, 0]])
+    picture = latent_map(points, labels, **NAMES)
+    assert picture.shape == (600, 800, 3) and picture.dtype == np.uint8
+    # One hue: blueish dots, the rest is grey.
+    red, _, blue = np.moveaxis(picture.astype(int), -1, 0)
+    coloured = np.abs(red - blue) > 40
+    assert coloured.sum() > 100
+    assert np.all(blue[coloured] > red[coloured])
+
+
+def test_each_class_has_its_colour_and_a_legend():
+    points = np.repeat([[0.0, 0.0], [10.0, 0.0]], 3, axis=0)
+    picture = latent_map(points, ["b", "b", "b", "a", "a", None], **NAMES)
+    legend = {hex_colour(c) for c in ("1f77b4", "ff7f0e", "b0b0b0")}
+    assert legend <= colours(picture)
+    # "a" comes first, though it was not the first seen: blue dots to the right.
+    dots = picture.astype(int)
+    columns = np.arange(dots.shape[1])
+    is_blue = (dots[..., 2] - dots[..., 0] > 100).any(axis=0)
+    is_orange = (dots[..., 0] - dots[..., 2] > 100).any(axis=0)
+    assert columns[is_orange].min() < columns[is_blue].min() - 200
+
+
+def legend_pixels(picture):
+    return (picture[:, 640:].min(axis=-1) < 200).sum()
+
+
+def test_more_than_twelve_classes_have_a_rainbow_and_no_legend():
+    points = np.column_stack([np.arange(26) % 2, np.arange(26)]).astype(float)
+    rows = {
+        n: latent_map(points, [str(i % n) for i in range(26)], **NAMES)
+        for n in (12, 13)
+    }
+    hues = {n: len(colours(picture)) for n, picture in rows.items()}
+    assert min(hues.values()) > 12
+    assert legend_pixels(rows[12]) > 200
+    assert legend_pixels(rows[13]) < legend_pixels(rows[12]) / 2
+
+
+def test_numbers_are_ordered_by_their_value():
+    # In the order of letters "10" would come before "9" and change the colours.
+    points = np.column_stack([np.zeros(14), np.arange(14)]).astype(float)
+    picture = latent_map(points, [str(i) for i in range(14)], **NAMES).astype(int)
+    dots = np.argwhere(np.ptp(picture, axis=-1) > 80)
+    top = picture[tuple(dots[0])]
+    bottom = picture[tuple(dots[-1])]
+    assert top[0] > top[2] and bottom[2] > bottom[0]  # 13 is red, 0 is violet
+
+
+def test_class_names_may_hold_anything():
+    names = ["$5", "_x", "b_{", "寿司", "\\alpha", "a" * 200, " ", "%s"]
+    points = np.random.default_rng(0).normal(size=(8, 2))
+    names_of_axes = {"title": "$\\frac{", "axis_names": ("$_", "_$")}
+    picture = latent_map(points, names, **names_of_axes)
+    assert hex_colour("8c564b") in colours(picture)
+    # All eight stand in the legend, also those that begin with an underscore.
+    marks = [hex_colour(c) for c in ("1f77b4", "ff7f0e", "2ca02c", "d62728")]
+    marks += [hex_colour(c) for c in ("9467bd", "8c564b", "e377c2", "bcbd22")]
+    assert set(marks) <= colours(picture)
+
+
+def test_one_point_and_equal_points_are_drawn():
+    for points in (np.zeros((1, 2)), np.ones((5, 2))):
+        assert latent_map(points, None, **NAMES).shape == (600, 800, 3)
+        latent_map(points, ["a"] * len(points), **NAMES)
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "message"),
+    [
+        (np.zeros((3, 3)), None, r"points has shape \(3, 3\); wanted \(n, 2\)"),
+        (np.zeros((0, 2)), None, "not empty"),
+        (np.full((3, 2), np.nan), None, "points has nan"),
+        (np.zeros((3, 2)), ["a"], "labels has 1 entries; wanted 3"),
+    ],
+)
+def test_bad_maps_are_refused(points, labels, message):
+    with pytest.raises(ValueError, match=message):
+        latent_map(points, labels, **NAMES)
+
+
+def test_the_program_around_keeps_its_backend_figures_and_log_level():
+    import logging
+
+    import matplotlib
+    from matplotlib import _pylab_helpers
+
+    logger = logging.getLogger("matplotlib")
+    before = matplotlib.rcParams.copy(), logger.level
+    latent_map(np.zeros((2, 2)), None, **NAMES)
+    with pytest.raises(ValueError, match="kl has shape"):
+        kl_plot(np.zeros(0))
+    assert (matplotlib.rcParams.copy(), logger.level) == before
+    assert not _pylab_helpers.Gcf.get_all_fig_managers()
+
+
+def test_a_home_that_cannot_be_written_to_causes_no_complaint():
+    code = (
+        "from vgg_unpool_jax.systems.vae.latent_pictures import kl_plot; "
+        "print(kl_plot([2.0, 1.0]).shape)"
+    )
+    kept = {k: v for k, v in os.environ.items() if k != "MPLCONFIGDIR"}
+    nowhere = {
+        name: os.devnull + "/nowhere"
+        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=kept | nowhere,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(400, 800, 3)\n", "")

@@ -1,0 +1,252 @@
+"""Walks through codes and pictures of them, with a decoder that shows its codes."""
+
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.systems.vae import pictures as vae_pictures
+from vgg_unpool_jax.systems.vae.latents import latent_statistics
+from vgg_unpool_jax.systems.vae.pictures import (
+    draw_interpolations,
+    draw_latents,
+    draw_samples,
+    draw_traversal,
+    draw_tsne,
+    in_batches,
+    walk,
+)
+
+SIDE = 4
+
+
+def _decode(codes):
+    """Flat grey images of level 128 + 10 · (first number of the code)."""
+    levels = 128.0 + 10.0 * np.asarray(codes, np.float32)[:, 0]
+    return np.broadcast_to(levels[:, None, None, None], (len(levels), SIDE, SIDE, 3))
+
+
+def _means(count, size=3, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, size), np.float32)
+
+
+def _statistics(means):
+    return latent_statistics(means, np.zeros_like(means))
+
+
+# --- walks ----------------------------------------------------------------------------
+
+
+def test_a_walk_goes_straight_from_code_to_code():
+    codes = _means(3)
+    path = walk(codes, steps=5)
+    assert path.shape == (9, 3) and path.dtype == np.float32
+    # The ends are the codes themselves, bit for bit, and come once each.
+    np.testing.assert_array_equal(path[[0, 4, 8]], codes)
+    np.testing.assert_allclose(path[2], (codes[0] + codes[1]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(path[6], (codes[1] + codes[2]) / 2, rtol=1e-6)
+    for line in (path[:5], path[4:]):
+        strides = np.diff(line, axis=0)
+        np.testing.assert_allclose(strides, np.tile(strides[0], (4, 1)), atol=1e-6)
+
+
+def test_the_shortest_walk_has_the_ends_alone():
+    codes = _means(2)
+    np.testing.assert_array_equal(walk(codes, steps=2), codes)
+
+
+@pytest.mark.parametrize(
+    ("codes", "steps"), [(_means(1), 8), (_means(2), 1), (_means(2)[0], 8)]
+)
+def test_a_walk_needs_two_codes_and_two_steps(codes, steps):
+    with pytest.raises(ValueError, match="at least two of each, got") as caught:
+        walk(codes, steps)
+    assert f"{codes.shape} and {steps}" in str(caught.value)
+
+
+# --- pictures -------------------------------------------------------------------------
+
+
+def test_samples_are_the_same_codes_of_the_prior_every_time():
+    seen = []
+
+    def decode(codes):
+        seen.append(codes)
+        return _decode(codes)
+
+    picture = draw_samples(decode, 64, 25)
+    np.testing.assert_array_equal(picture, draw_samples(decode, 64, 25))
+    assert picture.shape == (5 * (SIDE + 2) + 2, 5 * (SIDE + 2) + 2, 3)
+    codes, again = seen
+    np.testing.assert_array_equal(codes, again)
+    assert codes.shape == (25, 64) and codes.dtype == np.float32
+    assert abs(codes.mean()) < 0.1 and codes.std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_interpolations_walk_between_the_photos_of_a_pair():
+    means = np.zeros((5, 3), np.float32)
+    means[:, 0] = [-12.0, 9.0, 0.0, 7.0, 100.0]
+    picture = draw_interpolations(_decode, means, rows=6)
+    # Two pairs of five photos; eight images in a row, two white pixels between.
+    assert picture.shape == (2 * SIDE + 2, 8 * (SIDE + 2) - 2, 3)
+    assert (picture[SIDE : SIDE + 2] == 255).all()
+    centres = 1 + (SIDE + 2) * np.arange(8)
+    for top, ends in ((1, (-12.0, 9.0)), (SIDE + 3, (0.0, 7.0))):
+        wanted = 128.0 + 10.0 * np.linspace(*ends, 8)
+        np.testing.assert_allclose(picture[top, centres, 0], wanted, atol=0.51)
+
+
+def test_no_more_interpolations_are_drawn_than_wanted():
+    picture = draw_interpolations(_decode, _means(20), rows=3)
+    assert picture.shape[0] == 3 * SIDE + 2 * 2
+
+
+def test_a_traversal_moves_one_dimension_and_leaves_the_others(monkeypatch):
+    asked = {}
+
+    def traversal_grid(images, **labels):
+        asked.update(labels, images=images)
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(vae_pictures, "traversal_grid", traversal_grid)
+    means = _means(6, size=10) * np.arange(
+        10, dtype=np.float32
+    )  # the last dimension matters most
+    code = means[2]
+    seen = []
+
+    def decode(codes):
+        seen.append(codes)
+        return _decode(codes)
+
+    statistics = _statistics(means)
+    draw_traversal(decode, code, statistics)
+    dimensions = statistics.by_kl()[:8].tolist()
+    assert asked["dimensions"] == dimensions
+    assert asked["kl"] == statistics.kl[dimensions].tolist()
+    assert asked["kl"] == sorted(asked["kl"], reverse=True)
+    assert asked["values"] == (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+    assert asked["images"].shape == (8, 7, SIDE, SIDE, 3)
+    (codes,) = seen
+    codes = codes.reshape(8, 7, 10)
+    for row, dimension in enumerate(dimensions):
+        np.testing.assert_array_equal(codes[row, :, dimension], asked["values"])
+        others = np.delete(codes[row], dimension, axis=1)
+        np.testing.assert_array_equal(
+            others, np.tile(np.delete(code, dimension), (7, 1))
+        )
+    np.testing.assert_array_equal(
+        asked["images"].reshape(56, SIDE, SIDE, 3), _decode(codes.reshape(56, 10))
+    )
+
+
+def test_a_short_code_has_a_row_for_each_dimension():
+    means = _means(3, size=2)
+    short = draw_traversal(_decode, means[0], _statistics(means))
+    means = _means(3, size=3)
+    longer = draw_traversal(_decode, means[0], _statistics(means))
+    assert short.dtype == np.uint8
+    # A row is as high as its two lines of text.
+    assert longer.shape[0] - short.shape[0] == 2 * 16 + 2
+
+
+def _draw(means, labels=None):
+    return draw_latents(
+        _decode,
+        means,
+        _statistics(means),
+        labels or [None] * len(means),
+        samples=4,
+        interpolations=2,
+    )
+
+
+def test_all_pictures_are_drawn_where_there_is_enough():
+    pictures = _draw(_means(4))
+    assert pictures.keys() == {
+        "samples",
+        "interpolation",
+        "traversal",
+        "kl_per_dimension",
+        "latent_map",
+    }
+    for name, picture in pictures.items():
+        assert picture.dtype == np.uint8 and picture.shape[2] == 3, name
+    assert pictures["samples"].shape[0] == 2 * (SIDE + 2) + 2
+    assert pictures["interpolation"].shape[0] == 2 * SIDE + 2
+
+
+def test_the_traversal_starts_at_the_first_photo():
+    def decode(codes):
+        return _decode(codes.sum(axis=1, keepdims=True))
+
+    means = _means(4)
+    statistics = _statistics(means)
+    pictures = draw_latents(
+        decode, means, statistics, [None] * 4, samples=4, interpolations=1
+    )
+    np.testing.assert_array_equal(
+        pictures["traversal"], draw_traversal(decode, means[0], statistics)
+    )
+    other = draw_traversal(decode, means[1], statistics)
+    assert (pictures["traversal"] != other).any()
+
+
+def test_one_photo_has_no_interpolation_and_one_dimension_no_map():
+    assert _draw(_means(1)).keys() == {
+        "samples",
+        "traversal",
+        "kl_per_dimension",
+        "latent_map",
+    }
+    assert _draw(_means(3, size=1)).keys() == {
+        "samples",
+        "traversal",
+        "kl_per_dimension",
+        "interpolation",
+    }
+
+
+def test_classes_colour_the_map():
+    means = _means(4)
+    plain, coloured = (_draw(means, x) for x in (None, ["a", "b", "a", None]))
+    assert (plain["latent_map"] != coloured["latent_map"]).any()
+    for name in ("samples", "traversal", "kl_per_dimension"):
+        np.testing.assert_array_equal(plain[name], coloured[name])
+
+
+def test_t_sne_needs_four_photos():
+    assert draw_tsne(_means(3), [None] * 3) is None
+    picture = draw_tsne(_means(4), [None] * 4)
+    assert picture.shape == (600, 800, 3)
+    np.testing.assert_array_equal(picture, draw_tsne(_means(4), [None] * 4))
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 9])
+def test_a_decoder_in_batches_is_called_with_one_shape(count):
+    shapes = []
+
+    def decode(codes):
+        shapes.append(codes.shape)
+        return _decode(codes)
+
+    codes = _means(count)
+    images = in_batches(decode, size=4)(codes)
+    np.testing.assert_array_equal(images, _decode(codes))
+    assert set(shapes) == {(4, 3)} and len(shapes) == -(-count // 4)
+
+
+def test_tsne_takes_some_of_very_many_photos_from_first_to_last(monkeypatch):
+    asked = {}
+
+    def latent_map(points, labels, *, title, axis_names):
+        asked[title] = (points, labels)
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(vae_pictures, "_TSNE_PHOTOS", 6)
+    monkeypatch.setattr(vae_pictures, "latent_map", latent_map)
+    monkeypatch.setattr(vae_pictures, "embed_tsne", lambda means, seed: means[:, :2])
+    means, labels = _means(11), [str(number) for number in range(11)]
+    draw_tsne(means, labels)
+    ((title, (points, chosen)),) = asked.items()
+    assert title == "posterior means of 6 photos by t-SNE"
+    assert chosen == ["0", "2", "4", "6", "8", "10"]
+    np.testing.assert_array_equal(points, means[::2, :2])

@@ -1,0 +1,208 @@
+"""Every edit as a strip of pictures with captions, and what was measured of it."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from vgg_unpool_jax.applications.editing.chain import reencode
+from vgg_unpool_jax.applications.editing.directions import (
+    drop_directions,
+    principal_directions,
+    scale_directions,
+)
+from vgg_unpool_jax.applications.editing.photo_pairs import (
+    interpolate,
+    swap_switches,
+    switch_agreement,
+)
+from vgg_unpool_jax.applications.editing.photos import (
+    as_photo,
+    encode_photo,
+    l1,
+    match_size,
+)
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.pictures import picture_grid, save_jpeg, save_png
+from vgg_unpool_jax.io.paths import resolved, to_path
+from vgg_unpool_jax.systems.unpooling.pair import Pair
+
+_WRITERS = {".png": save_png, ".jpg": save_jpeg, ".jpeg": save_jpeg}
+
+
+# What the command calls them, and those that take a second photo.
+EDITS = ("interpolate", "scale", "drop", "swap", "reencode")
+WITH_SECOND = ("interpolate", "swap")
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """Pictures of an edit.
+
+    Attributes:
+      frames: (h, w, 3) by caption, all different, from left to right.
+      notes: lines on what else was measured.
+    """
+
+    frames: dict[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+
+
+def interpolation_strip(pair: Pair, photo, second, steps: int, switches: str) -> Strip:
+    """Both photos and `interpolate` between them, with L1 to either."""
+    photo = as_photo(photo)
+    second = match_size(second, photo.shape[:2])
+    images = interpolate(pair, photo, second, steps, switches=switches)
+    frames = {"first": photo}
+    for place, image in zip(np.linspace(0, 1, steps), images, strict=True):
+        errors = f"{l1(image, photo):.2f}, {l1(image, second):.2f}"
+        frames[f"{place:.3g}: L1 {errors}"] = image
+    return Strip(
+        {**frames, "second": second},
+        ("L1 to the first and to the second photo", *_agreement(pair, photo, second)),
+    )
+
+
+def scaling_strip(pair: Pair, photo, count: int, factors: Sequence[float]) -> Strip:
+    """The photo and `scale_directions`, with L1 to it and the explained variance."""
+    images = scale_directions(pair, photo, count, factors)
+    titles = [f"x {factor:g}" for factor in factors]
+    return Strip(_against(photo, titles, images), _explained(pair, photo, [count]))
+
+
+def dropping_strip(pair: Pair, photo, counts: Sequence[int]) -> Strip:
+    """The photo and `drop_directions`, with L1 to it and the explained variance."""
+    images = drop_directions(pair, photo, counts)
+    titles = [f"without {count}" for count in counts]
+    return Strip(_against(photo, titles, images), _explained(pair, photo, counts))
+
+
+def swapping_strip(pair: Pair, photo, second) -> Strip:
+    """Both photos, their reconstructions and `swap_switches`, with L1 to either."""
+    photo = as_photo(photo)
+    second = match_size(second, photo.shape[:2])
+    swapped = swap_switches(pair, photo, second)
+    own = [np.asarray(pair.reconstruct(image[None]))[0] for image in (photo, second)]
+    frames = {"first": photo}
+    titles = ("own", "second's", "first's", "own ")  # the last differs, as keys must
+    images = (own[0], swapped[0], swapped[1], own[1])
+    for owner, title, image in zip("1122", titles, images, strict=True):
+        errors = f"{l1(image, photo):.2f}, {l1(image, second):.2f}"
+        frames[f"features {owner}, {title} switches: L1 {errors}"] = image
+    return Strip(
+        {**frames, "second": second},
+        ("L1 to the first and to the second photo", *_agreement(pair, photo, second)),
+    )
+
+
+def chain_strip(pair: Pair, photo, times: int) -> Strip:
+    """The photo and `reencode`, with L1 to the photo and to the round before."""
+    chain = reencode(pair, photo, times)
+    frames = {"photo": chain.images[0]}
+    rows = zip(chain.images, chain.from_photo, chain.from_previous, strict=True)
+    for number, (image, first, previous) in enumerate(rows):
+        if number:
+            frames[f"round {number}: L1 {first:.2f}, {previous:.2f}"] = image
+    return Strip(frames, ("L1 to the photo and to the round before",))
+
+
+def make_strip(
+    edit: str,
+    pair: Pair,
+    photos: Sequence,
+    *,
+    steps: int = 5,
+    switches: str = "nearest",
+    counts: Sequence[int] = (1,),
+    factors: Sequence[float] = (0.0, 1.0),
+) -> Strip:
+    """The strip of an edit by its name.
+
+    Args:
+      edit: one of `EDITS`.
+      pair: a trained pair.
+      photos: one of (h, w, 3), or two where the edit is of `WITH_SECOND`.
+      steps: pictures of an interpolation, rounds of a chain.
+      switches: whose an interpolation takes.
+      counts: of directions; one number for "scale", any for "drop".
+      factors: of "scale".
+    """
+    if edit not in EDITS:
+        raise ConfigError(f"edit must be one of {', '.join(EDITS)}, got {edit!r}")
+    wanted = 2 if edit in WITH_SECOND else 1
+    if len(photos) != wanted:
+        raise ConfigError(f"{edit} takes {wanted} photos, got {len(photos)}")
+    if edit == "scale" and len(counts) != 1:
+        raise ConfigError(f"scale takes one count of directions, got {list(counts)}")
+    return {
+        "interpolate": lambda: interpolation_strip(pair, *photos, steps, switches),
+        "scale": lambda: scaling_strip(pair, *photos, counts[0], factors),
+        "drop": lambda: dropping_strip(pair, *photos, counts),
+        "swap": lambda: swapping_strip(pair, *photos),
+        "reencode": lambda: chain_strip(pair, *photos, steps),
+    }[edit]()
+
+
+def parse_numbers(texts: Sequence[str], kind: type, name: str) -> list:
+    """Numbers of the type `kind`; raises `ConfigError` naming `name` and the text."""
+    try:
+        return [kind(text) for text in texts]
+    except ValueError as error:
+        raise ConfigError(
+            f"{name} must be numbers between commas, got {','.join(texts)}"
+        ) from error
+
+
+def check_picture_path(path: str | os.PathLike, photos: Sequence) -> None:
+    """Raise `ConfigError` unless a picture may be written there.
+
+    Args:
+      path: has to end in .png, .jpg or .jpeg, and to be no folder.
+      photos: paths that it must not overwrite.
+    """
+    place = to_path(path)
+    if place.suffix.lower() not in _WRITERS:
+        raise ConfigError(f"{path} must end in {', '.join(_WRITERS)}")
+    if place.is_dir():
+        raise ConfigError(f"{path} is a folder, wanted a file")
+    if resolved(place) in {resolved(to_path(photo)) for photo in photos}:
+        raise ConfigError(f"{path} would overwrite a photo: take another name")
+
+
+def save_strip(path: str | os.PathLike, strip: Strip) -> None:
+    """Write the pictures side by side with captions, as PNG or JPEG by the name."""
+    columns = {title: image[None] for title, image in strip.frames.items()}
+    _WRITERS[to_path(path).suffix.lower()](path, picture_grid(columns))
+
+
+def _against(photo, titles, images) -> dict[str, np.ndarray]:
+    photo = as_photo(photo)
+    frames = {"photo": photo}
+    for title, image in zip(titles, images, strict=True):
+        caption = f"{title}: L1 {l1(image, photo):.2f}"
+        if caption in frames:
+            raise ConfigError(f"every picture must be another, got {title} twice")
+        frames[caption] = image
+    return frames
+
+
+def _explained(pair, photo, counts) -> tuple[str, ...]:
+    """Which share of the features' variance lies along the top directions."""
+    features, _ = encode_photo(pair, photo)
+    shares = principal_directions(features, max(1, *counts)).explained()
+    channels = features.shape[-1]
+    return tuple(
+        f"top {count} of {channels} directions: {shares[:count].sum():.1%} of variance"
+        for count in counts
+        if count
+    )
+
+
+def _agreement(pair, photo, second) -> tuple[str, ...]:
+    """How many switches two photos share."""
+    if pair.block == 1:
+        return ()
+    (_, first), (_, other) = (encode_photo(pair, image) for image in (photo, second))
+    shares = ", ".join(f"{share:.1%}" for share in switch_agreement(first, other))
+    return (f"equal switches at pools 1 to {pair.block - 1}: {shares}",)

@@ -1,0 +1,242 @@
+"""Content and style photos in folders, what programs made of them, and their scores."""
+
+import dataclasses
+import logging
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from PIL import Image
+
+from vgg_unpool_jax.applications.stylization.color_transfer import transfer_color
+from vgg_unpool_jax.applications.stylization.metrics import edge_ssim
+from vgg_unpool_jax.applications.stylization.style_meter import (
+    StyleMeter,
+    style_distances,
+    style_reductions,
+)
+from vgg_unpool_jax.data.decode import decode_photo
+from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.io.paths import to_path
+
+_LOG = logging.getLogger(__name__)
+
+_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+
+Reductions = Mapping[int, Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class StylePair:
+    """Files of one pair.
+
+    Attributes:
+      name: of the files, without extension.
+      content: the photo that keeps its structure.
+      style: the photo that gives the look.
+      masks: segmentation maps of content and style; None where one is missing.
+    """
+
+    name: str
+    content: pathlib.Path
+    style: pathlib.Path
+    masks: tuple[pathlib.Path, pathlib.Path] | None
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Content and style, uint8 (h, w, 3) each; raises PhotoError."""
+        return tuple(decode_photo(path, str(path)) for path in self._photos())
+
+    def read_labels(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Labels (h, w) of content and style, equal ones of equal regions, or None."""
+        if self.masks is None:
+            return None
+        from vgg_unpool_jax.applications.stylization.region_files import (
+            read_region_pair,
+        )
+        from vgg_unpool_jax.applications.stylization.regions import fit_regions
+
+        pair = read_region_pair(*self.masks)
+        fitted = []
+        for regions, mask, photo in zip(pair, self.masks, self.read(), strict=True):
+            regions = fit_regions(regions, *photo.shape[:2], str(mask))
+            if regions.labels is None:
+                raise SourceError(f"{mask} has soft regions, wanted labels")
+            fitted.append(regions)
+        # Numbers mean the same on both sides only where the names do.
+        numbers = {name: i for i, name in enumerate(fitted[0].names)}
+        for name in fitted[1].names:
+            numbers.setdefault(name, len(numbers))
+        return tuple(
+            np.array([numbers[name] for name in regions.names])[regions.labels]
+            for regions in fitted
+        )
+
+    def _photos(self):
+        return self.content, self.style
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleScore:
+    """One result in numbers.
+
+    Attributes:
+      method: what made it.
+      pair: name of the pair.
+      edge_ssim: structure kept.
+      whole: reductions of the distances to the style, {level: {kind: reduction}}.
+      regions: the same region by region; None without masks.
+    """
+
+    method: str
+    pair: str
+    edge_ssim: float
+    whole: Reductions
+    regions: Reductions | None
+
+
+def find_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    """The picture of this name, whatever its extension; the first by the alphabet."""
+    if not folder.is_dir():
+        return None
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.stem == name and path.suffix.lower() in _EXTENSIONS
+    ]
+    return found[0] if found else None
+
+
+def list_style_pairs(
+    folder: str | os.PathLike,
+) -> tuple[list[StylePair], list[str]]:
+    """Pairs in a folder with content/, style/, content_segment/ and style_segment/.
+
+    Args:
+      folder: the masks' folders may be missing, or some of the masks.
+
+    Returns:
+      The pairs in the order of their names, and a sentence for each that is left out
+      as it lacks a photo.
+    """
+    folder = to_path(folder)
+    parts = ("content", "style", "content_segment", "style_segment")
+    names = sorted(
+        {
+            path.stem
+            for part in parts
+            if (folder / part).is_dir()
+            for path in (folder / part).iterdir()
+            if path.suffix.lower() in _EXTENSIONS
+        }
+    )
+    pairs, left_out = [], []
+    for name in names:
+        content, style, *masks = (find_file(folder / part, name) for part in parts)
+        missing = [
+            part
+            for part, path in (("content", content), ("style", style))
+            if path is None
+        ]
+        if missing:
+            left_out.append(f"{name} has no {' and no '.join(missing)}: left out")
+            continue
+        pairs.append(StylePair(name, content, style, None if None in masks else masks))
+    if not pairs:
+        raise SourceError(
+            f"there are no photos of the same name in {folder / 'content'} and "
+            f"{folder / 'style'}"
+        )
+    return pairs, left_out
+
+
+def baselines(
+    content: np.ndarray,
+    style: np.ndarray,
+    labels: tuple[np.ndarray, np.ndarray] | None,
+) -> dict[str, np.ndarray]:
+    """What every method is held against, float32 (h, w, 3) by name of the method."""
+    found = {
+        "content": np.asarray(content, np.float32),
+        "Reinhard": transfer_color(content, style),
+    }
+    if labels is not None:
+        found["Reinhard, masks"] = transfer_color(content, style, *labels)
+    return found
+
+
+def read_result(path: pathlib.Path, content: np.ndarray) -> np.ndarray:
+    """A result in the size of its content; of another size it is resampled, and said.
+
+    Some programs crop to multiples of 16 or scale photos; Lanczos brings them back.
+
+    Args:
+      path: the picture.
+      content: (h, w, 3).
+    """
+    result = decode_photo(path, str(path))
+    (height, width), (h, w) = content.shape[:2], result.shape[:2]
+    if (height, width) == (h, w):
+        return result
+    if not 0.9 < (w * height) / (h * width) < 1.1:
+        raise PhotoError(
+            f"{path} has {w}×{h} pixels, which is no result for {width}×{height}"
+        )
+    _LOG.warning("%s: resampled from %d×%d to %d×%d", path, w, h, width, height)
+    image = Image.fromarray(np.asarray(result))
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def score_pair(
+    meter: StyleMeter,
+    pair: StylePair,
+    folders: Mapping[str, str | os.PathLike],
+    keep: Callable[[str, str, np.ndarray], None] = lambda *_: None,
+) -> Iterator[StyleScore]:
+    """Score the baselines and the results of programs on one pair.
+
+    Results are rounded to 8 bits first, as they would be stored.
+
+    Args:
+      meter: takes the features.
+      pair: the files.
+      folders: folder of results by name of the method, files named like the pair; where
+        there is none, there is no score, and a warning is logged.
+      keep: called with the pair, the method and the uint8 picture, content and style
+        first.
+
+    Yields:
+      A score a method.
+    """
+    (content, style), labels = pair.read(), pair.read_labels()
+    keep(pair.name, "content", content)
+    keep(pair.name, "style", style)
+    results = baselines(content, style, labels)
+    for method, folder in folders.items():
+        path = find_file(to_path(folder), pair.name)
+        if path is None:
+            _LOG.warning("%s has no result for %s", folder, pair.name)
+            continue
+        results[method] = read_result(path, content)
+    sides = [(None, None), *([labels] if labels else [])]
+    targets = [meter.measure(style, theirs) for _, theirs in sides]
+    starts = [
+        style_distances(meter.measure(content, ours), target)
+        for (ours, _), target in zip(sides, targets, strict=True)
+    ]
+    for method, result in results.items():
+        pixels = np.rint(np.clip(result, 0, 255)).astype(np.uint8)
+        if method != "content":
+            keep(pair.name, method, pixels)
+        reductions = [
+            style_reductions(
+                start, style_distances(meter.measure(pixels, ours), target)
+            )
+            for (ours, _), start, target in zip(sides, starts, targets, strict=True)
+        ]
+        yield StyleScore(
+            method,
+            pair.name,
+            edge_ssim(content, pixels),
+            *(reductions if labels else (*reductions, None)),
+        )

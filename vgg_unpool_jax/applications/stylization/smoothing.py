@@ -1,0 +1,37 @@
+"""The smoothings of photorealistic style transfer by their names."""
+
+import jax.numpy as jnp
+
+from vgg_unpool_jax.applications.stylization.guided_filter import (
+    check_guide_and_image,
+    guided_filter,
+)
+from vgg_unpool_jax.applications.stylization.matting import matting_smooth
+
+SMOOTHINGS = ("guided", "matting", "none")
+
+
+def smooth(name: str, guide, image, **options):
+    """Smooth a stylised image along the edges of its content photo.
+
+    Args:
+      name: one of `SMOOTHINGS`.
+      guide: (h, w, 3) RGB in [0, 255], the content photo.
+      image: (h, w, 3) RGB in [0, 255], stylised.
+      **options: of `guided_filter` or `matting_smooth`; "none" has no options.
+
+    Returns:
+      (h, w, 3) float32 on the scale of [0, 255], not clipped.
+    """
+    if name == "guided":
+        return guided_filter(guide, image, **options)
+    if name == "matting":
+        return matting_smooth(guide, image, **options).image
+    if name != "none":
+        names = ", ".join(SMOOTHINGS)
+        raise ValueError(f"name must be one of {names}, got {name!r}")
+    if options:
+        raise ValueError(f"smoothing 'none' has no options, got {sorted(options)}")
+    guide, image = jnp.asarray(guide), jnp.asarray(image, jnp.float32)
+    check_guide_and_image(guide.shape, image.shape)
+    return image

@@ -1,0 +1,133 @@
+"""What a style is to a stylizer, and the file that keeps it.
+
+A style is computed once and then serves any number of photos: mean and covariance of
+its features at every level, region by region. The file, `.safetensors`, has no picture
+in it.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from vgg_unpool_jax.applications.stylization.moments import Moments, merge_regions
+from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import read_bytes
+from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK, check_block
+
+PathLike = str | os.PathLike
+
+_KEY = "vgg_unpool_jax_style"
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StyleStatistics:
+    """Moments of a style's features.
+
+    Attributes:
+      names: of its regions; one of them, "all", where it has no mask.
+      moments: block -> `Moments` of the regions, float32.
+      encoders: block -> digest of the VGG19 layers that the features come from.
+    """
+
+    names: tuple[str, ...]
+    moments: Mapping[int, Moments]
+    encoders: Mapping[int, str]
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Blocks that it has moments of, coarse to fine."""
+        return tuple(sorted(self.moments, reverse=True))
+
+    def only(self, block: int) -> "StyleStatistics":
+        """The same style at one level, whose grid is then that of `areas`."""
+        moments, encoders = {block: self.moments[block]}, {block: self.encoders[block]}
+        return StyleStatistics(self.names, moments, encoders)
+
+    def areas(self) -> np.ndarray:
+        """Cells of each region on the coarsest grid, (regions,) float64."""
+        return np.asarray(self.moments[self.levels[0]].weight, np.float64)
+
+    @functools.cached_property
+    def whole(self) -> Mapping[int, Moments]:
+        """Block -> moments of all regions together, as one region."""
+        return {block: merge_regions(part) for block, part in self.moments.items()}
+
+    def write(self, path: PathLike) -> None:
+        """Write the file, aside first and then renamed."""
+        if not os.fspath(path).endswith(".safetensors"):
+            raise UserError(f"a style's file ends in .safetensors, got {path}")
+        tensors = {
+            f"block{block}/{field}": np.ascontiguousarray(array, np.float32)
+            for block, moments in self.moments.items()
+            for field, array in moments._asdict().items()
+        }
+        description = {
+            "version": _VERSION,
+            "names": list(self.names),
+            "encoders": {str(block): self.encoders[block] for block in self.levels},
+        }
+        # One entry: safetensors writes several in an order that changes every time.
+        metadata = {_KEY: json.dumps(description)}
+        data = safetensors.numpy.save(tensors, metadata)
+        with replacing(path) as file:
+            file.write(data)
+
+
+def read_style(path: PathLike) -> StyleStatistics:
+    """Read what `StyleStatistics.write` wrote."""
+    try:
+        data = read_bytes(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"style {path} cannot be read: {reason}") from error
+    try:
+        tensors = safetensors.numpy.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise UserError(f"style {path} is damaged or no .safetensors file") from error
+    if _KEY not in metadata:
+        raise UserError(f"{path} is a .safetensors file, but not that of a style")
+    try:
+        description = json.loads(metadata[_KEY])
+        version = description["version"]
+        if version != _VERSION:
+            raise UserError(
+                f"style {path} has version {version} of its format, this program reads "
+                f"{_VERSION}: write the style anew"
+            )
+        return _assembled(description, tensors)
+    except KeyError as error:
+        raise UserError(f"style {path} is damaged: it has no {error}") from error
+    except UserError:
+        raise
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"style {path} is damaged: {error}") from error
+
+
+def _assembled(description, tensors) -> StyleStatistics:
+    names = tuple(str(name) for name in description["names"])
+    encoders = {check_block(int(b)): d for b, d in description["encoders"].items()}
+    moments, count = {}, len(names)
+    for block in encoders:
+        channels = CHANNELS_PER_BLOCK[block - 1]
+        shapes = (count,), (count, channels), (count, channels, channels)
+        parts = [tensors[f"block{block}/{field}"] for field in Moments._fields]
+        for field, part, shape in zip(Moments._fields, parts, shapes, strict=True):
+            if part.shape != shape or not np.isfinite(part).all():
+                raise ValueError(
+                    f"block{block}/{field} must be finite with shape {shape}, got "
+                    f"{part.shape}"
+                )
+        moments[block] = Moments(*parts)
+    if not moments or not names:
+        raise ValueError("it has no region or no level")
+    return StyleStatistics(names, moments, encoders)

@@ -1,0 +1,88 @@
+"""What the evaluation of a trained model, of any system, leaves on disk."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.pictures import save_png
+from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.pretrained.hashes import file_digest
+from vgg_unpool_jax.releases.released import find_release
+from vgg_unpool_jax.training.summaries import SummaryWriter
+
+PathLike = str | os.PathLike
+
+
+def results_file(workdir: PathLike, output: PathLike | None = None) -> pathlib.Path:
+    """Where the results of an evaluation go; worth asking before the evaluation.
+
+    Args:
+      workdir: what `load_trained` was given.
+      output: the file that the user named; None is results.json in the workdir.
+    """
+    if output:
+        return to_path(output)
+    if find_release(workdir) is not None:
+        raise ConfigError(
+            f"{workdir} is a released decoder and has no folder for results: name a "
+            "file with --output"
+        )
+    return to_path(workdir) / "results.json"
+
+
+def write_evaluation(
+    workdir: PathLike,
+    trained: Any,
+    score: Any,
+    facts: Mapping[str, Any],
+    output: PathLike | None = None,
+) -> list[pathlib.Path]:
+    """Keep an evaluation: a result file, pictures, and both in TensorBoard.
+
+    The pictures of a released decoder, which has no workdir, stand beside the result
+    file under its name, and there is no TensorBoard.
+
+    Args:
+      workdir: what `load_trained` was given.
+      trained: what was evaluated.
+      score: what `trained.evaluate` found.
+      facts: what was evaluated on; stands beside the numbers.
+      output: the result file; None is results.json in the workdir.
+
+    Returns:
+      The files that people read: the result file, then the pictures.
+    """
+    results, release = results_file(workdir, output), find_release(workdir)
+    place = workdir if release is None else None
+    record = {
+        "vgg19_weights": trained.record,
+        "training_steps": trained.step,
+        "provenance": provenance(trained.config, workdir=place),
+    }
+    if release is not None:
+        digest = file_digest(release, "sha256")
+        record["released_decoder"] = {"file": release.name, "sha256": digest}
+    write_results(results, {**score.to_dict(), **facts, **record})
+    pictures = score.pictures()
+    if release is None:
+        folder, prefix = to_path(workdir) / "pictures", ""
+        _write_summaries(workdir, trained.step, score, pictures)
+    else:
+        folder, prefix = results.parent, f"{results.stem}_"
+    files = [results]
+    for name, picture in pictures.items():
+        files.append(folder / f"{prefix}{name}.png")
+        save_png(files[-1], picture)
+    return files
+
+
+def _write_summaries(workdir, step, score, pictures):
+    folder = to_path(workdir) / "tensorboard" / "evaluation"
+    with SummaryWriter(folder, first_step=step) as summaries:
+        summaries.scalars(step, score.scalars(), "evaluation")
+        for name, picture in pictures.items():
+            summaries.picture(step, f"evaluation/{name}", picture)

@@ -1,0 +1,177 @@
+"""The decoder that mirrors a VGG19 encoder and unpools with its switches.
+
+Every convolution of the encoder has its mirror: 3×3, zero padding, from the encoder
+layer's output channels back to its input channels, so that the mirror of
+block(k+1)_conv1 narrows to the channels of pool k. ReLU follows each but the last,
+which is linear and gives RGB.
+
+    features ─ block2_conv2 ─ block2_conv1 ─ unpool1 ─ block1_conv2 ─ block1_conv1 ─ RGB
+                 128→128        128→64       switches     64→64          64→3
+
+To measure what the switches are worth the decoder can go without them: nearest
+neighbours or a transposed convolution then take the place of unpooling.
+
+Source: the VGG19 unpooling encoder-decoder collection (decoders "mirror the layout of
+their corresponding encoders"), PhotoWCT (arXiv 1802.06474).
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT, Convolution
+from vgg_unpool_jax.nets.vgg19_layers import (
+    CHANNELS_PER_BLOCK,
+    check_block,
+    convolutions_up_to,
+)
+from vgg_unpool_jax.ops.conv_transpose import conv_transpose
+from vgg_unpool_jax.ops.pooling import max_unpool
+
+# What doubles the sides of the features; only "unpool" uses the switches.
+UPSAMPLINGS = ("unpool", "nearest", "transposed")
+
+# Collection of values that are measured on data, not trained.
+STATISTICS = "statistics"
+
+
+class UnpoolingDecoder(nn.Module):
+    """Mirror of `VGG19Encoder(block)`.
+
+    Raw VGG features have channel RMS of 1 to 10^4, and RGB has a range of 255, neither
+    of which suits He-initialised convolutions. The three optional attributes bring
+    both to unit scale without adding a parameter or changing what the network can
+    express: they could be folded into the first and the last kernel.
+
+    Attributes:
+      block: 1 to 5.
+      normalize_features: divide each input channel by its RMS over training photos,
+        kept in the collection "statistics" (ones until it is measured).
+      output_scale: factor on the last convolution's output.
+      initial_output: grey level in [0, 255] that the last bias starts at.
+      upsampling: one of `UPSAMPLINGS`. "transposed" is a transposed convolution of 2×2
+        and stride 2 from c to c channels with bias, named "transposedK" beside the
+        place of pool K: 4c² + c parameters each.
+      dtype: of activations and products; parameters and images are float32.
+      convolution: an implementation of `ops.convolution.convolve`, or "auto".
+    """
+
+    block: int
+    normalize_features: bool = False
+    output_scale: float = 1.0
+    initial_output: float = 0.0
+    upsampling: str = "unpool"
+    dtype: jnp.dtype = jnp.float32
+    convolution: str = AUTO
+
+    @nn.compact
+    def __call__(
+        self, features: jax.Array, switches: Sequence[jax.Array]
+    ) -> tuple[jax.Array, dict]:
+        """Decode features.
+
+        Args:
+          features: (n, h/2^(block-1), w/2^(block-1), c).
+          switches: block - 1 uint8 arrays, of pools 1..block-1 in this order.
+
+        Returns:
+          images: (n, h, w, 3) float32 RGB on the scale of [0, 255], not clipped.
+          intermediates: the output of every convolution (after ReLU) and unpooling by
+            name, such as "block2_conv1" and "unpool1".
+        """
+        if self.upsampling not in UPSAMPLINGS:
+            raise ValueError(
+                f"upsampling must be one of {', '.join(UPSAMPLINGS)}, got "
+                f"{self.upsampling!r}"
+            )
+        check_decoder_inputs(features.shape, switches, self.block)
+        outputs = features
+        if self.normalize_features:
+            rms = self.variable(
+                STATISTICS, "feature_rms", jnp.ones, (features.shape[-1],)
+            )
+            outputs = outputs / rms.value
+        outputs = outputs.astype(self.dtype)
+        layers = convolutions_up_to(self.block)
+        intermediates, previous = {}, self.block
+        for layer in reversed(layers):
+            if layer.block != previous:
+                outputs = checkpoint_name(outputs, BLOCK_INPUT)
+                outputs = self._upsample(outputs, layer.block, switches)
+                intermediates[f"unpool{layer.block}"] = outputs
+                previous = layer.block
+            last = layer is layers[0]
+            outputs = Convolution(
+                layer.inputs,
+                not last,
+                self.convolution,
+                kernel_init=nn.initializers.he_normal(),
+                bias_init=nn.initializers.constant(
+                    self.initial_output / self.output_scale if last else 0.0
+                ),
+                name=layer.name,
+            )(outputs)
+            intermediates[layer.name] = outputs
+        return outputs.astype(jnp.float32) * self.output_scale, intermediates
+
+    def _upsample(self, outputs, block, switches):
+        if self.upsampling == "unpool":
+            return max_unpool(outputs, switches[block - 1])
+        if self.upsampling == "nearest":
+            return jnp.repeat(jnp.repeat(outputs, 2, axis=1), 2, axis=2)
+        return _TransposedConvolution(name=f"transposed{block}")(outputs)
+
+
+class _TransposedConvolution(nn.Module):
+    """Doubles height and width; every output pixel sees one input pixel."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        channels = inputs.shape[-1]
+        # Four taps count as inputs, of which an output pixel meets one.
+        initializer = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
+        kernel = self.param("kernel", initializer, (2, 2, channels, channels))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        kernel, bias = (array.astype(inputs.dtype) for array in (kernel, bias))
+        return conv_transpose(inputs, kernel, stride=2, padding=(1, 1)) + bias
+
+
+def measure_feature_rms(features: jax.Array) -> jax.Array:
+    """Root mean square of each channel.
+
+    Args:
+      features: (n, h, w, c).
+
+    Returns:
+      (c,), floored at a thousandth of the largest channel so that a channel that is
+      silent on the measured photos is not blown up on others.
+    """
+    rms = jnp.sqrt(jnp.mean(jnp.square(features), axis=(0, 1, 2)))
+    return jnp.maximum(rms, jnp.maximum(1e-3 * jnp.max(rms), 1e-6))
+
+
+def check_decoder_inputs(shape, switches, block: int) -> None:
+    """Raise `ValueError` unless features of `shape` and switches fit the decoder."""
+    channels = CHANNELS_PER_BLOCK[check_block(block) - 1]
+    if len(shape) != 4 or shape[3] != channels:
+        raise ValueError(
+            f"features for a decoder of block {block} must have shape "
+            f"(n, height, width, {channels}), got {tuple(shape)}"
+        )
+    if len(switches) != block - 1:
+        raise ValueError(
+            f"switches for a decoder of block {block} must be {block - 1} arrays, got "
+            f"{len(switches)}"
+        )
+    n, height, width, _ = shape
+    for pool in range(1, block):
+        scale = 2 ** (block - 1 - pool)
+        wanted = (n, height * scale, width * scale, CHANNELS_PER_BLOCK[pool - 1])
+        if tuple(switches[pool - 1].shape) != wanted:
+            raise ValueError(
+                f"switches of pool {pool} must have shape {wanted}, got "
+                f"{tuple(switches[pool - 1].shape)}"
+            )

@@ -1,0 +1,38 @@
+"""Packages that exports need and training does not."""
+
+import importlib
+import os
+from types import ModuleType
+
+from vgg_unpool_jax.errors import UserError, first_line
+
+
+def import_optional(module: str, package: str, what: str) -> ModuleType:
+    """Import a package that is no requirement of this one.
+
+    Args:
+      module: what to import, such as "tensorflow".
+      package: what to install for it, such as "tensorflow-cpu".
+      what: what needs it, the subject of the sentence.
+
+    Returns:
+      The module.
+    """
+    try:
+        return importlib.import_module(module)
+    # OSError: an installation whose shared libraries do not load.
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f"{what} needs {package}, which cannot be imported ({first_line(error)}): "
+            f"run `pip install {package}`"
+        ) from error
+
+
+def import_tensorflow(what: str) -> ModuleType:
+    """Import TensorFlow, with its notices off.
+
+    Args:
+      what: what needs it, the subject of the sentence.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return import_optional("tensorflow", "tensorflow-cpu", what)

@@ -1,0 +1,110 @@
+"""What the kernels of an unpooling decoder are before the first step.
+
+Every way gives a kernel the scale of He's: a ReLU layer then keeps the mean square of
+what goes through it.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.releases.released import find_release, read_decoder
+from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+
+_LOG = logging.getLogger(__name__)
+
+INITIALIZATIONS = ("he", "orthogonal", "encoder")
+
+
+def check_initialization(name: str) -> None:
+    """Raise `ConfigError` for another name than those of `INITIALIZATIONS`."""
+    if name not in INITIALIZATIONS:
+        raise ConfigError(
+            f"initialization must be one of {', '.join(INITIALIZATIONS)}, got {name!r}"
+        )
+
+
+def initialize_kernels(
+    name: str, key: jax.Array, params: Mapping, encoder_params: Mapping
+) -> dict:
+    """Replace the 3×3 kernels of a fresh decoder.
+
+    Args:
+      name: "he" keeps those that the decoder has, normal numbers; "orthogonal" draws
+        filters at right angles to each other; "encoder" takes the kernel of the
+        encoder's layer of the same name, turned around: its transpose, scaled.
+      key: for "orthogonal".
+      params: layer name -> {"kernel": (3, 3, i, o), "bias": (o,)} of the decoder.
+      encoder_params: of the encoder, whose kernel of the same name is (3, 3, o, i).
+
+    Returns:
+      Parameters like `params`. Layers that the encoder does not have stay as they are.
+    """
+    check_initialization(name)
+    replaced = dict(params)
+    if name == "he":
+        return replaced
+    for number, layer in enumerate(sorted(params.keys() & encoder_params.keys())):
+        kernel = params[layer]["kernel"]
+        if name == "orthogonal":
+            orthogonal = nn.initializers.orthogonal()
+            layer_key = jax.random.fold_in(key, number)
+            new = _scaled_like_he(orthogonal(layer_key, kernel.shape))
+        else:
+            mirrored = jnp.asarray(encoder_params[layer]["kernel"])[::-1, ::-1]
+            new = _scaled_like_he(mirrored.swapaxes(2, 3))
+        replaced[layer] = {**params[layer], "kernel": new}
+    return replaced
+
+
+def _scaled_like_he(kernel: jax.Array) -> jax.Array:
+    mean_square = jnp.mean(jnp.square(kernel))
+    fan_in = kernel.shape[0] * kernel.shape[1] * kernel.shape[2]
+    return kernel * jnp.sqrt(2.0 / fan_in / mean_square)
+
+
+def share_layers(config: ml_collections.ConfigDict, params: Mapping) -> dict:
+    """Replace layers by those of `config.initialize_shared_from` with equal shapes.
+
+    Args:
+      config: of the run; `initialize_shared_from` is a workdir or a released decoder.
+      params: of a fresh decoder.
+    """
+    origin = config.initialize_shared_from
+    file = find_release(origin)
+    if file is not None:
+        released = read_decoder(file)
+        scale = released.metadata["config"]["decoder"].get("output_scale", 1.0)
+        saved = released.variables["params"]
+    else:
+        scale = run_config.read(origin, system=config.system).decoder.output_scale
+        with Checkpoints(origin, create=False) as other:
+            saved, _, _ = other.restore_for_inference()
+    # The last layer, which all decoders share, was trained with it.
+    if scale != config.decoder.output_scale:
+        raise ConfigError(
+            f"initialize_shared_from: the decoder of {origin} has decoder.output_scale "
+            f"{scale}, and this config has {config.decoder.output_scale}"
+        )
+    shared = {
+        name: layer
+        for name, layer in saved.items()
+        if name in params and _shapes(layer) == _shapes(params[name])
+    }
+    if not shared:
+        raise ConfigError(
+            f"initialize_shared_from: the decoder of {origin} has no layer in common "
+            "with this model"
+        )
+    _LOG.info("%s: as in the decoder of %s", ", ".join(sorted(shared)), origin)
+    return {**params, **shared}
+
+
+def _shapes(tree):
+    return jax.tree.map(lambda array: array.shape, tree)

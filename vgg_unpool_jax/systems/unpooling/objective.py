@@ -1,0 +1,329 @@
+"""Train an unpooling decoder to rebuild the photo that a frozen VGG19 encoded.
+
+    loss = w1·L1 + w2·L2 + w3·(1 - MS-SSIM) + w4·perceptual
+
+The perceptual term is the mean squared error between the encoder's features of the
+photo and of its reconstruction. The encoder runs once on the photo and, if the
+perceptual term has a weight, once on the reconstruction; its parameters are inputs of
+the step without gradient.
+"""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from vgg_unpool_jax.errors import (
+    ConfigError,
+    WeightsMismatchError,
+    WeightsUnavailableError,
+)
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
+from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT
+from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
+from vgg_unpool_jax.ops.convolution import IMPLEMENTATIONS
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights, random_vgg19_weights
+from vgg_unpool_jax.releases.released import encoder_sha256
+from vgg_unpool_jax.systems.unpooling.decoder import (
+    STATISTICS,
+    UPSAMPLINGS,
+    UnpoolingDecoder,
+    measure_feature_rms,
+)
+from vgg_unpool_jax.systems.unpooling.initialization import (
+    check_initialization,
+    initialize_kernels,
+)
+from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Aux, PyTree
+
+# What the config calls random weights, and what the origin of such weights begins with.
+RANDOM_ORIGIN = "random"
+# What a record says of weights.
+_FACTS = ("origin", "sha256", "preprocessing")
+
+# What the gradient keeps of the forward pass: every array that it needs, or what enters
+# each block, of which it computes the rest again.
+REMAT = ("none", "blocks")
+
+# Dtypes of activations and products by their name in the config.
+COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """Factors of the four terms; a term of weight 0 is not computed."""
+
+    l1: float
+    l2: float
+    ms_ssim: float
+    perceptual: float
+
+    def __post_init__(self):
+        values = dataclasses.astuple(self)
+        if min(values) < 0 or not max(values) > 0:
+            raise ConfigError(
+                "loss weights must not be negative and at least one must be positive, "
+                f"got {self}"
+            )
+
+
+class UnpoolingObjective:
+    """The objective of one encoder-decoder pair; see `training/system.Objective`."""
+
+    def __init__(
+        self,
+        encoder: VGG19Encoder,
+        decoder: UnpoolingDecoder,
+        weights: VGG19Weights,
+        loss_weights: LossWeights,
+        *,
+        remat: str = "none",
+        initialization: str = "he",
+    ):
+        """Put a pair together.
+
+        Args:
+          encoder: cut at the block of the decoder, with the weights' preprocessing.
+          decoder: its mirror.
+          weights: the encoder's parameters and where they come from.
+          loss_weights: factors of the terms.
+          remat: one of `REMAT`: what the gradient keeps of the forward pass.
+          initialization: of the decoder's kernels; see `initialize_kernels`.
+        """
+        check_initialization(initialization)
+        if remat not in REMAT:
+            raise ConfigError(f"remat must be one of {', '.join(REMAT)}, got {remat!r}")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.loss_weights = loss_weights
+        self.remat = remat
+        self.initialization = initialization
+        self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
+        self.record = {"vgg19": weights_record(weights)}
+
+    def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
+        """Initialise the decoder and measure its input statistics on the batch."""
+        features, switches = self._encode(self.frozen["encoder"], batch["image"])
+        params = initialize_kernels(
+            self.initialization,
+            key,
+            self.decoder.init(key, features, switches)["params"],
+            self.frozen["encoder"],
+        )
+        model_state = {}
+        if self.decoder.normalize_features:
+            rms = measure_feature_rms(features.astype(jnp.float32))
+            model_state = {STATISTICS: {"feature_rms": rms}}
+        return params, model_state
+
+    def loss(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        batch: Mapping[str, jax.Array],
+        key: jax.Array,
+        train: bool,
+    ) -> tuple[jax.Array, Aux]:
+        """Weighted sum of the terms over a batch of images in [0, 255]."""
+        del key, train  # nothing random, nothing that differs in training
+        model_state = dict(model_state)
+        frozen = model_state.pop("frozen")
+        images = batch["image"]
+        features, switches = self._encode(frozen["encoder"], images)
+        features = jax.lax.stop_gradient(features)
+        decode, encode = self._decode, self._encode_features
+        if self.remat == "blocks":
+            decode, encode = _keep_block_inputs(decode), _keep_block_inputs(encode)
+        outputs = decode({"params": params, **model_state}, features, switches)
+        weights = dataclasses.asdict(self.loss_weights)
+        compute = {
+            "l1": lambda: l1(outputs, images),
+            "l2": lambda: l2(outputs, images),
+            "ms_ssim": lambda: ms_ssim_loss(outputs, images),
+            "perceptual": lambda: perceptual(
+                encode(frozen["encoder"], outputs), features
+            ),
+        }
+        terms = {name: compute[name]() for name, weight in weights.items() if weight}
+        total = sum(weights[name] * term for name, term in terms.items())
+        if "ms_ssim" in terms:  # told apart from the similarity, which is 1 - loss
+            terms["ms_ssim_loss"] = terms.pop("ms_ssim")
+        pictures = {TARGET: images, RECONSTRUCTION: outputs}
+        return total, Aux(terms, model_state, pictures)
+
+    def _encode(self, encoder_params, images):
+        features, intermediates = self.encoder.apply({"params": encoder_params}, images)
+        return features, intermediates["switches"]
+
+    def _encode_features(self, encoder_params, images):
+        return self._encode(encoder_params, images)[0]
+
+    def _decode(self, variables, features, switches):
+        return self.decoder.apply(variables, features, switches)[0]
+
+
+def _keep_block_inputs(function):
+    policy = jax.checkpoint_policies.save_only_these_names(BLOCK_INPUT)
+    return jax.checkpoint(function, policy=policy)
+
+
+def weights_record(weights: VGG19Weights) -> dict[str, str]:
+    """The facts by which a pair recognises its VGG19 weights."""
+    return {
+        "origin": weights.origin,
+        "sha256": weights.sha256,
+        "preprocessing": weights.preprocessing,
+    }
+
+
+def from_config(
+    config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
+) -> UnpoolingObjective:
+    """Build the objective of a config.
+
+    Args:
+      config: with sections encoder, decoder and loss.
+      record: what `UnpoolingObjective.record` was when the run began, or None.
+    """
+    if record:
+        weights = load_recorded_weights(config.encoder, record.get("vgg19"))
+    else:
+        weights = _find_weights(config.encoder)
+    encoder, decoder = make_pair_models(config, weights.preprocessing)
+    loss_weights = LossWeights(**config.loss.to_dict())
+    return UnpoolingObjective(
+        encoder,
+        decoder,
+        weights,
+        loss_weights,
+        remat=config.get("remat", "none"),
+        initialization=config.get("initialization", "he"),
+    )
+
+
+def make_pair_models(
+    config: ml_collections.ConfigDict, preprocessing: str
+) -> tuple[VGG19Encoder, UnpoolingDecoder]:
+    """The two modules of a config, for weights of this preprocessing."""
+    block = config.encoder.block
+    name = config.get("compute_dtype", "float32")
+    if name not in COMPUTE_DTYPES:
+        raise ConfigError(
+            f"compute_dtype must be one of {', '.join(COMPUTE_DTYPES)}, got {name!r}"
+        )
+    convolution = config.get("convolution", AUTO)
+    if convolution not in (AUTO, *IMPLEMENTATIONS):
+        raise ConfigError(
+            f"convolution must be one of {', '.join((AUTO, *IMPLEMENTATIONS))}, got "
+            f"{convolution!r}"
+        )
+    upsampling = config.decoder.get("upsampling", "unpool")
+    if upsampling not in UPSAMPLINGS:
+        raise ConfigError(
+            f"decoder.upsampling must be one of {', '.join(UPSAMPLINGS)}, got "
+            f"{upsampling!r}"
+        )
+    compute = {"dtype": COMPUTE_DTYPES[name], "convolution": convolution}
+    return (
+        VGG19Encoder(block, preprocessing, **compute),
+        UnpoolingDecoder(block, **config.decoder.to_dict(), **compute),
+    )
+
+
+def load_recorded_weights(
+    section: ml_collections.ConfigDict,
+    recorded: Mapping[str, str],
+    path: str | os.PathLike | None = None,
+) -> VGG19Weights:
+    """Find the weights that a run was trained with.
+
+    Args:
+      section: the section "encoder" of the run's config.
+      recorded: what `weights_record` gave when the run began.
+      path: a weight file; None is the file of the config if it is still there, else
+        the order of `load_vgg19_weights`. Random weights are drawn again.
+    """
+    facts = recorded if isinstance(recorded, Mapping) else {}
+    texts = [facts.get(fact) for fact in _FACTS]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise WeightsMismatchError(
+            "the record in the run's checkpoint does not say which VGG19 weights the "
+            "pair was trained with: it is damaged"
+        )
+    named = section.weights
+    if path is None and named not in ("", RANDOM_ORIGIN):
+        path = named if to_path(named).expanduser().exists() else None
+    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        weights = random_vgg19_weights(section.random_seed, block=section.block)
+    else:
+        weights = load_vgg19_weights(path, block=section.block)
+    facts = weights_record(weights)
+    if any(facts[fact] != recorded[fact] for fact in ("sha256", "preprocessing")):
+        raise WeightsMismatchError(
+            f"this pair was trained with the VGG19 weights {_describe(recorded)}, not "
+            f"with {_describe(facts)}: name the right file"
+        )
+    return weights
+
+
+def load_released_weights(
+    release: Mapping[str, Any], path: str | os.PathLike | None = None
+) -> VGG19Weights:
+    """Find weights that equal those of a released decoder as far as it uses them.
+
+    Args:
+      release: metadata of the decoder.
+      path: a weight file; None is the order of `load_vgg19_weights`.
+    """
+    block, recorded = release["block"], release["vgg19"]
+    preprocessing = recorded["preprocessing"]
+    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        seed = release["config"]["encoder"].get("random_seed", 0)
+        weights = random_vgg19_weights(seed, block=block, preprocessing=preprocessing)
+    else:
+        # What to download where no file is named.
+        flavour = "torchvision" if preprocessing == "torchvision" else "keras"
+        weights = load_vgg19_weights(path, block=block, flavour=flavour)
+    wanted = release["encoder_sha256"], preprocessing
+    found = encoder_sha256(weights.params, block), weights.preprocessing
+    if found != wanted:
+        named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
+        layer = f"block{block}_conv2"
+        raise WeightsMismatchError(
+            "this decoder was trained with the VGG19 weights "
+            f"{named(recorded['origin'], layer, *wanted)}, not with "
+            f"{named(weights.origin, layer, *found)}: name the right file"
+        )
+    return weights
+
+
+def _describe(facts: Mapping[str, str]) -> str:
+    return (
+        f"{facts['origin']} (SHA-256 {facts['sha256'][:12]}…, "
+        f"{facts['preprocessing']} preprocessing)"
+    )
+
+
+def _find_weights(section: ml_collections.ConfigDict) -> VGG19Weights:
+    if section.weights == RANDOM_ORIGIN:
+        return random_vgg19_weights(section.random_seed, block=section.block)
+    try:
+        return load_vgg19_weights(section.weights or None, block=section.block)
+    except WeightsUnavailableError as error:
+        if not section.random_if_unavailable:
+            raise
+        _LOG.warning(
+            "going on with RANDOM encoder weights, so results say nothing about VGG19: "
+            "%s",
+            error,
+        )
+        return random_vgg19_weights(section.random_seed, block=section.block)

@@ -1,0 +1,345 @@
+"""Encoders and encoder-decoder pairs ready to use from other code.
+
+Images are NHWC RGB in [0, 255], any real dtype; results are float32 and jit-compiled.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from vgg_unpool_jax.data import Split
+from vgg_unpool_jax.errors import CheckpointError, ConfigError, ReleaseError, UserError
+from vgg_unpool_jax.evaluation.reconstruction import (
+    ReconstructionScore,
+    evaluate_reconstruction,
+)
+from vgg_unpool_jax.nets.convolution import AUTO
+from vgg_unpool_jax.nets.vgg19 import VGG19Encoder, check_image_shape
+from vgg_unpool_jax.nets.vgg19_layers import check_block, size_multiple
+from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.ops.pooling import check_codes
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
+from vgg_unpool_jax.releases.released import (
+    decoder_shapes,
+    encoder_sha256,
+    find_release,
+    read_decoder,
+    write_decoder,
+)
+from vgg_unpool_jax.systems.unpooling.decoder import check_decoder_inputs
+from vgg_unpool_jax.systems.unpooling.objective import (
+    load_recorded_weights,
+    load_released_weights,
+    make_pair_models,
+    weights_record,
+)
+from vgg_unpool_jax.systems.unpooling.tiling import reconstruct_tiled
+from vgg_unpool_jax.training import parallel, run_config
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.checksums import leaves_by_name
+
+PathLike = str | os.PathLike
+
+
+class Encoder:
+    """A VGG19 encoder with its weights; make one with `load_encoder`.
+
+    Attributes:
+      block: 1 to 5, where VGG19 is cut.
+      record: origin, SHA-256 and preprocessing of the weights.
+      encoder_params: of VGG19, layer name -> {"kernel", "bias"}.
+    """
+
+    def __init__(self, block: int, weights: VGG19Weights):
+        """Put a module and its weights together."""
+        self.block = check_block(block)
+        self.record = weights_record(weights)
+        self._encoder = VGG19Encoder(block, weights.preprocessing)
+        self.encoder_params = jax.tree.map(jnp.asarray, weights.params)
+        self._jitted_encode = jax.jit(self._encode)
+
+    def encode(self, images) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Encode images.
+
+        Args:
+          images: (n, h, w, 3) RGB in [0, 255]; h and w multiples of 2^(block-1).
+
+        Returns:
+          features: (n, h/2^(block-1), w/2^(block-1), c) float32.
+          switches: uint8 window codes of pools 1..block-1, see `max_unpool`.
+
+        Raises:
+          ValueError: for another shape.
+        """
+        images = jnp.asarray(images, jnp.float32)
+        check_image_shape(images.shape, self.block)
+        return self._jitted_encode(self.encoder_params, images)
+
+    def _encode(self, params, images):
+        features, intermediates = self._encoder.apply({"params": params}, images)
+        return features, intermediates["switches"]
+
+
+class Pair(Encoder):
+    """An encoder and its trained decoder; make one with `load_pair`.
+
+    Attributes:
+      step: number of training steps of the decoder.
+      config: of the training run.
+      crop: how `evaluate` cuts photos, and
+      image_size: the side in pixels, when nothing else is said.
+      error_gain: how often pictures amplify its errors.
+      decoder: the Flax module, an `UnpoolingDecoder`.
+      decoder_variables: its variables, for `decoder.apply`.
+      release: metadata of the released decoder that it is, None for a workdir's.
+    """
+
+    crop = "center"
+    image_size = 256
+    error_gain = 8.0
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        weights: VGG19Weights,
+        decoder_variables: Mapping[str, Any],
+        step: int,
+        release: Mapping[str, Any] | None = None,
+    ):
+        """Put modules and weights together."""
+        super().__init__(config.encoder.block, weights)
+        self.config, self.step, self.release = config, step, release
+        # By which convolution and how precisely it was trained decides nothing here.
+        config = ml_collections.ConfigDict(config.to_dict())
+        config.compute_dtype, config.convolution = "float32", AUTO
+        self._encoder, self.decoder = make_pair_models(config, weights.preprocessing)
+        self.decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
+        self._jitted_decode = jax.jit(self._decode)
+        self._jitted_reconstruct = jax.jit(self._reconstruct)
+        self._mapped_reconstruct = parallel.parallelize_inference(self._reconstruct)
+
+    def decode(self, features, switches: Sequence[jax.Array]) -> jax.Array:
+        """Decode features to images.
+
+        Args:
+          features: (n, h/2^(block-1), w/2^(block-1), c), as from `encode`.
+          switches: as from `encode`.
+
+        Returns:
+          (n, h, w, 3) RGB on the scale of [0, 255], not clipped.
+
+        Raises:
+          ValueError: for features and switches that do not fit.
+        """
+        features = jnp.asarray(features, jnp.float32)
+        switches = tuple(jnp.asarray(codes) for codes in switches)
+        check_decoder_inputs(features.shape, switches, self.block)
+        for codes in switches:
+            check_codes(codes)
+        return self._jitted_decode(self.decoder_variables, features, switches)
+
+    def reconstruct(self, images) -> jax.Array:
+        """Encode and decode images of any size.
+
+        Sides that are no multiple of 2^(block-1) are padded by reflection at the bottom
+        and right, and cropped back.
+
+        A batch that divides among the devices is spread over all of them.
+
+        Args:
+          images: (n, h, w, 3) RGB in [0, 255].
+
+        Returns:
+          (n, h, w, 3) RGB clipped to [0, 255].
+        """
+        images = jnp.asarray(images, jnp.float32)
+        if images.ndim != 4 or images.shape[3] != 3 or not images.size:
+            raise ValueError(
+                f"images must have shape (n, height, width, 3), got {images.shape}"
+            )
+        devices = jax.local_device_count()
+        if devices == 1 or len(images) % devices:
+            variables = self.encoder_params, self.decoder_variables
+            return self._jitted_reconstruct(variables, images)
+        shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
+        outputs = self._mapped_reconstruct(self._replicated, shards)
+        # On one device, as from the other way, so that it goes with other arrays.
+        return jnp.asarray(parallel.unshard(jax.device_get(outputs)))
+
+    @functools.cached_property
+    def _replicated(self):
+        variables = self.encoder_params, self.decoder_variables
+        return parallel.replicate(variables, local=True)
+
+    def reconstruct_photo(
+        self, photo, *, tile: int = 1024, progress: Callable | None = None
+    ) -> np.ndarray:
+        """Encode and decode one photo of any size in bounded memory.
+
+        Args:
+          photo: (h, w, 3) RGB in [0, 255]; it stays on the host.
+          tile: a photo with a longer side is done in tiles of so many pixels a side,
+            their margins included (192 pixels at block 5); 0 does it whole.
+          progress: wraps the list of tiles, such as `tqdm`.
+
+        Returns:
+          (h, w, 3) float32, what `reconstruct` gives of the whole photo up to rounding.
+        """
+        photo = np.asarray(photo)
+        if not tile or max(photo.shape) <= tile:
+            return np.asarray(self.reconstruct(photo[None]))[0]
+        try:
+            return reconstruct_tiled(
+                self.reconstruct,
+                photo,
+                block=self.block,
+                tile=tile,
+                batch=jax.local_device_count(),
+                progress=progress,
+            )
+        except UserError as error:
+            raise ConfigError(str(error)) from error
+
+    def export(
+        self,
+        path: PathLike,
+        *,
+        dtype: str = "float32",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the decoder into one file for `load_pair`, and a digest of VGG19.
+
+        Args:
+          path: the file, ending in `.safetensors`; one that is there is replaced.
+          dtype: "float16" halves the file, "int8" quarters it; see `weights.storage`.
+          facts: what users should know, in the types of JSON and without paths, such as
+            training photos, hardware, hours, results. None repeats those of the file
+            that the pair was loaded from.
+        """
+        known = self.release or {"vgg19": self.record, "facts": {}}
+        write_decoder(
+            path,
+            self.decoder_variables,
+            config=self.config.to_dict(),
+            vgg19=known["vgg19"],
+            encoder_sha256=encoder_sha256(self.encoder_params, self.block),
+            step=self.step,
+            dtype=dtype,
+            facts=known["facts"] if facts is None else facts,
+        )
+
+    def with_decoder(self, variables: Mapping[str, Any]) -> "Pair":
+        """The same encoder with other variables of the decoder."""
+        encoder = VGG19Weights(self.encoder_params, **self.record)
+        return Pair(self.config, encoder, variables, self.step)
+
+    def describe(self) -> str:
+        """One line for a report."""
+        origin = self.record["origin"]
+        return f"block {self.block} after {self.step} steps, VGG19 {origin}"
+
+    def prepare(self, photo: np.ndarray) -> np.ndarray:
+        """The photo itself: a pair takes any size."""
+        return photo
+
+    def evaluate(self, part: Split, **options) -> ReconstructionScore:
+        """Evaluate over photos; see `evaluation.evaluate_reconstruction`."""
+        options = {"image_size": self.image_size, "crop": self.crop, **options}
+        return evaluate_reconstruction(
+            self.reconstruct, part.source, part.indices, **options
+        )
+
+    def _decode(self, variables, features, switches):
+        return self.decoder.apply(variables, features, switches)[0]
+
+    def _reconstruct(self, variables, images):
+        encoder_params, variables = variables
+        padded = pad_to_multiple(images, size_multiple(self.block))
+        outputs = self._decode(variables, *self._encode(encoder_params, padded))
+        _, height, width, _ = images.shape
+        return jnp.clip(outputs[:, :height, :width], 0.0, 255.0)
+
+
+def load_encoder(block: int, weights: PathLike | None = None) -> Encoder:
+    """Load a VGG19 encoder cut at block{block}_conv2.
+
+    Args:
+      block: 1 to 5.
+      weights: a weight file (Keras .h5, torchvision .pth or .safetensors); None is the
+        file that the environment variable VGG19_WEIGHTS names, else the cache, else a
+        download.
+
+    Raises:
+      ValueError: for another block.
+      WeightsError: when the weights cannot be had.
+    """
+    return Encoder(block, load_vgg19_weights(weights, block=check_block(block)))
+
+
+def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pair:
+    """Load a trained pair: a run's, or a released decoder with its encoder.
+
+    Args:
+      workdir_or_name: folder of a training run; the file of a released decoder, ending
+        in `.safetensors`; a model folder; the name of a released decoder, such as
+        "vgg19-block1", which is looked for in the package, in the cache and at the
+        address that `weights.registry` knows; or "hf:OWNER/NAME" for a model folder on
+        the Hugging Face Hub. A path that exists goes before a name.
+      weights: the encoder's weight file. None is, for a run, the file that it was
+        trained with if it is still there, else the order of `load_encoder`; for a
+        released decoder that order. A pair that was trained with random weights needs
+        none. Runs know their weights by the file's hash, released decoders by the
+        layers that they use, which other files may hold as well.
+
+    Raises:
+      ConfigError: when the folder is no workdir, or of another system.
+      CheckpointError: when there is no checkpoint in it, or not one of this config.
+      ReleaseError: when there is no such name or file, or it cannot be used.
+      ReleaseUnavailableError: when it is not here and could not be fetched.
+      WeightsError: when the weights cannot be had.
+      WeightsMismatchError: when they are not those that the pair was trained with.
+    """
+    file = find_release(workdir_or_name)
+    if file is not None:
+        decoder = read_decoder(file)
+        release = decoder.metadata
+        with run_config.describing(file, "pair", ReleaseError):
+            config = ml_collections.ConfigDict(release["config"])
+            found = load_released_weights(release, weights)
+            return Pair(config, found, decoder.variables, release["step"], release)
+    config = run_config.read(workdir_or_name, system="unpooling")
+    with Checkpoints(workdir_or_name, create=False) as saved:
+        recorded = saved.read_record().get("vgg19")
+        params, model_state, step = saved.restore_for_inference()
+    variables = {"params": params, **model_state}
+    with run_config.describing(run_config.path(workdir_or_name), "pair"):
+        _check_decoder_fits(workdir_or_name, config, variables)
+        found = load_recorded_weights(config.encoder, recorded, weights)
+        return Pair(config, found, variables, step)
+
+
+def _check_decoder_fits(workdir: PathLike, config, variables) -> None:
+    """Refuse a checkpoint's decoder that is not of the config beside it."""
+    make_pair_models(config, "caffe")  # which knows better what is wrong with a config
+    try:
+        wanted = decoder_shapes(config.encoder.block, config.decoder.to_dict())
+    except ReleaseError as error:
+        raise ConfigError(f"{run_config.path(workdir)}: {error}") from error
+    found = {name: np.shape(leaf) for name, leaf in leaves_by_name(variables)}
+    differences = [
+        f"{name} is {found.get(name, 'absent')}, wanted {wanted.get(name, 'absent')}"
+        for name in sorted(found | wanted)
+        if found.get(name) != wanted.get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"the checkpoint in {workdir} is of another decoder than its config of "
+            f"block {config.encoder.block} describes: {'; '.join(differences)}"
+        )

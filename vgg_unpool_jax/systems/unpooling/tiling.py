@@ -1,0 +1,169 @@
+"""Large images in tiles, with the result of doing them whole.
+
+A pixel of a reconstruction depends on the pixels around it up to a distance that
+follows from the layers. Tiles overlap by twice that distance, begin at multiples of the
+pooling grid, and lose their borders; what is left of them is what the whole image
+gives, up to rounding. Memory on the devices is that of the tiles at work.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.nets.vgg19_layers import (
+    CONVOLUTIONS_PER_BLOCK,
+    check_block,
+    size_multiple,
+)
+from vgg_unpool_jax.ops import winograd
+
+# Pixels by which tiles are made smaller.
+_SHRINK = 128
+
+
+class Span(NamedTuple):
+    """One side of a tile.
+
+    Attributes:
+      start: where the tile begins in the image.
+      stop: where it ends.
+      inner: the part of the tile that is kept.
+      outer: where that part goes in the image.
+    """
+
+    start: int
+    stop: int
+    inner: slice
+    outer: slice
+
+
+def receptive_margin(block: int) -> int:
+    """How far a reconstruction looks, in pixels to each side.
+
+    Follows an output pixel back through decoder, unpooling, pooling and encoder: each
+    3×3 convolution adds one place to both sides, each pooling window is needed whole.
+
+    Args:
+      block: 1 to 5, where VGG19 is cut.
+
+    Returns:
+      The largest distance over all places in the pooling grid.
+    """
+    counts = list(enumerate((*CONVOLUTIONS_PER_BLOCK[: check_block(block) - 1], 2), 1))
+    margin = 0
+    for pixel in range(size_multiple(block)):
+        low = high = pixel
+        for level, convolutions in counts:  # the decoder, from its last layer
+            low, high = low - convolutions, high + convolutions
+            if level < block:
+                low, high = low // 2, high // 2
+        for level, convolutions in reversed(counts):  # the encoder
+            if level < block:
+                low, high = 2 * low, 2 * high + 1
+            low, high = low - convolutions, high + convolutions
+        margin = max(margin, pixel - low, high - pixel)
+    return margin
+
+
+def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]:
+    """Tiles along one side of an image; all but a single one have the same length.
+
+    Args:
+      length: of the side.
+      tile: largest length of a tile; those taken are shorter where that makes them no
+        more, and differ from `length` by a multiple, so that the last begins at one.
+      margin: how much of a tile's border inside the image is wrong.
+      multiple: where tiles may begin.
+
+    Returns:
+      Spans whose outer parts cover the side.
+    """
+    margin = -(-margin // multiple) * multiple
+    least = 2 * (margin + multiple)
+    if tile < least:
+        raise UserError(
+            f"tile must be at least {least} pixels, of which {2 * margin} are the "
+            f"margins, got {tile}"
+        )
+    if length <= tile:
+        return [Span(0, length, slice(0, length), slice(0, length))]
+    tile -= (tile - length) % multiple
+    count = len(_starts(length, tile, margin, multiple))
+    # Smaller tiles that are no more in number do the same with less overlap. In coarse
+    # steps, because every size of a tile compiles its own program.
+    shrink = -(-_SHRINK // multiple) * multiple
+    while len(_starts(length, tile - shrink, margin, multiple)) == count:
+        tile -= shrink
+    spans = []
+    for start in _starts(length, tile, margin, multiple):
+        first = 0 if start == 0 else margin
+        last = tile if start + tile == length else tile - margin
+        outer = slice(start + first, start + last)
+        spans.append(Span(start, start + tile, slice(first, last), outer))
+    return spans
+
+
+def _starts(length: int, tile: int, margin: int, multiple: int) -> list[int]:
+    """Where tiles of one length begin; empty for one with nothing to keep."""
+    step = (tile - 2 * margin) // multiple * multiple
+    if step <= 0:
+        return []
+    return [*range(0, length - tile, step), length - tile]
+
+
+def reconstruct_tiled(
+    reconstruct: Callable,
+    image: np.ndarray,
+    *,
+    block: int,
+    tile: int,
+    batch: int = 1,
+    progress: Callable | None = None,
+) -> np.ndarray:
+    """Reconstruct a large image tile by tile.
+
+    Memory on the devices is that of `batch` tiles, whatever the size of the image.
+
+    Args:
+      reconstruct: images (batch, h, w, 3) float32 in [0, 255] to images of that shape,
+        such as `Pair.reconstruct`; it is called with one shape alone.
+      image: (h, w, 3) RGB in [0, 255], any real dtype; it stays on the host.
+      block: of the pair, 1 to 5.
+      tile: largest side of a tile in pixels, margins included.
+      batch: tiles that are done together, such as one for each device.
+      progress: wraps the list of groups of tiles, such as `tqdm`.
+
+    Returns:
+      (h, w, 3) float32, what `reconstruct` gives of the whole image up to rounding.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"image must have shape (height, width, 3), got {image.shape}")
+    multiple = size_multiple(block)
+    margin = receptive_margin(block)
+    # A Winograd tile of the deepest layer: rounding then falls as in the whole image.
+    grid = multiple * winograd.TILE
+    height, width, _ = image.shape
+    # As `ops.padding.pad_to_multiple` does it, but on the host.
+    pads = [(0, -height % multiple), (0, -width % multiple), (0, 0)]
+    for axis, pad in enumerate(pads):
+        mode = "reflect" if image.shape[axis] > 1 else "edge"
+        only = [pad if place == axis else (0, 0) for place in range(3)]
+        image = np.pad(image, only, mode=mode)
+    rows, columns = (
+        tile_spans(length, tile, margin, grid) for length in image.shape[:2]
+    )
+    result = np.empty(image.shape, np.float32)
+    spans = [(row, column) for row in rows for column in columns]
+    groups = [spans[start : start + batch] for start in range(0, len(spans), batch)]
+    for group in groups if progress is None else progress(groups):
+        # The last group is filled up with its last tile: one shape compiles once.
+        filled = group + group[-1:] * (batch - len(group))
+        windows = np.stack(
+            [image[row.start : row.stop, col.start : col.stop] for row, col in filled]
+        )
+        outputs = np.asarray(reconstruct(windows.astype(np.float32)))
+        for (row, column), output in zip(group, outputs, strict=False):
+            result[row.outer, column.outer] = output[row.inner, column.inner]
+    return result[:height, :width]

@@ -1,0 +1,282 @@
+"""Pictures of a latent space: traversals, divergence of its dimensions, maps of photos.
+
+What comes back is one uint8 RGB picture `(height, width, 3)`. Nothing here touches the
+figures, the backend or the settings of a program that draws with Matplotlib itself.
+"""
+
+import contextlib
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, side_by_side
+
+_FONT_SIZE = 12
+_LINE_HEIGHT = 16
+_MARGIN = 4
+_DPI = 100
+_MAX_LEGEND = 12
+_MAX_BARS_WITH_NUMBERS = 40
+# Twelve colours that can be told apart; grey is left for dots without a label.
+_CLASS_COLOURS = (
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b"),
+    *("#e377c2", "#bcbd22", "#17becf", "#000000", "#ffbb78", "#1b4d3e"),
+)
+_NO_CLASS_COLOUR = "#b0b0b0"
+_BAR_COLOUR = "#1f77b4"
+
+
+def _text(lines: Sequence[str], size: tuple[int, int], align: str) -> np.ndarray:
+    """Lines of black text on white, `(height, width, 3)`; `align` is "r" or "m"."""
+    height, width = size
+    picture = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(_FONT_SIZE)
+    x = width - _MARGIN if align == "r" else width // 2
+    top = (height - _LINE_HEIGHT * len(lines)) / 2
+    for i, line in enumerate(lines):
+        y = top + (i + 0.5) * _LINE_HEIGHT
+        draw.text((x, y), line, fill="black", font=font, anchor=f"{align}m")
+    return np.asarray(picture)
+
+
+def _text_width(lines: Sequence[str]) -> int:
+    font = ImageFont.load_default(_FONT_SIZE)
+    return math.ceil(max(font.getlength(line) for line in lines)) + 2 * _MARGIN
+
+
+def traversal_grid(
+    images: np.ndarray,
+    *,
+    dimensions: Sequence[int],
+    kl: Sequence[float],
+    values: Sequence[float],
+    scale: int = 1,
+    padding: int = 2,
+) -> np.ndarray:
+    """What the dimensions of a latent space do: one row each, its value rising.
+
+    Args:
+      images: decoded `(rows, columns, height, width, 3)` in [0, 255].
+      dimensions: the number of the dimension that varies, per row.
+      kl: its divergence from the prior in nats, per row; it stands beside the number.
+      values: the value that the dimension was set to, per column.
+      scale: how often each pixel is repeated along each side. Cells are never smaller
+        than their labels; what is left is white.
+      padding: white pixels around and between the images.
+
+    Returns:
+      uint8 `(grid height, grid width, 3)`.
+    """
+    images = np.asarray(images)
+    if images.ndim != 5 or images.shape[4] != 3 or images.size == 0:
+        raise ValueError(
+            f"images has shape {images.shape}; wanted (rows, columns, height, width, "
+            "3), not empty."
+        )
+    wanted = {"dimensions": (dimensions, 0), "kl": (kl, 0), "values": (values, 1)}
+    for name, (labels, axis) in wanted.items():
+        if len(labels) != images.shape[axis]:
+            raise ValueError(
+                f"{name} has {len(labels)} entries; wanted {images.shape[axis]}, as "
+                f"images has shape {images.shape}."
+            )
+    images = enlarge(images, scale)
+    row_labels = [
+        (f"z{number}", f"{nats:.2f} nats")
+        for number, nats in zip(dimensions, kl, strict=True)
+    ]
+    # Adding 0 turns the -0.0 that rounding makes into 0.
+    column_labels = [f"{round(float(value), 2) + 0.0:g}" for value in values]
+    height, width = images.shape[2:4]
+    spare_height = max(0, 2 * _LINE_HEIGHT - height)
+    spare_width = max(0, _text_width(column_labels) - width)
+    margins = [
+        (spare // 2, spare - spare // 2) for spare in (spare_height, spare_width)
+    ]
+    images = np.pad(
+        images, ((0, 0), (0, 0), *margins, (0, 0)), constant_values=255
+    ).swapaxes(0, 1)
+    height, width = images.shape[2:4]
+    grid = picture_grid(
+        {str(column): images[column] for column in range(len(images))},
+        padding=padding,
+        labels=False,
+    )
+    label_width = max(_text_width(label) for label in row_labels)
+    step = height + padding
+    labels = [_text(label, (step, label_width), "r") for label in row_labels]
+    # The grid begins with its own margin, hence half a gap lies above each cell.
+    left = np.full((grid.shape[0], label_width, 3), 255, np.uint8)
+    left[padding // 2 : padding // 2 + step * len(labels)] = np.concatenate(labels)
+    top = np.full((_LINE_HEIGHT + _MARGIN, label_width + grid.shape[1], 3), 255)
+    for i, label in enumerate(column_labels):
+        start = label_width + padding + i * (width + padding)
+        top[:, start : start + width] = _text([label], (len(top), width), "m")
+    grid = side_by_side([left, grid], padding=0)
+    return np.concatenate([top.astype(np.uint8), grid])
+
+
+@contextlib.contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Any, Any]]:
+    """A Matplotlib figure of so many inches, and its axes; closed by nobody's pyplot.
+
+    Its complaints about missing letters, a font cache that is being built and a home
+    that cannot be written to are of no use to who trains a network, and are kept back.
+    """
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+
+            figure = Figure((width, height), dpi=_DPI, layout="constrained")
+            FigureCanvasAgg(figure)
+            yield figure, figure.add_subplot()
+    finally:
+        logger.setLevel(level)
+
+
+def _drawn(figure: Any) -> np.ndarray:
+    figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())[..., :3]
+
+
+def _plain(text: Any, words: str) -> None:
+    """Words as they stand: a dollar sign in a class name begins no formula."""
+    text.set_parse_math(False)
+    text.set_text(words)
+
+
+def kl_plot(
+    kl: np.ndarray, *, title: str = "divergence from the prior per dimension"
+) -> np.ndarray:
+    """Divergence of each dimension as bars, the largest first.
+
+    Args:
+      kl: divergence of each dimension in nats, `(dimensions,)`. Up to 40 bars carry
+        the number of their dimension.
+      title: what stands above the plot.
+
+    Returns:
+      uint8 `(400, 800, 3)`.
+    """
+    kl = np.asarray(kl, np.float64)
+    if kl.ndim != 1 or not kl.size or not np.isfinite(kl).all():
+        raise ValueError(
+            f"kl has shape {kl.shape}; wanted (dimensions,), not empty, all finite."
+        )
+    order = np.argsort(-kl, kind="stable")
+    places = np.arange(kl.size)
+    with _figure(8, 4) as (figure, axes):
+        numbered = kl.size <= _MAX_BARS_WITH_NUMBERS
+        # Without gaps: at hundreds of bars they would flicker.
+        axes.bar(places, kl[order], width=0.8 if numbered else 1.0, color=_BAR_COLOUR)
+        if numbered:
+            axes.set_xticks(places, [str(number) for number in order], fontsize=8)
+            axes.set_xlabel("number of the dimension")
+        else:
+            axes.set_xlabel("rank of the dimension")
+        axes.set_xlim(-0.7, kl.size - 0.3)
+        axes.set_ylim(0, max(1e-3, 1.05 * kl.max()))
+        axes.set_ylabel("nats per photo")
+        axes.spines[["top", "right"]].set_visible(False)
+        _plain(axes.title, f"{title} (sum {kl.sum():.2f})")
+        return _drawn(figure)
+
+
+def _class_order(label: str) -> tuple[bool, int, str]:
+    """Numbers by their value, then words by the alphabet."""
+    is_number = label.isascii() and label.isdigit()
+    return not is_number, int(label) if is_number else 0, label
+
+
+def _scatter_classes(
+    axes: Any, points: np.ndarray, labels: Sequence[str | None], size: float
+) -> None:
+    """Dots in the colours of their classes, those without a class below them."""
+    from matplotlib import colormaps
+
+    classes = sorted({label for label in labels if label is not None}, key=_class_order)
+    with_legend = len(classes) <= _MAX_LEGEND
+    colours = (
+        [_CLASS_COLOURS[i] for i in range(len(classes))]
+        if with_legend
+        else list(colormaps["rainbow"](np.linspace(0, 1, len(classes))))
+    )
+    number = {name: i for i, name in enumerate(classes)}
+    index = np.array([-1 if label is None else number[label] for label in labels])
+    named = np.flatnonzero(index >= 0)
+    unnamed = np.flatnonzero(index < 0)
+    axes.scatter(*points[unnamed].T, s=size, c=_NO_CLASS_COLOUR, linewidths=0)
+    # All at once in the order of the photos: class by class, the last would cover all.
+    shades = [colours[i] for i in index[named]]
+    axes.scatter(*points[named].T, s=size, c=shades, alpha=0.8, linewidths=0)
+    if not with_legend:
+        return
+    entries = list(zip(classes, colours, strict=True))
+    if len(unnamed):
+        entries.append(("no label", _NO_CLASS_COLOUR))
+    handles = [axes.scatter([], [], s=30, c=[colour]) for _, colour in entries]
+    # Numbers first and words later: Matplotlib drops entries that begin with "_".
+    legend = axes.legend(
+        handles,
+        [str(i) for i in range(len(handles))],
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+    )
+    for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
+        _plain(text, name if len(name) <= 24 else name[:23] + "…")
+
+
+def latent_map(
+    points: np.ndarray,
+    labels: Sequence[str | None] | None,
+    *,
+    title: str,
+    axis_names: tuple[str, str],
+) -> np.ndarray:
+    """Photos as dots in the plane, coloured by their class where they have one.
+
+    Args:
+      points: `(n, 2)`, finite: two dimensions of the latents or an embedding of them.
+      labels: the class of each photo, None for a photo without; or None if no photo
+        has one, which gives plain dots. Up to 12 classes have a legend; more are
+        coloured by a rainbow in the order of their names (numbers by their value).
+        Letters that Matplotlib's own font lacks become boxes.
+      title: what stands above the map.
+      axis_names: what stands beside the horizontal and the vertical axis.
+
+    Returns:
+      uint8 `(600, 800, 3)`. One unit is as long on both axes.
+    """
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise ValueError(f"points has shape {points.shape}; wanted (n, 2), not empty.")
+    if not np.isfinite(points).all():
+        raise ValueError("points has nan or infinite values; wanted finite numbers.")
+    if labels is not None and len(labels) != len(points):
+        raise ValueError(
+            f"labels has {len(labels)} entries; wanted {len(points)}, one a point."
+        )
+    size = float(np.clip(20_000 / len(points), 5, 36))
+    with _figure(8, 6) as (figure, axes):
+        if labels is None or all(label is None for label in labels):
+            axes.scatter(*points.T, s=size, c=_BAR_COLOUR, alpha=0.8, linewidths=0)
+        else:
+            _scatter_classes(axes, points, labels, size)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.spines[["top", "right"]].set_visible(False)
+        _plain(axes.title, title)
+        _plain(axes.xaxis.label, axis_names[0])
+        _plain(axes.yaxis.label, axis_names[1])
+        return _drawn(figure)

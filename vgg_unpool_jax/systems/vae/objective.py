@@ -1,0 +1,239 @@
+"""Train a variational autoencoder: the published pair of losses, or an ELBO.
+
+With B the size of the whole batch, e(x) = ½ Σ (x - x')² over the values of a photo on
+the scale of [-1, 1] and KL(x) the divergence of q(z|x) from N(0, I):
+
+| loss | encoder descends | decoder descends |
+|---|---|---|
+| `seed` | Σ KL / B + Σ e | λ Σ e |
+| `beta` | mean of β KL - log p(x given z) | the same |
+
+The seed takes both gradients at the same parameters, in one backward pass: the
+decoder's parameters enter through an identity that multiplies their gradient by λ. (Its
+program steps the encoder first and reuses the old graph, which no version of torch
+since 1.5 does.) Up to a constant its encoder loss is the negative ELBO of a Gaussian
+p(x|z) with standard deviation 1/√B, so both are compared by the ELBO. (With the KL
+summed, `mean_kl` False, it is B times that of standard deviation 1.)
+
+Source: MariaPdg/image-autoencoding, README (its later code gives the encoder no
+reconstruction gradient); Higgins et al., "beta-VAE", 2017; Kingma et al. 2016 for free
+bits; Rybkin et al., "Simple and effective VAE training with calibrated decoders", 2021,
+for a learned standard deviation.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.losses.latent import (
+    gaussian_log_likelihood,
+    half_squared_error,
+    kl_to_standard_normal,
+    scale_gradient,
+    with_free_bits,
+)
+from vgg_unpool_jax.systems.vae.model import HALF_RANGE, VAE, check_sizes
+from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Aux, PyTree
+
+# Outputs beside the two images: parameters of q(z|x), (n, latent_size) each, and half
+# the squared error of a drawn code's image, (n,).
+MEAN, LOG_VARIANCE, ERROR = "mean", "log_variance", "half_squared_error"
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedLoss:
+    """The published losses of encoder and decoder.
+
+    Attributes:
+      lambda_mse: factor λ of the decoder's loss.
+      mean_kl: KL of the batch divided by B, as published; False sums it up.
+      batch_size: B.
+    """
+
+    lambda_mse: float
+    mean_kl: bool
+    batch_size: int
+
+    def __post_init__(self):
+        _require("loss.lambda_mse", self.lambda_mse, self.lambda_mse > 0, "positive")
+
+    @property
+    def decoder_gradient(self) -> float:
+        """Factor between the decoder's loss and its share of the encoder's."""
+        return self.lambda_mse
+
+    def __call__(self, error, kl, log_likelihood, step):
+        """Scalar to descend, and its terms; see `BetaLoss.__call__`."""
+        del log_likelihood, step
+        # Written with means over photos and B in front, so that devices which see a
+        # share of the batch add up to the sums of the whole.
+        kl_sum = jnp.mean(jnp.sum(kl, axis=1)) * (
+            1 if self.mean_kl else self.batch_size
+        )
+        error_sum = self.batch_size * jnp.mean(error)
+        terms = {
+            "encoder_loss": kl_sum + error_sum,
+            "decoder_loss": self.lambda_mse * error_sum,
+        }
+        return terms["encoder_loss"], terms
+
+
+@dataclasses.dataclass(frozen=True)
+class BetaLoss:
+    """The negative evidence lower bound, with its usual options.
+
+    Attributes:
+      beta: factor of the KL; 1 is the ELBO.
+      kl_warmup_steps: β rises linearly from 0 over so many steps; 0 for none.
+      free_bits: KL in nats that each dimension has for free.
+    """
+
+    beta: float
+    kl_warmup_steps: int
+    free_bits: float
+    decoder_gradient: ClassVar[float] = 1.0
+
+    def __post_init__(self):
+        _require("loss.beta", self.beta, self.beta >= 0, "at least 0")
+        steps = self.kl_warmup_steps
+        _require("loss.kl_warmup_steps", steps, steps >= 0, "at least 0")
+        _require("loss.free_bits", self.free_bits, self.free_bits >= 0, "at least 0")
+
+    def __call__(self, error, kl, log_likelihood, step):
+        """Scalar to descend, and its terms.
+
+        Args:
+          error: (n,) half squared errors.
+          kl: (n, latent_size) in nats.
+          log_likelihood: (n,) log p(x|z) in nats.
+          step: number of finished steps in training; None in evaluation, where neither
+            the warm-up nor the free bits count.
+        """
+        del error
+        if step is None:
+            return jnp.mean(self.beta * jnp.sum(kl, axis=1) - log_likelihood), {}
+        beta = jnp.float32(self.beta)
+        if self.kl_warmup_steps:
+            beta *= jnp.minimum(1.0, step / self.kl_warmup_steps)
+        cost = with_free_bits(kl, self.free_bits)
+        return beta * cost - jnp.mean(log_likelihood), {"beta": beta}
+
+
+_LOSSES = {"beta": BetaLoss, "seed": SeedLoss}
+
+
+class VAEObjective:
+    """The objective of a VAE; see `training/system.Objective`."""
+
+    def __init__(self, model: VAE, loss: SeedLoss | BetaLoss):
+        """Put model and loss together."""
+        self.model, self._loss = model, loss
+        self.frozen: PyTree = {}
+        self.record: Mapping[str, Any] = {}
+
+    def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
+        """Initialise encoder and decoder."""
+        # Compiled: hundreds of single operations would each be compiled by themselves.
+        variables = jax.jit(self.model.init)(key, batch["image"])
+        return variables["params"], {"batch_stats": variables["batch_stats"]}
+
+    def loss(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        batch: Mapping[str, jax.Array],
+        key: jax.Array,
+        train: bool,
+    ) -> tuple[jax.Array, Aux]:
+        """Loss over a batch of images in [0, 255].
+
+        In evaluation "reconstruction" is decoded from the mean of q(z|x); the ELBO
+        takes a drawn code, as its definition does.
+        """
+        images = batch["image"]
+        factor = self._loss.decoder_gradient
+        if train and factor != 1.0:
+            params = {**params, "decoder": scale_gradient(params["decoder"], factor)}
+        noise = jax.random.normal(key, (images.shape[0], self.model.latent_size))
+        variables = {"params": params, "batch_stats": model_state["batch_stats"]}
+        (drawn, latent), updated = self.model.apply(
+            variables, images, noise, train, mutable=["batch_stats"]
+        )
+        outputs = drawn
+        if not train:
+            outputs = self.model.apply(variables, latent[MEAN], method="decode")
+        kl = kl_to_standard_normal(latent[MEAN], latent[LOG_VARIANCE])
+        error = half_squared_error(drawn / HALF_RANGE, images / HALF_RANGE)
+        values = images[0].size
+        log_likelihood = gaussian_log_likelihood(error, latent["log_std"], values)
+        step = batch["step"] if train else None
+        total, terms = self._loss(error, kl, log_likelihood, step)
+        terms |= {
+            "half_squared_error": jnp.mean(error),
+            "kl": jnp.mean(jnp.sum(kl, axis=1)),
+            "elbo": jnp.mean(log_likelihood - jnp.sum(kl, axis=1)),
+        }
+        if self.model.learn_decoder_std:
+            terms["decoder_std"] = jnp.exp(latent["log_std"])
+        pictures = {TARGET: images, RECONSTRUCTION: outputs}
+        posterior = {name: latent[name] for name in (MEAN, LOG_VARIANCE)}
+        outputs = {**pictures, **posterior, ERROR: error}
+        return total, Aux(terms, updated, outputs)
+
+
+def from_config(
+    config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
+) -> VAEObjective:
+    """Build the objective of a config with sections model, loss and data."""
+    del record  # nothing is frozen
+    fields = config.loss.to_dict()
+    name = fields.pop("name")
+    if name not in _LOSSES:
+        raise ConfigError(f"loss.name must be 'beta' or 'seed', got {name!r}")
+    if name == "seed":
+        fields["batch_size"] = config.data.batch_size
+    wanted = {field.name for field in dataclasses.fields(_LOSSES[name])}
+    if set(fields) != wanted:
+        listed, found = (", ".join(sorted(names)) for names in (wanted, fields))
+        raise ConfigError(
+            f"loss.name {name!r} goes with the fields {listed}, this config has "
+            f"{found}: take the variant with that loss"
+        )
+    if name == "seed" and config.model.learn_decoder_std:
+        raise ConfigError(
+            "model.learn_decoder_std must be False with loss.name 'seed', which has no "
+            "standard deviation to learn"
+        )
+    return VAEObjective(make_model(config), _LOSSES[name](**fields))
+
+
+def make_model(config: ml_collections.ConfigDict) -> VAE:
+    """The module of a config."""
+    fields = config.model.to_dict()
+    std, momentum = fields["decoder_std"], fields["batch_norm_momentum"]
+    _require("model.decoder_std", std, 0 < std < math.inf, "positive and finite")
+    _require("model.batch_norm_momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
+    # ConfigDict gives lists; a module's attributes are hashed.
+    for field in ("encoder_channels", "decoder_channels"):
+        fields[field] = tuple(fields[field])
+        smallest = min(fields[field], default=1)
+        _require(f"model.{field}", fields[field], smallest >= 1, "positive numbers")
+    for field in ("latent_size", "hidden_size"):
+        _require(f"model.{field}", fields[field], fields[field] >= 1, "at least 1")
+    sizes = (fields["encoder_channels"], fields["decoder_channels"])
+    try:
+        check_sizes(fields["image_size"], *sizes)
+    except ValueError as error:
+        raise ConfigError(f"the section model cannot be used: {error}") from error
+    return VAE(**fields)
+
+
+def _require(field, value, holds, wanted) -> None:
+    if not holds:
+        raise ConfigError(f"{field} must be {wanted}, got {value}")

@@ -1,0 +1,202 @@
+"""Trained VAEs ready to use from other code.
+
+Images are NHWC RGB in [0, 255], any real dtype; results are float32. Functions are
+jit-compiled, once per number of images.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from vgg_unpool_jax.data import Split, make_crop
+from vgg_unpool_jax.errors import ConfigError, PhotoError
+from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
+from vgg_unpool_jax.systems.unpooling.pair import Encoder, load_encoder
+from vgg_unpool_jax.systems.vae.objective import make_model
+from vgg_unpool_jax.systems.vae.pictures import VAE_ERROR_GAIN
+from vgg_unpool_jax.systems.vae.score import FRECHET_BLOCK, VAEScore, evaluate_vae
+from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+
+
+class TrainedVAE:
+    """A VAE with its parameters; make one with `load_vae`.
+
+    Attributes:
+      config: of the training run.
+      model: the Flax module, a `VAE`.
+      variables: its variables, for `model.apply`.
+      step: number of training steps.
+      record: facts about the VGG19 weights of `encoder`; empty without it.
+      crop: the crop of evaluation, see `data/crops`.
+      encoder: a VGG19 encoder for the Fréchet distances of `evaluate`, or None to
+        leave them out.
+      image_size: side of the images in pixels.
+      error_gain: how often pictures amplify its errors.
+    """
+
+    error_gain = VAE_ERROR_GAIN
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        variables: Mapping[str, Any],
+        step: int,
+        encoder: Encoder | None = None,
+    ):
+        """Put module and parameters together."""
+        self.encoder = encoder
+        self.config, self.step = config, step
+        self.record = {} if encoder is None else encoder.record
+        self.crop = config.evaluation.crop
+        self.model = make_model(config)
+        self.image_size = self.model.image_size
+        self.latent_size = self.model.latent_size
+        self.variables = jax.tree.map(jnp.asarray, dict(variables))
+        self._jitted_encode = jax.jit(self._encode)
+        self._jitted_decode = jax.jit(self._decode)
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return (
+            f"VAE of {self.image_size}×{self.image_size} images, {self.latent_size} "
+            f"numbers a code, after {self.step} steps"
+        )
+
+    def prepare(self, photo: np.ndarray) -> np.ndarray:
+        """Cut a photo of any size as evaluation does.
+
+        Args:
+          photo: uint8 (h, w, 3) RGB.
+
+        Returns:
+          uint8 (image_size, image_size, 3).
+        """
+        crop = make_crop(self.crop, self.image_size)
+        if not crop.fits(photo.shape):
+            raise PhotoError(
+                f"a photo of {photo.shape[0]}×{photo.shape[1]} pixels is too small for "
+                f"the crop {self.crop!r} of {self.image_size} pixels"
+            )
+        return crop.cut(photo)
+
+    def encode(self, images) -> tuple[jax.Array, jax.Array]:
+        """Encode images.
+
+        Args:
+          images: (n, image_size, image_size, 3) RGB in [0, 255].
+
+        Returns:
+          means: (n, latent_size) of q(z|x).
+          log_variances: (n, latent_size), natural logarithms.
+
+        Raises:
+          ValueError: for another shape.
+        """
+        return self._jitted_encode(self.variables, jnp.asarray(images, jnp.float32))
+
+    def decode(self, codes) -> jax.Array:
+        """Decode codes (n, latent_size) to images (n, image_size, image_size, 3)."""
+        return self._jitted_decode(self.variables, jnp.asarray(codes, jnp.float32))
+
+    def reconstruct(self, images) -> jax.Array:
+        """Encode images and decode the means; shapes as in `encode`."""
+        return self.decode(self.encode(images)[0])
+
+    def reconstruct_photo(self, photo, **tiling) -> np.ndarray:
+        """Encode one image and decode its mean.
+
+        Args:
+          photo: (image_size, image_size, 3) RGB in [0, 255], as from `prepare`.
+          **tiling: as a pair takes; such small images need none.
+
+        Returns:
+          (image_size, image_size, 3) float32.
+        """
+        del tiling
+        return np.asarray(self.reconstruct(np.asarray(photo)[None]))[0]
+
+    def sample(self, key: jax.Array, count: int, temperature: float = 1.0) -> jax.Array:
+        """Draw images from the prior.
+
+        Args:
+          key: where the codes come from.
+          count: number of images.
+          temperature: factor on the codes' standard deviation; below 1 images are
+            closer to the average one.
+
+        Returns:
+          (count, image_size, image_size, 3) RGB in [0, 255].
+        """
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        if not 0 <= temperature < math.inf:
+            raise ValueError(
+                f"temperature must be at least 0 and finite, got {temperature}"
+            )
+        codes = temperature * jax.random.normal(key, (count, self.latent_size))
+        return self.decode(codes)
+
+    def log_std(self) -> float:
+        """Natural logarithm of the standard deviation of p(x|z) on [-1, 1]."""
+        return float(self.model.apply(self.variables, method="log_std"))
+
+    def evaluate(
+        self,
+        part: Split,
+        *,
+        image_size: int | None = None,
+        **options,
+    ) -> VAEScore:
+        """Evaluate over photos; see `systems/vae/score.evaluate_vae`.
+
+        Args:
+          part: the photos.
+          image_size: None, or the side of the images that this VAE takes.
+          **options: of `evaluate_vae`.
+        """
+        if image_size not in (None, self.image_size):
+            raise ConfigError(
+                f"image_size must be {self.image_size} for this VAE, got {image_size}"
+            )
+        features = None
+        if self.encoder is not None:
+            encode = self.encoder.encode
+            features = jax.jit(spatial_mean_features(lambda x: encode(x)[0]))
+        options = {"crop": self.crop, "features": features, **options}
+        return evaluate_vae(self, part, **options)
+
+    def _encode(self, variables, images):
+        return self.model.apply(variables, images, method="encode")
+
+    def _decode(self, variables, codes):
+        return self.model.apply(variables, codes, method="decode")
+
+
+def load_vae(
+    workdir: str | os.PathLike, weights: str | os.PathLike | None = None
+) -> TrainedVAE:
+    """Load a trained VAE.
+
+    Args:
+      workdir: folder of a training run.
+      weights: a VGG19 weight file for the Fréchet distances of `evaluate`; None leaves
+        them out.
+
+    Raises:
+      ConfigError: when the folder is no workdir, or of another system.
+      CheckpointError: when there is no checkpoint in it.
+      WeightsError: when the weights cannot be had.
+    """
+    config = run_config.read(workdir, system="vae")
+    with Checkpoints(workdir, create=False) as saved:
+        params, model_state, step = saved.restore_for_inference()
+    encoder = None if weights is None else load_encoder(FRECHET_BLOCK, weights)
+    with run_config.describing(run_config.path(workdir), "VAE"):
+        return TrainedVAE(config, {"params": params, **model_state}, step, encoder)
