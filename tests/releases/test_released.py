@@ -406,10 +406,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, assert_refused):
 KILLED = """
 import os, signal, sys
 
-import tests.weights.test_released as module
+import tests.releases.test_released as module
 from vgg_unpool_jax.io import atomic
 
-files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+atomic.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 module._write(sys.argv[1])
 """
 

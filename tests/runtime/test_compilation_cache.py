@@ -8,7 +8,7 @@ PROGRAM = """
 import sys
 import jax
 from vgg_unpool_jax.runtime import compilation_cache
-compiled._MIN_SECONDS = 0.0
+compilation_cache._MIN_SECONDS = 0.0
 compilation_cache.keep_compiled(sys.argv[1])
 events = []
 jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
