@@ -1,4 +1,4 @@
-"""What a user can mend: one sentence each, which commands print without traceback."""
+"""Errors that a user can mend, printed by commands as one sentence, and two helpers."""
 
 
 class UserError(Exception):
@@ -89,3 +89,28 @@ def first_line(error: BaseException) -> str:
     # Several sentences on one line would make ours more than one.
     line = text.splitlines()[0].split(". ")[0].rstrip(" .")
     return line if len(line) <= 160 else line[:157] + "..."
+
+
+def require_image(name: str, array, rank: int, channels: int | None = 3) -> None:
+    """Check the shape of an image argument.
+
+    Args:
+      name: of the argument, for the error message.
+      array: an array of NumPy, jax or another library with the attribute `shape`.
+      rank: 3 for one image (height, width, channels), 4 for a batch
+        (n, height, width, channels).
+      channels: the required number of channels; None accepts any.
+
+    Raises:
+      ValueError: the array has another rank or number of channels, or is empty.
+    """
+    shape = tuple(array.shape)
+    if (
+        len(shape) != rank
+        or 0 in shape
+        or (channels is not None and shape[-1] != channels)
+    ):
+        axes = ("n", "height", "width", str(channels or "channels"))[-rank:]
+        raise ValueError(
+            f"{name} must have shape ({', '.join(axes)}), none of them 0, got {shape}"
+        )

@@ -1,0 +1,32 @@
+"""The helpers beside the exception classes."""
+
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.errors import first_line, require_image
+
+
+def test_images_of_the_expected_shape_pass():
+    require_image("photo", np.zeros((2, 3, 3)), 3)
+    require_image("images", np.zeros((1, 2, 3, 3)), 4)
+    require_image("features", np.zeros((1, 2, 3, 64)), 4, channels=None)
+
+
+@pytest.mark.parametrize(
+    "shape, rank, expected",
+    [
+        ((8, 8), 3, r"\(height, width, 3\), none of them 0, got \(8, 8\)"),
+        ((8, 8, 4), 3, r"\(height, width, 3\).* got \(8, 8, 4\)"),
+        ((0, 8, 8, 3), 4, r"\(n, height, width, 3\).* got \(0, 8, 8, 3\)"),
+        ((8, 8, 3), 4, r"\(n, height, width, 3\).* got \(8, 8, 3\)"),
+    ],
+)
+def test_other_shapes_are_named_beside_the_expected_one(shape, rank, expected):
+    with pytest.raises(ValueError, match=f"^x must have shape {expected}$"):
+        require_image("x", np.zeros(shape), rank)
+
+
+def test_the_text_of_another_library_becomes_part_of_one_sentence():
+    assert first_line(OSError("no space left. Try again.\nmore")) == "no space left"
+    assert first_line(ValueError()) == "ValueError"
+    assert len(first_line(ValueError(200 * "x"))) == 160
