@@ -40,7 +40,7 @@ FILE = "releases.json"
 FORMAT_VERSION = 1
 RELEASES_VARIABLE = "VGG_UNPOOL_RELEASES"
 NAME = re.compile(r"vgg19-[\w.-]+")
-PACKAGE_FOLDER = pathlib.Path(__file__).parent / "decoders"
+PACKAGE_FOLDER = pathlib.Path(__file__).parent / "packaged"
 
 _WEB = ("http://", "https://")
 _FILE_NAME = re.compile(r"[\w][\w.-]*\.safetensors")
