@@ -3,6 +3,20 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
+# The commands are the files of experiments/, described by their docstrings' first lines.
+list_commands() {
+  local file name description
+  for file in "$ROOT"/experiments/[a-z]*.py; do
+    name=${file##*/}
+    IFS= read -r description <"$file"
+    printf '  %-16s %s\n' "${name%.py}" "${description#*\"\"\"}"
+  done
+}
+
+is_experiment() {
+  [[ $1 =~ ^[a-z][a-z_]*$ ]] && { [ "$1" = benchmark ] || [ -f "$ROOT/experiments/$1.py" ]; }
+}
+
 usage() {
   cat <<'TEXT'
 usage: ./launch.sh COMMAND [ARGUMENTS]
@@ -15,37 +29,19 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   faults         disturb trainings for real (kill -9, SIGTERM, full disk, hostile
                  photos, ...) and print what came of it, the table of
                  docs/reliability.md; further arguments go to pytest
-  train          python -m experiments.train ...
-  evaluate       python -m experiments.evaluate ...
-  reconstruct    python -m experiments.reconstruct ...
-  edit           python -m experiments.edit ...
-  sample         python -m experiments.sample ...
-  stylize        python -m experiments.stylize ...: photorealistic style transfer
-  stylize_video  python -m experiments.stylize_video ...: the same for films, docs/video.md
-  evaluate_style python -m experiments.evaluate_style ...
-  release        python -m experiments.release ...: train, evaluate and export the pair of
-                 a block, from any state of its run
-  export         python -m experiments.export ...: a pair as SavedModel, StableHLO, ONNX,
-                 safetensors or orbax
-  export_decoder python -m experiments.export_decoder ...: its decoder alone in one file
-  import_pair    python -m experiments.import_pair ...: a pair of the published collection
-  convert_weights python -m experiments.convert_weights ...: VGG19 weights as another
-                 kind of file
-  release_table  python -m experiments.release_table ...
-  release_page   python -m experiments.release_page ...
-  pairs          python -m experiments.pairs list | show | fetch | folder | upload ...:
-                 released pairs by name, docs/pairs.md
-  register_releases
-                 python -m experiments.register_releases ...: make a folder of released
-                 decoders one that others load by name
-  perturb        python -m experiments.perturb ...
-  benchmark      python -m benchmarks ...; torch and TensorFlow take part
-                 where they are installed
-  install        make the environment and nothing else
-  help           this text; those from train to benchmark have their own --help
 
-several processes (docs/distributed.md), with any of the commands from train on, of which
-train shares its work among them; --dry_run prints what would be done:
+TEXT
+  list_commands
+  cat <<'TEXT'
+  benchmark        Measure speed beside torch and TensorFlow, where they are installed.
+
+  install        make the environment and nothing else
+  help           this text
+
+The commands in the middle are also `python -m vgg_unpool_jax COMMAND`, and have --help.
+
+several processes (docs/distributed.md), with any of these commands, of which train
+shares its work among them; --dry_run prints what would be done:
   local --processes=N [--logs=FOLDER] [--grace=SECONDS] [--port=PORT] COMMAND ...
                  on this machine, with ACCELERATOR=cuda one for each GPU
   slurm [--logs=FOLDER] [OPTION OF SBATCH]... COMMAND ...
@@ -113,19 +109,25 @@ install() {
   fi
 }
 
-# What a command needs, which is gcsfs as well where an argument names a bucket, and
-# TensorFlow and ONNX where a pair comes from there or goes there.
+# install_for COMMAND ARGUMENT...: install what it needs. The docstring of a command says
+# "Needs the extra [NAME]", or "... with OPTION or OPTION" where only these need it.
 install_for() {
   install run requirements.txt
   case "$* ${VGG19_WEIGHTS:-}" in
     *gs://*) install gcs requirements-gcs.txt ;;
   esac
-  case "$*" in
-    import_pair* | export\ *--format=savedmodel* | export\ *--format=onnx*)
-      install export requirements-export.txt
-      ;;
-    stylize_video*) install video requirements-video.txt ;;
-  esac
+  local file="$ROOT/experiments/${1:-}.py" need extra argument
+  [ -f "$file" ] && need=$(grep -m1 '^Needs the extra ' "$file") || return 0
+  extra=${need#*[}
+  extra=${extra%%]*}
+  for argument in "$@"; do
+    case "$need" in
+      *" with "*" $argument"[\ .]*) ;;
+      *" with "*) continue ;;
+    esac
+    install "$extra" "requirements-$extra.txt"
+    break
+  done
 }
 
 # Sets PROGRAM to what runs an experiment: env ... python -m experiments.NAME
@@ -151,16 +153,6 @@ run_experiment() {
   install_for "$@"
   shift
   "${PROGRAM[@]}" "$@"
-}
-
-is_experiment() {
-  case "$1" in
-    train | evaluate | reconstruct | sample | release | export | export_decoder | \
-      import_pair | convert_weights | release_table | release_page | pairs | \
-      register_releases | stylize | stylize_video | evaluate_style | edit | perturb | \
-      benchmark) ;;
-    *) return 1 ;;
-  esac
 }
 
 quickstart() {

@@ -14,7 +14,7 @@ from absl import flags
 from benchmarks.run import run_suites, write_record
 from benchmarks.settings import DTYPES, LEAST_REPETITIONS, SUITES, Settings
 from benchmarks.tables import limits_lines, suite_table
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 
 _SUITE = flags.DEFINE_list(

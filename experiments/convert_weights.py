@@ -1,7 +1,7 @@
 """Write VGG19 weights as another kind of file.
 
-    python -m experiments.convert_weights --output=FILE.h5|FILE.pth|FILE.safetensors \
-        [--input=FILE]
+    python -m vgg_unpool_jax convert_weights \
+        --output=FILE.h5|FILE.pth|FILE.safetensors [--input=FILE]
 
 Reads Keras' .h5 and .keras, torchvision's .pth and .safetensors; .pth needs PyTorch,
 to read and to write. The file holds the layers that encoders use, up to block5_conv2,
@@ -10,7 +10,7 @@ and says which preprocessing they want; docs/export.md has how others load it.
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.pretrained.conversion import read_weights, save_weights
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 

@@ -1,6 +1,6 @@
 """Edit a photo in the feature space of a pair: a strip of pictures with captions.
 
-    python -m experiments.edit --pair=vgg19-block3 --edit=interpolate --input=A.jpg \
+    python -m vgg_unpool_jax edit --pair=vgg19-block3 --edit=interpolate --input=A.jpg \
         --second=B.jpg --output=strip.png
 
 Edits: interpolate, scale, drop, swap, reencode; see docs/editing.md. Captions, printed
@@ -9,7 +9,7 @@ as well, have the mean absolute difference (L1, grey levels) to the photo or pho
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.applications.editing import strips
 from vgg_unpool_jax.applications.editing.photo_pairs import SWITCHES
 from vgg_unpool_jax.applications.editing.photos import limit_side

@@ -1,6 +1,6 @@
 """Evaluate a trained system over photos, each of which counts once.
 
-    python -m experiments.evaluate --workdir=W --source=folder:PHOTOS --image_size=256
+    python -m vgg_unpool_jax evaluate --workdir=W --source=folder:PHOTOS
 
 Prints tables; writes results.json, pictures/*.png and both for TensorBoard into the
 workdir; of a released decoder, results and pictures to --output. A pair: L1, L2, PSNR,
@@ -11,7 +11,7 @@ VAE: also PCC, ELBO, active units, its latent space, with --weights Fréchet dis
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.releases.released import find_release

@@ -1,6 +1,6 @@
 """Measure style transfer: how much structure results keep, how much style they take.
 
-    python -m experiments.evaluate_style --pairs=FOLDER --output=FOLDER \
+    python -m vgg_unpool_jax evaluate_style --pairs=FOLDER --output=FOLDER \
         --results=NAME=FOLDER,NAME=FOLDER
 
 FOLDER of --pairs has content/ and style/, and content_segment/ and style_segment/ where
@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.applications.stylization import report as report
 from vgg_unpool_jax.applications.stylization.photo_pairs import (
     list_style_pairs,

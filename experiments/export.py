@@ -1,16 +1,18 @@
 """Write a trained pair for other programs.
 
-    python -m experiments.export --workdir=W|--pair=NAME --output=FOLDER \
+    python -m vgg_unpool_jax export --workdir=W|--pair=NAME --output=FOLDER \
         --format=savedmodel|stablehlo|onnx|safetensors|orbax \
         [--weights=FILE] [--facts=FILE.json] [--results=W/results.json]
 
 The folder gets encoder, decoder and autoencoder for any batch and size, or their
-arrays, and a metadata.json; docs/export.md has what each format is and wants.
+arrays, and a metadata.json; docs/export.md describes the formats.
+
+Needs the extra [export] with --format=savedmodel or --format=onnx.
 """
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.results import read_results
 from vgg_unpool_jax.io.folders import check_output

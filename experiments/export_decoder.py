@@ -1,6 +1,6 @@
 """Write the decoder of a trained pair into one file that travels.
 
-    python -m experiments.export_decoder --workdir=W --output=FILE.safetensors \
+    python -m vgg_unpool_jax export_decoder --workdir=W --output=FILE.safetensors \
         [--dtype=float16|float32|int8] [--facts=FILE.json] [--results=W/results.json]
 
 `load_pair` and --workdir of other commands take the file. --facts is a JSON object for
@@ -10,7 +10,7 @@ model card FILE.md is written beside.
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.results import read_results
 from vgg_unpool_jax.io.atomic import replacing

@@ -1,17 +1,19 @@
 """Read a pair of the published VGG19 unpooling collection, or of its form.
 
-    python -m experiments.import_pair --decoder=FOLDER --output=FOLDER \
+    python -m vgg_unpool_jax import_pair --decoder=FOLDER --output=FOLDER \
         [--encoder=FOLDER | --weights=FILE]
 
-Both are SavedModels, unpacked; reading them needs TensorFlow. Writes
-decoder.safetensors and encoder.safetensors, for --workdir and --weights of the other
-commands, and report.txt: which variable became which layer, and how far ours and the
-SavedModels differ on the same images. What differs is refused.
+Both are SavedModels, unpacked. Writes decoder.safetensors and encoder.safetensors, for
+--workdir and --weights of the other commands, and report.txt: which variable became
+which layer, and how far ours and the SavedModels differ on the same images. What differs
+is refused.
+
+Needs the extra [export], for TensorFlow.
 """
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.io.folders import check_output
 from vgg_unpool_jax.systems.unpooling.export.imported import import_savedmodels
 

@@ -1,9 +1,9 @@
 """Released pairs by name: what there is, where it is, and how it gets elsewhere.
 
-    python -m experiments.pairs list | show NAME | fetch NAME
-    python -m experiments.pairs folder PAIR FOLDER [--dtype=float16|float32|int8] \
+    python -m vgg_unpool_jax pairs list | show NAME | fetch NAME
+    python -m vgg_unpool_jax pairs folder PAIR FOLDER [--dtype=float16|float32|int8] \
         [--results=FILE] [--licence=MIT] [--weights=FILE]
-    python -m experiments.pairs upload FOLDER hf:OWNER/NAME [--private] [--dry_run]
+    python -m vgg_unpool_jax pairs upload FOLDER hf:OWNER/NAME [--private] [--dry_run]
 
 --releases=URL_OR_FOLDER asks another registry than that of the package first; `fetch`
 downloads what is not here and prints where it is, `folder` writes a model folder as the
@@ -14,7 +14,7 @@ import os
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.releases import hub, registry, registry_text, released
 from vgg_unpool_jax.releases.model_folder import results_of, write_model_folder

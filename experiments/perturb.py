@@ -1,6 +1,6 @@
 """What a pair makes of encoder weights that are not quite those of its training.
 
-    python -m experiments.perturb --pair=runs/release/block5 \
+    python -m vgg_unpool_jax perturb --pair=runs/release/block5 \
         --photos=folder:PHOTOS --weights=VGG19.h5
 
 The kernels of the named blocks move by noise as large as a rounding to `--bits` bits
@@ -11,7 +11,7 @@ pair as it is and with each draw of the noise.
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights

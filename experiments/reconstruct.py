@@ -1,6 +1,7 @@
 """Rebuild photos through a trained system.
 
-    python -m experiments.reconstruct --workdir=W --input=FILE_OR_FOLDER --output=FOLDER
+    python -m vgg_unpool_jax reconstruct --workdir=W --input=FILE_OR_FOLDER \
+        --output=FOLDER
 
 Writes a PNG with the input's name for each photo; with --grid also NAME_grid.png with
 input, reconstruction, error. A pair takes photos of any size, a VAE cuts and
@@ -13,7 +14,7 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import error_image, save_png, side_by_side

@@ -1,6 +1,6 @@
 """Make the registry of a folder of released decoders, so that others have them by name.
 
-    python -m experiments.register_releases --folder=FOLDER [--results=FILE,...] \
+    python -m vgg_unpool_jax register_releases --folder=FOLDER [--results=FILE,...] \
         [--licence=MIT] [--planned=4,5] [--elsewhere=FILE,... --address=URL_OR_FOLDER]
 
 Writes FOLDER/releases.json. Serve the folder, or copy it where others can read it, and
@@ -9,7 +9,7 @@ they set VGG_UNPOOL_RELEASES to its address. See docs/pairs.md.
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.releases import registry_text
 from vgg_unpool_jax.releases.register import register

@@ -1,6 +1,6 @@
 """Train, evaluate and export the pair of a block, from any state of its run.
 
-    python -m experiments.release --block=2 --photos=folder:PHOTOS \
+    python -m vgg_unpool_jax release --block=2 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 [--weights=VGG19.h5] [--max_minutes=60]
 
 The recipe is the variant `:best` of configs/vgg19_blockN.py. The same command goes on
@@ -14,7 +14,7 @@ import importlib
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core

@@ -1,6 +1,6 @@
 """Write a page of pictures: photos, what pairs make of them, amplified errors.
 
-    python -m experiments.release_page --pairs=runs/block1,runs/block2 \
+    python -m vgg_unpool_jax release_page --pairs=runs/block1,runs/block2 \
         --source=folder:PHOTOS --output=page
 
 The photos are spaced evenly over the source, sorted by name. Writes block{N}.jpg a
@@ -9,7 +9,7 @@ pair, all.jpg and index.html, which shows them with L1 and PSNR of each photo.
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.errors import WeightsError, WeightsMismatchError
 from vgg_unpool_jax.releases.released import released_names

@@ -1,13 +1,13 @@
 """Print the Markdown table of the five pairs from their result files.
 
-    python -m experiments.release_table --results=runs/block1/results.json,FILE2,...
+    python -m vgg_unpool_jax release_table --results=runs/block1/results.json,FILE2,...
 
 A pair without a file reads "not trained yet"; what a file lacks stays empty.
 """
 
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
 
 _RESULTS = flags.DEFINE_list(

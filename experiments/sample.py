@@ -1,7 +1,7 @@
 """Draw images from a trained VAE, or walk between photos through its codes.
 
-    python -m experiments.sample --workdir=W --num=64 --output=grid.png
-    python -m experiments.sample --workdir=W --output=w.png --interpolate A.jpg B.jpg
+    python -m vgg_unpool_jax sample --workdir=W --num=64 --output=grid.png
+    python -m vgg_unpool_jax sample --workdir=W --output=w.png --interpolate A.jpg B.jpg
 
 The first writes a grid of samples of the prior; the second a strip from photo to photo
 (two or more), each stretch --steps images long with both ends included.
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.data import decode_photo
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import save_png, square_grid, strip

@@ -1,6 +1,6 @@
 """Photorealistic style transfer: give photos the look of another photo.
 
-    python -m experiments.stylize --content=FILE_OR_FOLDER --style=FILE --output=… \
+    python -m vgg_unpool_jax stylize --content=FILE_OR_FOLDER --style=FILE --output=… \
         [--content_mask=… --style_mask=… | --auto_regions=3] [--alpha=0.8] [--grid]
 
 Any size and aspect; the result has the photo's size. See docs/style_transfer.md.
@@ -12,7 +12,8 @@ import time
 import tqdm
 from absl import flags
 
-from experiments import command, style_flags
+from experiments import style_flags
+from experiments.cli import command
 from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
 from vgg_unpool_jax.applications.stylization.files import list_content_files
 from vgg_unpool_jax.errors import PhotoError

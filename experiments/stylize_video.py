@@ -1,10 +1,12 @@
 """Photorealistic style transfer for films: a video file, or a folder of frames.
 
-    python -m experiments.stylize_video --content=FILE_OR_FOLDER --style=FILE \
+    python -m vgg_unpool_jax stylize_video --content=FILE_OR_FOLDER --style=FILE \
         --output=FILE_OR_FOLDER [--steadiness=8] [--alpha=0.8]
 
 Writes a video file (.mp4, .mov, .mkv) with the times and the sound of the first, or a
-folder of PNG files. A run that was interrupted starts anew. See docs/video.md.
+folder of PNG files. An interrupted run starts from the beginning. See docs/video.md.
+
+Needs the extra [video], unless both are folders.
 """
 
 import dataclasses
@@ -12,7 +14,8 @@ import time
 
 from absl import flags
 
-from experiments import command, style_flags
+from experiments import style_flags
+from experiments.cli import command
 from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
 from vgg_unpool_jax.applications.stylization.temporal import CUT
 from vgg_unpool_jax.applications.stylization.video_files import (

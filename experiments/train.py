@@ -1,33 +1,32 @@
-"""Train a system, or go on with a training that was interrupted.
+"""Train a system, or resume a training that was interrupted.
 
-    python -m experiments.train --config=configs/vgg19_block1.py --workdir=W
+    python -m vgg_unpool_jax train --config=vgg19_block1 --workdir=W
 
 A field of the config is set by its path, a variant by its name behind a colon:
 
-    --config=configs/vgg19_block1.py:best --config.data.source=folder:PHOTOS
+    --config=vgg19_block1:best --config.data.source=folder:PHOTOS
 
-The same command started again goes on from the newest checkpoint of the workdir.
-Several processes may share the work: docs/distributed.md.
+The config is a file, or the name of one of configs/. The same command started again
+resumes from the newest checkpoint of the workdir. Several processes may share the work:
+docs/distributed.md.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments import command
+from experiments.cli import command
+from experiments.cli.config_flag import define_config
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.runtime.processes import read_layout
 from vgg_unpool_jax.systems import train_and_evaluate
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Experiment: FILE, or FILE:VARIANT. See configs/."
-)
+_CONFIG = define_config("config", "Experiment: NAME or FILE, or with :VARIANT.")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "For checkpoints, pictures, all: a folder, or gs://BUCKET/PATH."
 )
 _MAX_MINUTES = flags.DEFINE_float(
     "max_minutes",
     None,
-    "Stop with a checkpoint after this many minutes; the same command goes on later.",
+    "Stop with a checkpoint after this many minutes; the same command resumes.",
     lower_bound=0.0,
 )
 

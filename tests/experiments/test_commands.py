@@ -216,7 +216,7 @@ def test_reconstruct_never_overwrites_a_photo(workdir, photos):
 @pytest.mark.parametrize("command", ["train", "evaluate", "reconstruct"])
 def test_help_explains_flags_and_shows_an_example(command):
     done = _run(command, "--help")
-    assert f"python -m experiments.{command} --" in done.stdout
+    assert f"python -m vgg_unpool_jax {command} --" in done.stdout
     assert "--workdir" in done.stdout
 
 

@@ -229,7 +229,7 @@ import sys
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from experiments import command
+from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
 
 def main():

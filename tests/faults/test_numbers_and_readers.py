@@ -46,7 +46,8 @@ def make_poisoned(*arguments):
 
 trainer.make_objective = make_poisoned
 from absl import flags
-from experiments import command, train
+from experiments import train
+from experiments.cli import command
 command.run(train.main, shares_work=True)
 """
 

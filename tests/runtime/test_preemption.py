@@ -87,7 +87,7 @@ def test_in_another_thread_no_signal_is_looked_for():
 
 def test_a_command_ends_with_a_status_of_its_own():
     program = (
-        "from experiments import command\n"
+        "from experiments.cli import command\n"
         "from vgg_unpool_jax.runtime.preemption import PreemptedError\n"
         "def main(): raise PreemptedError(3, 10, 'runs/x')\n"
         "command.run(main)\n"

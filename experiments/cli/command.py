@@ -1,0 +1,130 @@
+"""What commands share: flags, logging, compiled programs, errors as one sentence."""
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+import jax
+from absl import app, flags
+from absl import logging as absl_logging
+
+from vgg_unpool_jax.errors import PreemptedError, UserError, first_line
+from vgg_unpool_jax.pretrained.download import cache_folder
+from vgg_unpool_jax.runtime import compilation_cache, preemption, processes
+
+# Errors of the system that concern files and folders chosen by the user.
+SYSTEM_REFUSALS = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
+_CACHE = flags.DEFINE_string(
+    "weights_cache",
+    None,
+    "Folder for downloaded weights; default is $VGG_UNPOOL_CACHE, else the user cache.",
+)
+_KEEP_COMPILED = flags.DEFINE_bool(
+    "keep_compiled", True, "Keep compiled programs for the next start."
+)
+
+
+def run(
+    main: Callable[..., None], *, positional: bool = False, shares_work: bool = False
+) -> None:
+    """Parse flags, run `main`, and end with status 1 and a sentence on user errors.
+
+    A training that was asked to stop by SIGTERM ends with `preemption.EXIT_STATUS`.
+
+    Args:
+      main: the command.
+      positional: whether `main` takes the list of arguments that are not flags;
+        without it any such argument is an error.
+      shares_work: whether several processes may run the command together.
+    """
+
+    def guarded(arguments) -> None:
+        if len(arguments) > 1 and not positional:
+            raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+        _set_up_logging()
+        if _CACHE.value:
+            os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
+        try:
+            processes.join(shares_work=shares_work)
+            if _KEEP_COMPILED.value:
+                compilation_cache.keep_compiled(cache_folder() / "compiled")
+            main(*[arguments[1:]] if positional else [])
+        except PreemptedError as error:
+            # All processes stop at the same step, so the usual exit does not hang.
+            print(error, file=sys.stderr)
+            sys.exit(preemption.EXIT_STATUS)
+        except Exception as error:
+            sentence = _sentence(error)
+            if sentence:
+                print(f"error: {sentence}", file=sys.stderr)
+            if jax.distributed.is_initialized():
+                if not sentence:
+                    traceback.print_exc()
+                _exit_without_barrier()
+            if sentence:
+                sys.exit(1)
+            raise
+
+    _list_flags_in_help()
+    app.run(guarded)
+
+
+def _list_flags_in_help() -> None:
+    """Make --help show the flags of all modules of `experiments`.
+
+    By default absl shows those of the main module alone.
+    """
+    for module, found in flags.FLAGS.flags_by_module_dict().items():
+        if module.startswith("experiments."):
+            for flag in found:
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to print about an error; None for a bug, which needs its traceback."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in SYSTEM_REFUSALS:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror}"
+    return processes.explain_loss(error)
+
+
+def _exit_without_barrier() -> None:
+    """End one of several processes with status 1, at once.
+
+    Before an ordinary exit JAX waits minutes for all processes to exit, and they wait
+    for this one in the next step.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+class _WithoutTraceback(absl_logging.PythonFormatter):
+    """Prints the first line of a logged exception.
+
+    Orbax logs what fails in its writing threads, and raises it where the checkpoint
+    is waited for: there it becomes our sentence, or a traceback.
+    """
+
+    def formatException(self, ei):
+        return f"{ei[0].__name__}: {first_line(ei[1])}"
+
+
+def _set_up_logging() -> None:
+    # Progress of this package; of other libraries only warnings and errors.
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
+    absl_logging.get_absl_handler().setFormatter(_WithoutTraceback())
