@@ -6,13 +6,19 @@ environment variable VGG_UNPOOL_TEST_DATA names.
 """
 
 import atexit
+import ctypes
+import gc
 import importlib.util
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
+import hypothesis
+import numpy as np
 import pytest
+from PIL import Image
 
 # The tests run on the CPU also where an accelerator is present: tolerances are for
 # float32 arithmetic, and several devices are simulated.
@@ -24,9 +30,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # Tests that set flags of their own, such as for several devices, do without.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-# Many compile the same. What one of them has compiled, all take from here: processes
-# of pytest-xdist and the commands that tests start inherit the environment of the first
-# process, which removes it.
+# For the workers of pytest-xdist: many arenas, one a thread, keep freed memory.
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+
+# A program that one process has compiled, all others load from this folder: workers of
+# pytest-xdist and commands that tests start inherit the environment of the first
+# process, which removes the folder.
 _COMPILED = "JAX_COMPILATION_CACHE_DIR"
 if _COMPILED not in os.environ:
     os.environ[_COMPILED] = tempfile.mkdtemp(prefix="compiled")
@@ -34,8 +43,29 @@ if _COMPILED not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+# Generated inputs are the same in every run. `./launch.sh fuzz` searches for others.
+_SHARED = {"database": None, "deadline": None}
+hypothesis.settings.register_profile(
+    "fixed", max_examples=60, derandomize=True, **_SHARED
+)
+hypothesis.settings.register_profile(
+    "fuzz", max_examples=1000, print_blob=True, **_SHARED
+)
+hypothesis.settings.load_profile("fixed")
+
 _CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 _WEIGHTS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _return_memory():
+    """Drop the compiled programs of a test file, and give freed memory back."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _data_folder() -> pathlib.Path:
@@ -92,3 +122,58 @@ def bucket(_storage):
     _storage.objects.clear()
     _storage.requests.clear()
     return _storage
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> pathlib.Path:
+    """A folder with twelve smooth photos of 24×20 pixels."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
+        path = folder / f"photo{number:02d}.png"
+        coarse.resize((24, 20), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def read_events():
+    """A function folder -> TensorBoard's EventAccumulator with everything loaded."""
+    from tensorboard.backend.event_processing import event_accumulator
+
+    def read(folder):
+        accumulator = event_accumulator.EventAccumulator(
+            str(folder), size_guidance={"scalars": 0, "images": 0}
+        )
+        return accumulator.Reload()
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def read_scalars(read_events):
+    """A function workdir -> {tag: [(step, value), ...]}."""
+
+    def read(workdir):
+        accumulator = read_events(workdir / "tensorboard")
+        return {
+            tag: [(event.step, event.value) for event in accumulator.Scalars(tag)]
+            for tag in accumulator.Tags()["scalars"]
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def assert_same_tree():
+    """A function that holds two pytrees against each other, bit for bit."""
+
+    import jax
+
+    def check(ours, theirs):
+        assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+        pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+        for one, other in pairs:
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+    return check

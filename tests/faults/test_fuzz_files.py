@@ -13,6 +13,7 @@ from tests.faults.damage import HOPELESS, assert_documented, damaged, relaxed
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.results import read_results
 from vgg_unpool_jax.systems.unpooling.release import training_facts
+from vgg_unpool_jax.systems.unpooling.system import SYSTEM
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.history import ValidationHistory
@@ -74,7 +75,7 @@ READERS = {
     "config to start from": Reader(
         run_config.FILE,
         CONFIG.to_dict(),
-        lambda folder: run_config.compare_models(folder, CONFIG),
+        lambda folder: run_config.compare_models(folder, CONFIG, SYSTEM.model_fields),
     ),
     "validations": Reader(
         "validation.json",

@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 # The command, with a gradient that is not a number at one step.
 _POISONED = """
-import sys
+import dataclasses, sys
 import jax, jax.numpy as jnp
-from vgg_unpool_jax.training import trainer
+from vgg_unpool_jax.systems.unpooling import system
 
 AT = int(sys.argv.pop(1))
 
@@ -32,7 +32,7 @@ def backward(step, gradients):
     return jax.tree.map(spoil, gradients), None
 
 poison.defvjp(forward, backward)
-make_objective = trainer.make_objective
+make_objective = system.SYSTEM.make_objective
 
 def make_poisoned(*arguments):
     objective = make_objective(*arguments)
@@ -44,7 +44,7 @@ def make_poisoned(*arguments):
     object.__setattr__(objective, "loss", poisoned)
     return objective
 
-trainer.make_objective = make_poisoned
+system.SYSTEM = dataclasses.replace(system.SYSTEM, make_objective=make_poisoned)
 from absl import flags
 from experiments import train
 from experiments.cli import command

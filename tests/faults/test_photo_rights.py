@@ -23,7 +23,8 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _READ_AS_NOBODY = """
 import json, os, sys
 import numpy as np
-from vgg_unpool_jax.data import PhotoError, SourceError, make_loader, make_source
+from vgg_unpool_jax.data import make_loader, make_source
+from vgg_unpool_jax.errors import SourceError
 
 if os.geteuid() == 0:
     os.setgroups([])

@@ -7,28 +7,13 @@ import socket
 import subprocess
 import sys
 
-import jax
-import numpy as np
 import pytest
-from PIL import Image
 
 from configs.unpooling import base as unpooling
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.training.trainer import TrainResult
 
 SIDE = 16  # every block divides it, and SSIM's window of 11 fits
-
-
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory) -> pathlib.Path:
-    """A folder with twelve smooth photos of 24×20 pixels."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for number in range(12):
-        coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
-        path = folder / f"photo{number:02d}.png"
-        coarse.resize((24, 20), Image.Resampling.BICUBIC).save(path)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -73,47 +58,6 @@ def uninterrupted(make_config, tmp_path_factory) -> Run:
     workdir = tmp_path_factory.mktemp("uninterrupted")
     config = make_config()
     return Run(config, workdir, train_and_evaluate(config, workdir))
-
-
-@pytest.fixture(scope="session")
-def read_events():
-    """A function folder -> TensorBoard's EventAccumulator with everything loaded."""
-    from tensorboard.backend.event_processing import event_accumulator
-
-    def read(folder):
-        accumulator = event_accumulator.EventAccumulator(
-            str(folder), size_guidance={"scalars": 0, "images": 0}
-        )
-        return accumulator.Reload()
-
-    return read
-
-
-@pytest.fixture(scope="session")
-def read_scalars(read_events):
-    """A function workdir -> {tag: [(step, value), ...]}."""
-
-    def read(workdir):
-        accumulator = read_events(workdir / "tensorboard")
-        return {
-            tag: [(event.step, event.value) for event in accumulator.Scalars(tag)]
-            for tag in accumulator.Tags()["scalars"]
-        }
-
-    return read
-
-
-@pytest.fixture(scope="session")
-def assert_same_tree():
-    """A function that holds two pytrees against each other, bit for bit."""
-
-    def check(ours, theirs):
-        assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-        pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
-        for one, other in pairs:
-            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
-
-    return check
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from configs.unpooling.base import make_config
 from configs.vae import base as vae
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.systems.vae.system import SYSTEM
 from vgg_unpool_jax.training import run_config
 
 # How fast, where and how loud; none of them changes a number that is trained.
@@ -124,8 +125,10 @@ def test_a_run_from_before_a_field_goes_on_with_what_the_field_says(tmp_path):
 
 
 def test_what_a_parameter_means_does_not_hang_on_the_momentum_of_statistics(tmp_path):
-    published = vae.make_config("samples", "")
+    published, photos, larger = (
+        vae.make_config("samples", "", variant) for variant in ("", "photos", "size128")
+    )
     run_config.save(tmp_path, published)
-    run_config.compare_models(tmp_path, vae.make_config("samples", "", "photos"))
+    run_config.compare_models(tmp_path, photos, SYSTEM.model_fields)
     with pytest.raises(ConfigError, match=r"model.image_size was 64 and is 128"):
-        run_config.compare_models(tmp_path, vae.make_config("samples", "", "size128"))
+        run_config.compare_models(tmp_path, larger, SYSTEM.model_fields)

@@ -1,5 +1,6 @@
 """The trainer from outside: what it runs, what it refuses, how it stops."""
 
+import dataclasses
 import logging
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 from vgg_unpool_jax.data import open_splits, split_indices
 from vgg_unpool_jax.errors import CheckpointError, ConfigError, TrainingDivergedError
 from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.systems.unpooling import system
 from vgg_unpool_jax.training import parallel, trainer
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.setup import count_steps
@@ -83,7 +85,7 @@ def test_the_averaged_parameters_are_validated(make_config, uninterrupted, tmp_p
 
 def _poison(monkeypatch, step, name, value):
     """From this step on, the gradient (of a term without weight) or a term is bad."""
-    make = trainer.make_objective
+    make = system.SYSTEM.make_objective
 
     def make_poisoned(*args):
         objective = make(*args)
@@ -112,7 +114,8 @@ def _poison(monkeypatch, step, name, value):
         objective.loss, objective.init = loss, init_counted
         return objective
 
-    monkeypatch.setattr(trainer, "make_objective", make_poisoned)
+    poisoned = dataclasses.replace(system.SYSTEM, make_objective=make_poisoned)
+    monkeypatch.setattr(system, "SYSTEM", poisoned)
 
 
 @pytest.mark.parametrize("name", ["loss", "l2"])

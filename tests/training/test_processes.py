@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json, logging, sys
 import jax, ml_collections
-from vgg_unpool_jax.runtime.preemption import PreemptedError
+from vgg_unpool_jax.errors import PreemptedError
 from vgg_unpool_jax.systems import train_and_evaluate
 
 jax.config.update("jax_cpu_collectives_implementation", "gloo")

@@ -88,7 +88,7 @@ def test_in_another_thread_no_signal_is_looked_for():
 def test_a_command_ends_with_a_status_of_its_own():
     program = (
         "from experiments.cli import command\n"
-        "from vgg_unpool_jax.runtime.preemption import PreemptedError\n"
+        "from vgg_unpool_jax.errors import PreemptedError\n"
         "def main(): raise PreemptedError(3, 10, 'runs/x')\n"
         "command.run(main)\n"
     )
@@ -98,5 +98,5 @@ def test_a_command_ends_with_a_status_of_its_own():
     assert done.returncode == EXIT_STATUS == 75
     assert done.stderr.endswith(
         "asked to stop, the training saved step 3 of 10 in runs/x; the same command "
-        "goes on from there\n"
+        "resumes it\n"
     )
