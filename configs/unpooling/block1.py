@@ -1,32 +1,38 @@
 """VGG19 unpooling pair cut at block1_conv2.
 
-Source: the VGG19 unpooling encoder-decoder collection. Decoder: 38,659 parameters;
-images of any size.
+Source: the VGG19 unpooling encoder-decoder collection,
+https://tfhub.dev/emilutz/collections/vgg19-unpooling-encoder-decoder/1
+Images of any size.
 
+[results:block1]
 | variant | training | L1 in [0, 255] |
-|---|---|---|
+| --- | --- | --- |
 | published | 30 to 100 epochs of 111,063 COCO photos | 2.494, 1,234 COCO photos |
 | default | not run yet | |
-| best | 8,000 steps of 8 random 96² crops, 1,021 photos | 2.741, 125 COCO photos |
+| best | 8,000 steps of 8 crops of 96² | 2.741, 125 COCO photos |
 
-`:best` is the released decoder; it took 14 minutes on two shared CPU cores. Data: 934
-ImageNet samples and 200 photos of BSDS500, 90 % of them for training; weights of Keras.
-Evaluated on centre 256² crops of COCO128 (the first 128 photos of COCO train2017), less
-three that are smaller: L1 2.741 (95 % interval 2.461 to 3.020), PSNR 36.89 dB, SSIM
-0.9749, MS-SSIM 0.9967. L1 of 102 validation photos after 2,000, 4,000, 6,000, 8,000
-steps: 3.17, 2.67, 2.35, 2.14.
+Decoder: 38,659 parameters. `:best`: 14 minutes on two cores of a shared AMD EPYC
+server. Training: 1,021 photos, 90 % of 934 ImageNet samples (one per class) and 200
+photos of BSDS500, with a short side of about 256. VGG19 weights: Keras, kernels of
+blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² from COCO128
+(the first 128 photos of COCO train2017; three are too small). L1 2.741 (2.461 to
+3.020), PSNR 36.89 dB, SSIM 0.9749, MS-SSIM 0.9967. L1 of 102 validation photos after
+2,000, 4,000, 6,000, 8,000 steps: 3.17, 2.67, 2.35, 2.14.
+[/results]
+
+The row `best` is the released decoder.
 
     ./launch.sh release --block=1 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5
 
-Command (COCO's unlabeled photos, read out of the zip file):
+The published recipe on COCO's unlabeled photos, read out of the zip file:
 
     ./launch.sh train --config=configs/vgg19_block1.py --workdir=runs/block1 \
         --config.data.source=zip:unlabeled2017.zip
 
 Variants: `:best` (normalised decoder input, L1 on small random crops, Muon, averaged
-parameters), `:best,gpu` (the same in larger steps), `:quickstart` (the same for minutes
-on sample photos) and `:runlocal` (seconds on a CPU, without any file).
+parameters), `:best,gpu` (the same with larger steps), `:quickstart` (the same for a few
+minutes on sample photos) and `:runlocal` (seconds on a CPU, without any file).
 """
 
 import ml_collections

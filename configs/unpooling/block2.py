@@ -1,32 +1,39 @@
 """VGG19 unpooling pair cut at block2_conv2.
 
-Source: the VGG19 unpooling encoder-decoder collection. Decoder: 260,035 parameters;
-images with sides that are multiples of 2.
+Source: the VGG19 unpooling encoder-decoder collection,
+https://tfhub.dev/emilutz/collections/vgg19-unpooling-encoder-decoder/1
+Images with sides that are multiples of 2.
 
+[results:block2]
 | variant | training | L1 in [0, 255] |
-|---|---|---|
+| --- | --- | --- |
 | published | 30 to 100 epochs of 111,063 COCO photos | 3.859, 1,234 COCO photos |
 | default | not run yet | |
-| best | 4,000 steps of 8 random 96² crops, 1,021 photos | 4.539, 125 COCO photos |
+| best | 4,000 steps of 8 crops of 96² | 4.539, 125 COCO photos |
 
-`:best` is the released decoder; it took 17 minutes on two shared CPU cores. It began
-with the layers that block 1's decoder has too. Data: 934 ImageNet samples and 200
-photos of BSDS500, 90 % of them for training; weights of Keras. Evaluated on centre 256²
-crops of COCO128 (the first 128 photos of COCO train2017), less three that are smaller:
-L1 4.539 (95 % interval 4.155 to 4.924), PSNR 32.53 dB, SSIM 0.9438, MS-SSIM 0.9875. L1
-of 102 validation photos after 2,000, 4,000 steps: 4.17, 3.79.
+Decoder: 260,035 parameters. `:best`: 17 minutes on two cores of a shared AMD EPYC
+server. Training: 1,021 photos, 90 % of 934 ImageNet samples (one per class) and 200
+photos of BSDS500, with a short side of about 256. VGG19 weights: Keras, kernels of
+blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² from COCO128
+(the first 128 photos of COCO train2017; three are too small). L1 4.539 (4.155 to
+4.924), PSNR 32.53 dB, SSIM 0.9438, MS-SSIM 0.9875. L1 of 102 validation photos after
+2,000, 4,000 steps: 4.17, 3.79.
+[/results]
+
+The row `best` is the released decoder. Training starts with the layers that the decoder
+of block 1 shares with this one.
 
     ./launch.sh release --block=2 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5
 
-Command (COCO's unlabeled photos, read out of the zip file):
+The published recipe on COCO's unlabeled photos, read out of the zip file:
 
     ./launch.sh train --config=configs/vgg19_block2.py --workdir=runs/block2 \
         --config.data.source=zip:unlabeled2017.zip
 
 Variants: `:best` (normalised decoder input, L1 on small random crops, Muon, averaged
-parameters), `:best,gpu` (the same in larger steps), `:quickstart` (the same for minutes
-on sample photos) and `:runlocal` (seconds on a CPU, without any file).
+parameters), `:best,gpu` (the same with larger steps), `:quickstart` (the same for a few
+minutes on sample photos) and `:runlocal` (seconds on a CPU, without any file).
 """
 
 import ml_collections

@@ -1,34 +1,40 @@
 """VGG19 unpooling pair cut at block5_conv2.
 
-Source: the VGG19 unpooling encoder-decoder collection. Decoder: 15,304,259 parameters;
-images with sides that are multiples of 16.
+Source: the VGG19 unpooling encoder-decoder collection,
+https://tfhub.dev/emilutz/collections/vgg19-unpooling-encoder-decoder/1
+Images with sides that are multiples of 16.
 
+[results:block5]
 | variant | training | L1 in [0, 255] |
-|---|---|---|
+| --- | --- | --- |
 | published | 30 to 100 epochs of 111,063 COCO photos | 6.626, 1,234 COCO photos |
 | default | not run yet | |
-| best | 500 steps of 8 random 96² crops, 1,021 photos | 19.905, 125 COCO photos |
+| best | 500 steps of 8 crops of 96² | 19.905, 125 COCO photos |
 
-`:best` is what the command writes; it took 28 minutes on two shared CPU cores. It began
-with the layers that block 4's decoder has too. Data: 934 ImageNet samples and 200
-photos of BSDS500, 90 % of them for training; weights of Keras. In our weight file the
-kernels of blocks 4 and 5 had been rounded to 8 bits; see docs/training_notes.md.
-Evaluated on centre 256² crops of COCO128 (the first 128 photos of COCO train2017), less
-three that are smaller: L1 19.905 (95 % interval 18.798 to 21.013), PSNR 20.63 dB, SSIM
-0.7635, MS-SSIM 0.8554. L1 of 102 validation photos after 500 steps: 17.72.
+Decoder: 15,304,259 parameters. `:best`: 28 minutes on two cores of a shared AMD EPYC
+server. Training: 1,021 photos, 90 % of 934 ImageNet samples (one per class) and 200
+photos of BSDS500, with a short side of about 256. VGG19 weights: Keras, kernels of
+blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² from COCO128
+(the first 128 photos of COCO train2017; three are too small). L1 19.905 (18.798 to
+21.013), PSNR 20.63 dB, SSIM 0.7635, MS-SSIM 0.8554. L1 of 102 validation photos after
+500 steps: 17.72.
+[/results]
+
+The decoder of the row `best` is not in the package; the command below writes it.
+Training starts with the layers that the decoder of block 4 shares with this one.
 
     ./launch.sh release --block=5 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5 \
         --shared_from=runs/release/vgg19-block4.safetensors
 
-Command (COCO's unlabeled photos, read out of the zip file):
+The published recipe on COCO's unlabeled photos, read out of the zip file:
 
     ./launch.sh train --config=configs/vgg19_block5.py --workdir=runs/block5 \
         --config.data.source=zip:unlabeled2017.zip
 
 Variants: `:best` (normalised decoder input, L1 on small random crops, Muon, averaged
-parameters), `:best,gpu` (the same in larger steps), `:quickstart` (the same for minutes
-on sample photos) and `:runlocal` (seconds on a CPU, without any file).
+parameters), `:best,gpu` (the same with larger steps), `:quickstart` (the same for a few
+minutes on sample photos) and `:runlocal` (seconds on a CPU, without any file).
 """
 
 import ml_collections

@@ -1,25 +1,25 @@
 """VAE on Food-101 at 64×64.
 
-Source: MariaPdg/image-autoencoding. 22,764,515 parameters, codes of 128 numbers;
-trained on the 75,750 photos of the official training list and evaluated on the 25,250
-of its test list, of which the published program took the first batch alone. The classes
-colour the map of the latent space.
+Source: https://github.com/MariaPdg/image-autoencoding. 22,764,515 parameters, 128
+latent units. Trained on the 75,750 photos of the official training list, evaluated on
+the 25,250 of the test list (the published program evaluates on the first batch only).
+The classes colour the map of the latent space.
 
 | variant | training | PCC | SSIM |
 |---|---|---|---|
 | published | pictures after 3, 10 and 20 epochs, no numbers | | |
 | default | not run yet | | |
 
-Command; TFDS calls the official test list "validation":
+Commands; TFDS calls the official test list "validation":
 
     python -c 'import tensorflow_datasets as tfds; \
         tfds.builder("food101").download_and_prepare(file_format="array_record")'
     ./launch.sh train --config=configs/vae_food101.py --workdir=runs/vae_food101
     ./launch.sh evaluate --workdir=runs/vae_food101 --part=validation --batch_size=64
 
-Variants: `:folder` (the unpacked archive with its class folders, split at random in the
-official proportion; `--config.data.source=folder:food-101/images`) and those of
-`configs/vae/base.py`.
+Variants: those of `configs/vae/base.py` and `:folder`, which reads the unpacked archive
+with its class folders (`--config.data.source=folder:food-101/images`) and splits it at
+random in the official proportion.
 """
 
 import ml_collections

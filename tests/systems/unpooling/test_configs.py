@@ -31,10 +31,8 @@ def test_the_default_is_the_published_recipe(block):
     assert (config.optimizer.b1, config.optimizer.b2) == (0.9, 0.999)
     assert config.data.flip
     assert config.data.split_fractions == (0.9, 0.09, 0.01)
-    # The record of the experiment names the published number and a command.
-    published = {1: "2.494", 2: "3.859", 3: "5.124", 4: "6.104", 5: "6.626"}
-    record = _module(block).__doc__
-    assert published[block] in record
+    # The record of the experiment names its command.
+    record = importlib.import_module(f"configs.unpooling.block{block}").__doc__
     assert f"--config=configs/vgg19_block{block}.py" in record
 
 

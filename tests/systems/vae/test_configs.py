@@ -1,5 +1,7 @@
 """The VAE's experiments as they are shipped."""
 
+import importlib
+
 import jax
 import numpy as np
 import pytest
@@ -33,7 +35,10 @@ def test_the_default_is_the_published_recipe(module):
     assert config.data.validation_source != config.data.source
     assert config.data.split_fractions == (1.0, 0.0, 0.0)
     assert config.evaluation.num_photos == 0
-    assert f"--config=configs/{module.__name__.split('.')[-1]}.py" in module.__doc__
+    # The record of the experiment names its command.
+    name = module.__name__.split(".")[-1]
+    record = importlib.import_module(f"configs.vae.{name.removeprefix('vae_')}").__doc__
+    assert f"--config=configs/{name}.py" in record
 
 
 @pytest.mark.parametrize(

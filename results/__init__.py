@@ -1,0 +1,1 @@
+"""Measured numbers as JSON, and the tables that are made from them."""

@@ -1,0 +1,77 @@
+"""Renew the tables of README.md, docs/ and configs/ from the result files.
+
+    python -m results            # rewrite the documents
+    python -m results --check    # only name those that are out of date; status 1 if any
+    python -m results --add=runs/release/block3/results.json
+
+`--add` first takes the numbers of a pair over into results/pairs.json, from the result
+file that `release` (or `evaluate`) wrote. What that file lacks stays as it is.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from results import blocks
+from vgg_unpool_jax.systems.unpooling.table import read_pair_results
+
+_METRICS = ("l1", "psnr", "ssim", "ms_ssim")
+
+
+def add(path: str) -> None:
+    """Take the numbers of a pair over into results/pairs.json."""
+    found = read_pair_results(path)
+    content, facts = found.content, blocks.read("pairs")
+    data = content["provenance"]["config"]["data"]
+    pair = {
+        "metrics": {
+            name: {key: content["metrics"][name][key] for key in ("mean", "interval")}
+            for name in _METRICS
+        },
+        "photos": content["metrics"]["l1"]["photos"],
+        "border_ratio": content["border_ratio"],
+        "steps": content["training_steps"],
+        "batch_size": data["batch_size"],
+        "crop": data["image_size"],
+    }
+    if "training_hours" in content:
+        pair["hours"] = content["training_hours"]
+    validations = pathlib.Path(path).with_name("validation.json")
+    if validations.exists():
+        pair["validation_l1"] = {
+            entry["step"]: entry["metrics"]["photo_l1"]
+            for entry in json.loads(validations.read_text())["validations"]
+        }
+    facts["pairs"][f"block{found.block}"].update(pair)
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    (blocks.ROOT / "results" / "pairs.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        "python -m results",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--add", metavar="FILE", help="result file of a pair")
+    arguments = parser.parse_args()
+    if arguments.add:
+        add(arguments.add)
+    stale = []
+    for path in blocks.documents():
+        text = path.read_text(encoding="utf-8")
+        renewed = blocks.renew(text)
+        if renewed != text:
+            stale.append(path.relative_to(blocks.ROOT))
+            if not arguments.check:
+                path.write_text(renewed, encoding="utf-8")
+    for path in stale:
+        print(f"{path} {'is out of date' if arguments.check else 'written'}")
+    return int(arguments.check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

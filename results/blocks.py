@@ -1,0 +1,285 @@
+"""The texts that are made from the result files, and their positions in the documents.
+
+A block stands between `<!-- results:NAME -->` and `<!-- /results -->`, in a docstring
+between `[results:NAME]` and `[/results]`, each on a line of its own.
+"""
+
+import json
+import pathlib
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+
+from vgg_unpool_jax.systems.unpooling.table import PUBLISHED_L1
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+_BLOCK = re.compile(
+    r"(?P<begin>(?:<!-- |\[)results:(?P<name>[\w-]+)(?: -->|\])\n)"
+    r".*?"
+    r"(?P<end>\n(?:<!-- |\[)/results(?: -->|\]))",
+    re.DOTALL,
+)
+_WIDTH = 88
+_MINUS = "\N{MINUS SIGN}"
+
+
+def read(name: str) -> dict:
+    """The content of results/NAME.json."""
+    return json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def documents() -> list[pathlib.Path]:
+    """All files that may hold blocks."""
+    folders = (ROOT / "docs").glob("*.md"), (ROOT / "configs").rglob("*.py")
+    return sorted([ROOT / "README.md", *folders[0], *folders[1]])
+
+
+def names(text: str) -> list[str]:
+    """Names of the blocks of a document, in their order."""
+    return [match["name"] for match in _BLOCK.finditer(text)]
+
+
+def renew(text: str) -> str:
+    """A document with all its blocks made from the result files."""
+
+    def made(match: re.Match) -> str:
+        return match["begin"] + BLOCKS[match["name"]]() + match["end"]
+
+    return _BLOCK.sub(made, text)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return re.sub(r"\| +(?=\|)", "| ", text)
+
+
+def _fill(text: str) -> str:
+    """A paragraph in which no line begins with a percent sign."""
+    text = textwrap.fill(text.replace(" %", "\xa0%"), _WIDTH, break_on_hyphens=False)
+    return text.replace("\xa0", " ")
+
+
+def _number(metrics: dict, name: str, form: str, interval: bool = False) -> str:
+    """A mean, with its 95 % interval if asked for and known; "" if not measured."""
+    entry = metrics.get(name)
+    if entry is None:
+        return ""
+    text = format(entry["mean"], form).replace("-", _MINUS)
+    if interval and entry.get("interval"):
+        low, high = (format(value, form) for value in entry["interval"])
+        text += f" ({low} to {high})"
+    return text
+
+
+def _pairs() -> str:
+    rows = []
+    for block, published in PUBLISHED_L1.items():
+        pair = read("pairs")["pairs"][f"block{block}"]
+        metrics = pair["metrics"]
+        rows.append(
+            (
+                f"block{block}_conv2",
+                f"{published:.3f}",
+                _number(metrics, "l1", ".3f"),
+                f"{_number(metrics, 'psnr', '.2f')} dB",
+                _number(metrics, "ssim", ".4f"),
+                f"{pair['decoder_parameters']:,}",
+                f"{pair['steps'] * pair['batch_size']:,} crops, "
+                f"{60 * pair['hours']:.0f} min",
+            )
+        )
+    head = ("pair", "published L1", "ours", "PSNR", "SSIM", "parameters", "training")
+    return f"{table(head, rows)}\n\n{_measured_on('pairs', 'Keras')}"
+
+
+def _measured_on(name: str, weights: str | None = None) -> str:
+    """Data, weights and hardware of a result file as a paragraph."""
+    facts = read(name)
+    parts = [
+        f"Test: {facts['test_photos']}.",
+        f"Training: {facts['training_photos']}.",
+        f"VGG19 weights: {weights or facts['vgg19_weights']}.",
+        f"Hardware: {facts['hardware']}.",
+    ]
+    return _fill(" ".join(parts))
+
+
+def _intervals() -> str:
+    rows = []
+    for name, pair in read("pairs")["pairs"].items():
+        metrics = pair["metrics"]
+        rows.append(
+            (
+                f"{name}_conv2",
+                _number(metrics, "l1", ".3f", interval=True),
+                _number(metrics, "psnr", ".2f", interval=True),
+                _number(metrics, "ssim", ".4f", interval=True),
+                _number(metrics, "ms_ssim", ".4f", interval=True),
+                f"{pair['border_ratio']:.2f}",
+                pair["stored"],
+            )
+        )
+    head = ("pair", "L1", "PSNR, dB", "SSIM", "MS-SSIM", "border / rest", "stored as")
+    return f"{table(head, rows)}\n\n{_measured_on('pairs')}"
+
+
+def _config(block: int) -> str:
+    facts = read("pairs")
+    pair = facts["pairs"][f"block{block}"]
+    metrics = pair["metrics"]
+    crops = f"{pair['steps']:,} steps of {pair['batch_size']} crops of {pair['crop']}²"
+    ours = f"{_number(metrics, 'l1', '.3f')}, {pair['photos']} COCO photos"
+    rows = [
+        (
+            "published",
+            "30 to 100 epochs of 111,063 COCO photos",
+            f"{PUBLISHED_L1[block]:.3f}, 1,234 COCO photos",
+        ),
+        ("default", "not run yet", ""),
+        ("best", crops, ours),
+    ]
+    text = (
+        f"Decoder: {pair['decoder_parameters']:,} parameters. "
+        f"`:best`: {60 * pair['hours']:.0f} minutes on {facts['hardware']}. "
+        f"Training: {facts['training_photos']}. VGG19 weights: "
+        f"{facts['vgg19_weights']}. Test: {facts['test_photos']}. "
+        f"L1 {_number(metrics, 'l1', '.3f', interval=True)}, "
+        f"PSNR {_number(metrics, 'psnr', '.2f')} dB, "
+        f"SSIM {_number(metrics, 'ssim', '.4f')}, "
+        f"MS-SSIM {_number(metrics, 'ms_ssim', '.4f')}."
+    )
+    if pair.get("validation_l1"):
+        steps = ", ".join(f"{int(step):,}" for step in pair["validation_l1"])
+        values = ", ".join(f"{value:.2f}" for value in pair["validation_l1"].values())
+        text += f" L1 of 102 validation photos after {steps} steps: {values}."
+    head = ("variant", "training", "L1 in [0, 255]")
+    return f"{table(head, rows)}\n\n{_fill(text)}"
+
+
+def _vae() -> str:
+    facts = read("vae")
+    rows = []
+    for name, run in facts["runs"].items():
+        metrics = run["metrics"]
+        active = f"{_number(metrics, 'active_units', '.0f')} of 128"
+        rows.append(
+            (
+                f"{name}, {run['optimizer']}",
+                _number(metrics, "pcc", ".3f"),
+                _number(metrics, "ssim_zero_padded", ".3f"),
+                _number(metrics, "mse", ".4f"),
+                _number(metrics, "elbo", ",.0f"),
+                active,
+            )
+        )
+    head = ("loss", "PCC", "SSIM, zero padding", "MSE", "ELBO, nats", "active units")
+    run = next(iter(facts["runs"].values()))
+    text = (
+        f"Test: {facts['test_photos']}. Training: {run['steps']} steps of "
+        f"{run['batch_size']} in {run['minutes']} minutes; {facts['training_photos']}. "
+        f"Hardware: {facts['hardware']}."
+    )
+    return f"{table(head, rows)}\n\n{_fill(text)}"
+
+
+_VAE_ROWS = {
+    "pcc": ("PCC over all values", ".3f"),
+    "ssim_zero_padded": ("SSIM, zero padding", ".3f"),
+    "ssim": ("SSIM without padding", ".3f"),
+    "mse": ("MSE on [0, 1]", ".4f"),
+    "psnr": ("PSNR, dB", ".2f"),
+    "elbo": ("ELBO, nats per photo", ",.0f"),
+    "calibrated_elbo": ("ELBO at the best standard deviation", ",.0f"),
+    "calibrated_std": ("that standard deviation", ".3f"),
+    "kl": ("KL, nats per photo", ".0f"),
+    "active_units": ("active units of 128", ".0f"),
+    "frechet_reconstructions": ("Fréchet distance, reconstructions", ",.0f"),
+    "frechet_samples": ("Fréchet distance, samples of the prior", ",.0f"),
+}
+
+
+def _vae_all() -> str:
+    runs = read("vae")["runs"]
+    rows = [
+        (title, *(_number(run["metrics"], key, form, True) for run in runs.values()))
+        for key, (title, form) in _VAE_ROWS.items()
+    ]
+    return f"{table(('COCO128', *runs), rows)}\n\n{_measured_on('vae')}"
+
+
+def _vae_config() -> str:
+    facts = read("vae")
+    rows = [
+        ("published", "pictures after 3 and 20 epochs, no numbers", "", ""),
+        ("default", "not run yet", "", ""),
+    ]
+    for run in facts["runs"].values():
+        training = f"{run['steps']} steps of {run['batch_size']}, {run['minutes']} min"
+        values = (
+            _number(run["metrics"], key, ".3f") for key in ("pcc", "ssim_zero_padded")
+        )
+        rows.append((run["variant"], training, *values))
+    head = ("variant", "training", "PCC", "SSIM, zero padding")
+    return f"{table(head, rows)}\n\n{_measured_on('vae')}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %".replace("-", _MINUS)
+
+
+_IN_README = {
+    "Reinhard's colour transfer, masks": "Reinhard's colour transfer",
+    "PhotoWCT's loop, our pairs, masks": "PhotoWCT's loop with our pairs",
+    "wct, masks, none": "ours, without smoothing",
+    "wct, masks, guided": "ours, guided filter (default)",
+}
+
+
+def _style() -> str:
+    facts = read("stylization")
+    rows = [
+        (
+            _IN_README[row["method"]],
+            f"{row['edges']:.3f}",
+            _percent(row["style_by_region"]),
+        )
+        for row in facts["rows"]
+        if row["method"] in _IN_README
+    ]
+    head = ("method", "structure kept (SSIM of edges)", "style taken")
+    text = (
+        f"Photos: {facts['test_photos']}, with masks. Weights: {facts['pairs']}. "
+        f"Hardware: {facts['hardware']}."
+    )
+    return f"{table(head, rows)}\n\n{_fill(text)}"
+
+
+def _style_all() -> str:
+    rows = []
+    for row in read("stylization")["rows"]:
+        blocks = " / ".join(f"{100 * x:.0f}" for x in row["by_block"] or ())
+        rows.append(
+            (
+                row["method"],
+                f"{row['edges']:.3f}",
+                _percent(row["style_whole"]),
+                _percent(row["style_by_region"]),
+                blocks.replace("-", _MINUS),
+            )
+        )
+    head = ("method", "edges", "style, whole", "by region", "blocks 1 / 2 / 3 / 4, %")
+    return table(head, rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "pairs": _pairs,
+    "pairs-intervals": _intervals,
+    "vae": _vae,
+    "vae-all": _vae_all,
+    "vae-coco": _vae_config,
+    "style": _style,
+    "style-all": _style_all,
+    **{f"block{block}": lambda block=block: _config(block) for block in PUBLISHED_L1},
+}
