@@ -195,8 +195,8 @@ _VAE_ROWS = {
     "calibrated_std": ("that standard deviation", ".3f"),
     "kl": ("KL, nats per photo", ".0f"),
     "active_units": ("active units of 128", ".0f"),
-    "frechet_reconstructions": ("Fréchet distance, reconstructions", ",.0f"),
-    "frechet_samples": ("Fréchet distance, samples of the prior", ",.0f"),
+    "frechet_reconstructions": ("Fréchet distance, reconstructions", ".3g"),
+    "frechet_samples": ("Fréchet distance, samples of the prior", ".3g"),
 }
 
 
