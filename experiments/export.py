@@ -14,8 +14,8 @@ from absl import flags
 
 from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.results import read_results
-from vgg_unpool_jax.io.folders import check_output
+from vgg_unpool_jax.io import json_file
+from vgg_unpool_jax.io.atomic import check_new_folder
 from vgg_unpool_jax.releases.released import DTYPES
 from vgg_unpool_jax.systems.unpooling.export.formats import FORMATS, export_pair
 from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
@@ -35,10 +35,10 @@ def main() -> None:
     """Run the command."""
     if (_WORKDIR.value is None) == (_PAIR.value is None):
         raise ConfigError("name one of --workdir and --pair")
-    check_output(_OUTPUT.value)
-    facts = _read_json(_FACTS.value) if _FACTS.value else {}
+    check_new_folder(_OUTPUT.value)
+    facts = json_file.read(_FACTS.value) if _FACTS.value else {}
     if _RESULTS.value:
-        facts["metrics"] = _read_json(_RESULTS.value).get("metrics", {})
+        facts["metrics"] = json_file.read(_RESULTS.value, "a result file").get("metrics", {})
     pair = load_pair(_WORKDIR.value or _PAIR.value, _WEIGHTS.value)
     if facts:
         facts = {**(pair.release or {"facts": {}})["facts"], **facts}
@@ -47,15 +47,6 @@ def main() -> None:
     print(f"{pair.describe()}\n{_FORMAT.value}: {_OUTPUT.value}")
     for name, file in metadata["files"].items():
         print(f"  {name} ({file['bytes']:,} bytes)")
-
-
-def _read_json(path: str) -> dict:
-    try:
-        return read_results(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} holds no JSON object of use: {error}") from error
 
 
 if __name__ == "__main__":

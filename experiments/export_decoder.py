@@ -11,8 +11,7 @@ model card FILE.md is written beside.
 from absl import flags
 
 from experiments.cli import command
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.paths import read_bytes, to_path
 from vgg_unpool_jax.releases.model_card import model_card
@@ -30,8 +29,8 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained
 def main() -> None:
     """Run the command."""
     output = to_path(_OUTPUT.value)
-    facts = _read_json(_FACTS.value) if _FACTS.value else None
-    results = _read_json(_RESULTS.value) if _RESULTS.value else None
+    facts = json_file.read(_FACTS.value) if _FACTS.value else None
+    results = json_file.read(_RESULTS.value, "a result file") if _RESULTS.value else None
     pair = load_pair(_WORKDIR.value, _WEIGHTS.value)
     pair.export(output, dtype=_DTYPE.value, facts=facts)
     # Read back: what was written is a decoder that others can read.
@@ -44,15 +43,6 @@ def main() -> None:
         with replacing(card) as file:
             file.write(text.encode())
         print(f"model card: {card}")
-
-
-def _read_json(path: str) -> dict:
-    try:
-        return read_results(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} holds no JSON object of use: {error}") from error
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ Needs the extra [export], for TensorFlow.
 from absl import flags
 
 from experiments.cli import command
-from vgg_unpool_jax.io.folders import check_output
+from vgg_unpool_jax.io.atomic import check_new_folder
 from vgg_unpool_jax.systems.unpooling.export.imported import import_savedmodels
 
 _DECODER = flags.DEFINE_string("decoder", None, "Folder of the decoder's SavedModel.")
@@ -27,7 +27,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder to write; new or empty.")
 
 def main() -> None:
     """Run the command."""
-    check_output(_OUTPUT.value)
+    check_new_folder(_OUTPUT.value)
     pair = import_savedmodels(_DECODER.value, _ENCODER.value, weights=_WEIGHTS.value)
     pair.save(_OUTPUT.value)
     print("\n".join(pair.report))

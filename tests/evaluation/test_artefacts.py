@@ -18,7 +18,8 @@ from vgg_unpool_jax.evaluation.artefacts import (
 )
 from vgg_unpool_jax.evaluation.metrics import photo_l1
 from vgg_unpool_jax.evaluation.reconstruction import evaluate_reconstruction
-from vgg_unpool_jax.evaluation.results import read_results, write_results
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.io import json_file
 
 SIDES = (52, 70)  # no multiples of 16
 FUNCTIONS = (
@@ -215,7 +216,7 @@ def test_an_evaluation_finds_writes_and_tells_them(source, tmp_path):
     assert score.border_ratio == pytest.approx(6.0 / center)
     assert score.grid_ratios == pytest.approx({2: 1.125, 4: 1.5, 8: 1.5, 16: 1.5})
     write_results(tmp_path / "results.json", score.to_dict())
-    read = read_results(tmp_path / "results.json")
+    read = json_file.read(tmp_path / "results.json")
     assert read["border_ratio"] == score.border_ratio
     assert read["grid_ratios"]["4"] == pytest.approx(1.5)
     assert read["metrics"]["color_error_blue"]["mean"] == pytest.approx(-5.015625)

@@ -11,7 +11,7 @@ import pytest
 from configs.unpooling import base as unpooling
 from tests.faults.damage import HOPELESS, assert_documented, damaged, relaxed
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.systems.unpooling.release import training_facts
 from vgg_unpool_jax.systems.unpooling.system import SYSTEM
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
@@ -85,7 +85,7 @@ READERS = {
     "results": Reader(
         "results.json",
         RESULTS,
-        lambda folder: read_results(folder / "results.json"),
+        lambda folder: json_file.read(folder / "results.json"),
         ValueError,
     ),
     "results for the table": Reader(

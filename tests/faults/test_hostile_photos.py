@@ -22,7 +22,7 @@ from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.data import Split, make_loader, make_source, random_crop, transforms
 from vgg_unpool_jax.data.photo_files import list_photo_files
 from vgg_unpool_jax.errors import BrokenPhotosError, PhotoError
-from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.results import write_evaluation
 
@@ -334,7 +334,7 @@ def test_a_run_is_trained_and_evaluated_on_them(source, folder, tmp_path, caplog
     part = Split(source, np.arange(len(source)))
     score = pair.evaluate(part, image_size=16, batch_size=4, max_broken_share=0.5)
     results, *pictures = write_evaluation(tmp_path, pair, score, {"source": "hostile"})
-    told = read_results(results)
+    told = json_file.read(results)
     assert set(told["broken"]) == set(REFUSED)
     assert set(told["too_small"]) == {
         "one_pixel.jpg",

@@ -27,7 +27,7 @@ from vgg_unpool_jax.errors import (
     SourceError,
     WeightsError,
 )
-from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.releases.released import read_decoder
 from vgg_unpool_jax.runtime.lock import locked
@@ -249,7 +249,10 @@ def test_files_beside_a_checkpoint_are_not_looked_at(payload, checkpoint):
 READERS = {
     "config.json": (run_config.read, ConfigError),
     "validation.json": (lambda folder: ValidationHistory(folder, 0), ConfigError),
-    "results.json": (lambda folder: read_results(folder / "results.json"), ValueError),
+    "results.json": (
+        lambda folder: json_file.read(folder / "results.json"),
+        ConfigError,
+    ),
     "pair.json": (lambda folder: read_pair_results(folder / "pair.json"), ConfigError),
     "training_time.json": (training_facts, ConfigError),
     "photos.zip": (lambda folder: make_source(f"zip:{folder}/photos.zip"), SourceError),

@@ -1,4 +1,4 @@
-"""Local and remote paths; what an object store does in another way."""
+"""Local and remote paths, and the operations in which an object store differs."""
 
 import importlib.util
 import os
@@ -6,10 +6,10 @@ import pathlib
 
 import pytest
 
-from vgg_unpool_jax.errors import ConfigError, WeightsError
+from vgg_unpool_jax.errors import ConfigError, RemoteError, UserError
 from vgg_unpool_jax.io import paths
 from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.remote_files import RangeReader, open_log
+from vgg_unpool_jax.io.log_file import open_log
 
 
 def test_a_local_path_is_a_path_of_pathlib(tmp_path):
@@ -17,7 +17,17 @@ def test_a_local_path_is_a_path_of_pathlib(tmp_path):
         assert paths.to_path(path) == pathlib.Path(path)
         assert type(paths.to_path(path)) is type(tmp_path)
         assert not paths.is_remote(path)
-    paths.check_reachable("not/there")  # nothing is asked of this machine
+    paths.check_reachable("not/there")  # local paths are not accessed
+
+
+def test_a_local_file_is_asked_for_where_a_bucket_does_not_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert paths.local_path("~/a.h5") == tmp_path / "a.h5"
+    assert paths.local_path(b"a.h5") == pathlib.Path("a.h5")
+    with pytest.raises(UserError, match=r"gs://bucket/a\.h5 must be copied to this"):
+        paths.local_path("gs://bucket/a.h5")
+    with pytest.raises(UserError, match=r"home folder in ~no_such_user_here/a\.h5 ca"):
+        paths.local_path("~no_such_user_here/a.h5")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +67,7 @@ def test_a_remote_path_stays_what_it_is(bucket):
     assert not bucket.requests
 
 
-def test_what_is_wrong_with_a_bucket_is_one_sentence(bucket):
+def test_a_missing_bucket_is_one_sentence(bucket):
     paths.check_reachable("gs://bucket/not/there")
     with pytest.raises(ConfigError, match="gs://other/run: there is no bucket other"):
         paths.check_reachable("gs://other/run")
@@ -71,7 +81,7 @@ def test_a_refusal_in_the_middle_is_one_sentence(bucket):
         lambda: paths.write_bytes("gs://bucket/run/config.json", b"new"),
         lambda: paths.remove_tree(paths.to_path("gs://bucket/run")),
     ):
-        with pytest.raises(paths.RemoteError) as caught:
+        with pytest.raises(RemoteError) as caught:
             work()
         text = str(caught.value)
         assert text.startswith("gs://bucket/run") and ": Forbidden: " in text
@@ -98,20 +108,6 @@ def test_a_remote_file_is_replaced_whole_or_not_at_all(bucket):
 def test_a_missing_remote_file_is_missing(bucket):
     with pytest.raises(FileNotFoundError, match="gs://bucket/none"):
         paths.read_bytes("gs://bucket/none")
-    with pytest.raises(WeightsError, match=r"^gs://bucket/none.h5 cannot be read"):
-        with paths.local_copy("gs://bucket/none.h5", WeightsError):
-            pytest.fail("there is nothing to read")
-
-
-def test_errors_of_a_copy_name_the_original(bucket, tmp_path):
-    bucket.put("a/vgg19.h5", b"weights")
-    with pytest.raises(WeightsError, match=r"^gs://bucket/a/vgg19.h5 is damaged$"):
-        with paths.local_copy("gs://bucket/a/vgg19.h5", WeightsError) as copy:
-            assert copy.read_bytes() == b"weights"
-            raise WeightsError(f"{copy} is damaged")
-    assert not copy.exists()
-    with paths.local_copy(tmp_path / "x", WeightsError) as copy:
-        assert copy == tmp_path / "x"
 
 
 def test_trees_are_listed_moved_and_removed(bucket):
@@ -156,7 +152,7 @@ def test_local_trees_are_moved_and_removed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_flushed_of_a_remote_log_is_there(bucket):
+def test_a_remote_log_is_complete_after_every_flush(bucket):
     log = open_log(paths.to_path("gs://bucket/logs/events"))
     pieces = [bytes([number]) * (300_000 * (number % 3) + 1) for number in range(12)]
     for number, piece in enumerate(pieces, start=1):
@@ -175,24 +171,3 @@ def test_a_local_log_replaces_nothing(tmp_path):
         log.write(b"x")
     with pytest.raises(FileExistsError):
         open_log(tmp_path / "events")
-
-
-def test_parts_of_a_remote_file(bucket):
-    content = bytes(range(256)) * 1000
-    bucket.put("file", content)
-    file = RangeReader("gs://bucket/file")
-    assert file.read(10) == content[:10]
-    assert file.seek(-5, os.SEEK_END) == len(content) - 5
-    assert file.read() == content[-5:] and file.read(3) == b""
-    assert file.seek(100_000) == file.tell() == 100_000
-    file.fetch(100_000, 50_000)
-    requests = len(bucket.requests)
-    assert file.read(20_000) + file.read(30_000) == content[100_000:150_000]
-    assert len(bucket.requests) == requests
-    assert file.read(1) == content[150_000:150_001]
-    file.seek(0)
-    assert file.read() == content
-    with pytest.raises(OSError, match="has no byte -1"):
-        file.seek(-1)
-    with pytest.raises(FileNotFoundError, match="gs://bucket/none"):
-        RangeReader("gs://bucket/none")

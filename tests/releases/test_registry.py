@@ -258,16 +258,6 @@ def test_a_folder_is_used_in_place(group, cache, monkeypatch):
     assert not cache.exists()
 
 
-def test_a_bucket_is_fetched_into_the_cache(group, cache, bucket, monkeypatch):
-    for path in group.iterdir():
-        bucket.put(f"group/{path.name}", path.read_bytes())
-    monkeypatch.setenv("VGG_UNPOOL_RELEASES", "gs://bucket/group")
-    path = find_release("vgg19-block2-ours")
-    assert path.is_relative_to(cache)
-    assert _sha256(path) == _sha256(group / path.name)
-    assert _left(cache) == [path.name]
-
-
 def test_a_groups_name_goes_before_the_packages(group, packaged, cache, monkeypatch):
     theirs = _write(group / "vgg19-block1.safetensors", step=9)
     register(group)

@@ -95,10 +95,10 @@ def test_a_folder_that_is_no_workdir_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b'{"system": "unpoo', "is not valid JSON"),
-        (b"\xff\xfe\x00", "is not valid JSON"),
-        (b"", "is not valid JSON"),
-        (b"[1, 2]", "holds no config but a list"),
+        (b'{"system": "unpoo', "is not a JSON object"),
+        (b"\xff\xfe\x00", "is not a JSON object"),
+        (b"", "is not a JSON object"),
+        (b"[1, 2]", "is not a JSON object: it holds a list"),
     ],
 )
 def test_a_broken_config_file_is_one_sentence_with_its_path(

@@ -9,9 +9,8 @@ from vgg_unpool_jax.data.crops import (
     make_crop,
 )
 from vgg_unpool_jax.data.decode import decode_photo
-from vgg_unpool_jax.data.joined import JoinedSource
 from vgg_unpool_jax.data.loader import Loader, make_loader
-from vgg_unpool_jax.data.sources import Source, make_source
+from vgg_unpool_jax.data.sources import JoinedSource, Source, make_source
 from vgg_unpool_jax.data.split import split_indices
 from vgg_unpool_jax.data.splits import SPLITS, Split, open_splits
 from vgg_unpool_jax.data.transforms import (

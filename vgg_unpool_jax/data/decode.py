@@ -10,20 +10,19 @@ Every photo leaves as an array of shape (H, W, 3), RGB, uint8, sRGB:
 - of an animation the first frame counts.
 """
 
-import contextlib
 import functools
 import io
 import os
 import re
 import struct
 import threading
+import unicodedata
 import warnings
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from vgg_unpool_jax.data.names import shown_name
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.io.paths import read_bytes
 
@@ -32,10 +31,22 @@ try:
 except ModuleNotFoundError:  # only slower
     simplejpeg = None
 
-# Pillow knows formats that start other programs (EPS) or that no photo comes in; they
-# are left out because the files come from strangers. MPO (the JPEG of many phones)
-# belongs to Pillow's JPEG reader.
+# Files come from strangers: some of Pillow's other formats start other programs (EPS).
+# MPO (the JPEG of many phones) belongs to Pillow's JPEG reader.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM")
+
+# File names of photos in folders and zip files.
+PHOTO_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".ppm",
+)
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
@@ -47,7 +58,7 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises when the EXIF block is damaged.
+# Raised by Pillow for a damaged EXIF block.
 _EXIF_ERRORS = (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error)
 
 _WARNING_FILTERS = [
@@ -79,18 +90,39 @@ def decode_photo(
     data = _read_bytes(file_or_bytes, name)
     if not data:
         raise PhotoError(f"photo {name} is empty (0 bytes)")
-    with _photo_errors(name):
+    _quieten_pillow()
+    try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         pixels = _decode_plain_jpeg(image, data)
         if pixels is not None:
             return pixels
         image.load()
+    except MemoryError:
+        raise  # a problem of the machine, not of the photo
+    # Damaged bytes make Pillow's readers raise nearly anything: OSError, SyntaxError,
+    # struct.error, EOFError, IndexError, zlib.error ...
+    except Exception as error:
+        raise PhotoError(f"photo {name} {_problem(error)}") from error
     transposition = _TRANSPOSITIONS.get(_orientation(image))
     rgb = _to_rgb(image, name)
     if transposition is not None:
         rgb = rgb.transpose(transposition)
-    # It cannot be written to; a copy would take a sixth of the whole time.
+    # Read-only; a copy would take a sixth of the whole time.
     return np.asarray(rgb)
+
+
+def shown_name(name: str) -> str:
+    """A photo's name on one line: control characters and stray bytes are escaped.
+
+    Args:
+      name: of any file. A name that is not UTF-8 contains surrogates in Python, which
+        cannot be written to a log or result file.
+    """
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) == "Cc" else letter
+        for letter in text
+    )
 
 
 def _read_bytes(file_or_bytes, name: str) -> bytes:
@@ -106,7 +138,7 @@ def _read_bytes(file_or_bytes, name: str) -> bytes:
 
 
 def _decode_plain_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
-    """Pixels of a JPEG that is to be shown as it is stored; None for all others.
+    """Pixels of a JPEG that needs no rotation or colour conversion; None for others.
 
     The same library as Pillow's decodes it, straight into an array: the same pixels in
     two thirds of the time, most of it without Python's lock.
@@ -127,40 +159,29 @@ def _decode_plain_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
             data, "RGB", fastdct=False, fastupsample=False, strict=True
         )
     except ValueError:
-        return None  # damaged, or else unusual: Pillow shall say
+        return None  # damaged or unusual: Pillow decides
 
 
-@contextlib.contextmanager
-def _photo_errors(name: str):
-    """Turn what Pillow's readers raise into a `PhotoError`."""
-    _quieten_pillow()
-    try:
-        yield
-    except MemoryError:
-        # The machine's trouble, not the photo's.
-        raise
-    except UnidentifiedImageError as error:
-        raise PhotoError(
-            f"photo {name} is not an image in a known format "
-            f"(JPEG, PNG, BMP, WebP, TIFF, GIF or PPM)"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError(
-            f"photo {name} has too many pixels: more than "
-            f"{2 * Image.MAX_IMAGE_PIXELS} (twice PIL.Image.MAX_IMAGE_PIXELS)"
-        ) from error
-    except Exception as error:
-        # Damaged bytes make Pillow's readers raise nearly anything: OSError,
-        # SyntaxError, struct.error, EOFError, IndexError, zlib.error ...
-        raise PhotoError(f"photo {name} is damaged: {error}") from error
+def _problem(error: Exception) -> str:
+    """The part of a message after the photo's name, for an error of Pillow."""
+    if isinstance(error, UnidentifiedImageError):
+        return (
+            "is not an image in a known format (JPEG, PNG, BMP, WebP, TIFF, GIF or PPM)"
+        )
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"has too many pixels: more than {2 * Image.MAX_IMAGE_PIXELS} (twice "
+            "PIL.Image.MAX_IMAGE_PIXELS)"
+        )
+    return f"is damaged: {error}"
 
 
 def _quieten_pillow() -> None:
-    """Ignore what Pillow warns about the content of photos.
+    """Ignore Pillow's warnings about the content of photos.
 
-    Above MAX_IMAGE_PIXELS Pillow warns, above twice of it it raises; the second is the
-    limit here. `warnings.catch_warnings` would undo the filters afterwards, but it is
-    not safe in threads, and photos are decoded in threads.
+    Pillow warns above MAX_IMAGE_PIXELS and raises above twice that number, which is the
+    limit here. `warnings.catch_warnings` would restore the filters afterwards, but it
+    is not safe in threads, and photos are decoded in threads.
     """
     with _warnings_lock:
         if warnings.filters[: len(_WARNING_FILTERS)] != _WARNING_FILTERS:

@@ -10,30 +10,17 @@ from vgg_unpool_jax.data import decode
 from vgg_unpool_jax.errors import SourceError
 from vgg_unpool_jax.io import paths
 
-# What counts as a photo by its name, in folders and in zip files alike.
-PHOTO_EXTENSIONS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".gif",
-    ".ppm",
-)
-
 
 def is_photo_name(relative_path: str) -> bool:
     """Whether a path with forward slashes names a photo that is not hidden.
 
-    Hidden are names that begin with a dot, also those of folders on the way, and
-    `__MACOSX`, where macOS keeps what it adds to zip files.
+    Hidden are files and folders whose names begin with a dot, and the folder
+    `__MACOSX`, which macOS adds to zip files.
     """
     parts = relative_path.split("/")
     if any(_is_hidden(part) for part in parts):
         return False
-    return parts[-1].lower().endswith(PHOTO_EXTENSIONS)
+    return parts[-1].lower().endswith(decode.PHOTO_SUFFIXES)
 
 
 def folder_label(relative_path: str) -> str | None:
@@ -47,15 +34,6 @@ def folder_label(relative_path: str) -> str | None:
     return folders[-1] if folders else None
 
 
-def source_path(path: str | os.PathLike) -> str:
-    """A path of photos, whatever the current folder of a reader is."""
-    if paths.is_remote(path):
-        path = os.fspath(paths.to_path(path))
-        paths.check_reachable(path)
-        return path
-    return os.path.abspath(os.path.expanduser(os.fspath(paths.to_path(path))))
-
-
 class FolderSource:
     """The photos of a folder, sorted by their path relative to it.
 
@@ -65,16 +43,19 @@ class FolderSource:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self._path = source_path(path)
-        if paths.is_remote(self._path):
-            self._names = _remote_photos_below(self._path)
+        if paths.is_remote(path):
+            paths.check_reachable(path)
+            self._path = os.fspath(paths.to_path(path))
+            self._names = list(filter(is_photo_name, paths.list_files(self._path)))
         else:
+            # Readers in other processes may have another current folder.
+            self._path = os.path.abspath(paths.local_path(path))
             self._check_folder()
             self._names = sorted(_photos_below(self._path))
         if not self._names:
             raise SourceError(
                 f"the folder {self._path} holds no photo "
-                f"({', '.join(PHOTO_EXTENSIONS)}), also not in its subfolders"
+                f"({', '.join(decode.PHOTO_SUFFIXES)}), also not in its subfolders"
             )
 
     def _check_folder(self):
@@ -103,21 +84,11 @@ class FolderSource:
         return f"folder {self._path}"
 
 
-def _remote_photos_below(top: str) -> list[str]:
-    """As `_photos_below`, by one listing."""
-    names = paths.list_files(top)
-    if not names:
-        is_file = paths.file_system(top).exists(top)
-        reason = "is not a folder" if is_file else "does not exist or is empty"
-        raise SourceError(f"the photo folder {top} {reason}")
-    return [name for name in names if is_photo_name(name)]
-
-
 def _photos_below(top: str) -> Iterator[str]:
     """Relative paths (forward slashes) of the photos below `top`, in any order."""
     # Every real folder is visited once, under the path with the fewest links and of
-    # those the first in the alphabet. So loops end, no photo is listed twice (and gets
-    # into two parts of a split), and all machines agree on the names.
+    # those the first in the alphabet. So loops end, no photo is listed twice (which
+    # could put it into two splits), and all machines agree on the names.
     pending = [(0, "", top)]
     visited = set()
     while pending:
@@ -147,8 +118,8 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_file_or_dangling(path: str) -> bool:
-    """Regular files, and links to nothing: those are photos that have vanished.
+    """Whether a path is a regular file or a link to nothing, a photo that vanished.
 
-    Pipes and devices stay out, since reading them could wait for ever.
+    Pipes and devices are excluded, since reading them could wait for ever.
     """
     return os.path.isfile(path) or not os.path.exists(path)

@@ -18,8 +18,8 @@ from absl import logging
 
 from vgg_unpool_jax.data import reader_processes
 from vgg_unpool_jax.data.crops import check_crop, make_crop
+from vgg_unpool_jax.data.decode import shown_name
 from vgg_unpool_jax.data.examples import Example, ExampleStream
-from vgg_unpool_jax.data.names import shown_name
 from vgg_unpool_jax.data.sources import Source
 from vgg_unpool_jax.errors import BrokenPhotosError, SourceError
 

@@ -1,4 +1,4 @@
-"""Photo files to work on one by one, and names for what is made of them."""
+"""Photo files that are processed one by one, and the names of their results."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ from vgg_unpool_jax.io import paths
 
 @dataclasses.dataclass(frozen=True)
 class PhotoFile:
-    """One photo and where its result goes.
+    """One photo and the files of its results.
 
     Attributes:
       path: the photo.
@@ -49,18 +49,18 @@ def list_photo_files(
     if source.is_dir():
         folder = FolderSource(source)
         names = [pathlib.PurePath(folder.name(i)) for i in range(len(folder))]
-        paths = [source / name for name in names]
+        photos = [source / name for name in names]
     elif source.is_file():
-        names, paths = [pathlib.PurePath(source.name)], [source]
+        names, photos = [pathlib.PurePath(source.name)], [source]
     else:
         raise SourceError(f"there is no photo or folder {source}")
     if output.exists() and not output.is_dir():
         raise SourceError(f"the output {output} is not a folder")
     shared = Counter(name.with_suffix("") for name in names)
     # Not `Path.resolve`, which raises for a link that leads back to itself.
-    photos = {paths.resolved(path) for path in paths}
+    taken = {paths.resolved(path) for path in photos}
     files, written = [], {}
-    for name, path in zip(names, paths, strict=True):
+    for name, path in zip(names, photos, strict=True):
         stem = output / (
             name if shared[name.with_suffix("")] > 1 else name.with_suffix("")
         )
@@ -70,7 +70,7 @@ def list_photo_files(
             grid=stem.with_name(f"{stem.name}_grid.png"),
         )
         for target in (file.output, file.grid):
-            if paths.resolved(target) in photos:
+            if paths.resolved(target) in taken:
                 raise SourceError(
                     f"the output {target} would overwrite a photo: take another folder"
                 )

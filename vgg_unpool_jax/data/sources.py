@@ -1,4 +1,4 @@
-"""Where photos come from, behind one small interface.
+"""Collections of photos behind one small interface.
 
 | spec | source |
 |---|---|
@@ -7,9 +7,14 @@
 | `tfds:NAME`, `tfds:NAME:SPLIT` | the `image` feature of a prepared TFDS data set |
 | `samples` | photos that come with scikit-image, no network needed |
 | `zip:PATH,zip:PATH` | several of these as one, the photos of the first come first |
+
+Only a folder may be in gs://; a zip file is read from this machine.
 """
 
+import bisect
+import itertools
 import re
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,15 +22,13 @@ import numpy as np
 from vgg_unpool_jax.data.folder import FolderSource
 from vgg_unpool_jax.errors import PhotoError, SourceError
 
-__all__ = ["PhotoError", "Source", "SourceError", "make_source"]
-
 _KINDS = (
     "folder:PATH, zip:PATH, tfds:NAME, tfds:NAME:SPLIT or samples, or several of "
     "them with commas between"
 )
 
-# A comma between two specs. Any other belongs to a path, hence the look at what
-# follows; `samples` counts as a whole word only, since it could begin a file's name.
+# A comma between two specs. A comma that no spec follows belongs to a path. `samples`
+# counts as a whole word only, since it could begin a file's name.
 _COMMA = re.compile(r",(?=(samples,)*(folder:|zip:|tfds:|samples\Z))")
 
 
@@ -34,7 +37,7 @@ class Source(Protocol):
     """A numbered collection of photos with random access.
 
     Sources can be pickled (reader processes get a copy) and read from several threads.
-    `repr` says in words what the source is; it stands in error messages.
+    `repr` describes the source in error messages.
     """
 
     def __len__(self) -> int:
@@ -51,6 +54,66 @@ class Source(Protocol):
 
         Raises PhotoError where it must be read from the photo's record and cannot be.
         """
+
+
+class JoinedSource:
+    """The photos of several sources, those of the first source first.
+
+    Two parts can have photos of the same name. Names therefore begin with the number
+    of the part, counted from 1: `2/train2017/000000000009.jpg`.
+
+    Args:
+      parts: the sources, at least one.
+    """
+
+    def __init__(self, parts: Sequence[Source]):
+        if not parts:
+            raise SourceError("parts must be at least one source, got none")
+        self._parts = tuple(parts)
+        self._ends = list(itertools.accumulate(len(part) for part in self._parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Photo `index` as uint8 (H, W, 3) RGB; raises PhotoError when unreadable."""
+        part, position = self._find(index)
+        try:
+            return self._parts[part][position]
+        except PhotoError as error:
+            raise self._renamed(error, index) from error
+
+    def name(self, index: int) -> str:
+        """Number of the part and name there of photo `index`."""
+        part, position = self._find(index)
+        return f"{part + 1}/{self._parts[part].name(position)}"
+
+    def label(self, index: int) -> str | None:
+        """Class of photo `index`; raises PhotoError as its part does.
+
+        Classes of the same name in two parts are one class.
+        """
+        part, position = self._find(index)
+        try:
+            return self._parts[part].label(position)
+        except PhotoError as error:
+            raise self._renamed(error, index) from error
+
+    def __repr__(self) -> str:
+        return " and ".join(map(repr, self._parts))
+
+    def _find(self, index: int) -> tuple[int, int]:
+        """Number of the part, from 0, and of the photo in it."""
+        if not 0 <= index < len(self):
+            raise IndexError(
+                f"index must lie in 0..{len(self) - 1} for {self!r}, got {index}"
+            )
+        part = bisect.bisect_right(self._ends, index)
+        return part, int(index) - (self._ends[part - 1] if part else 0)
+
+    def _renamed(self, error: PhotoError, index: int) -> PhotoError:
+        """The error with the photo's name in this source in front."""
+        return PhotoError(f"{self.name(index)}: {error}")
 
 
 def make_source(spec: str) -> Source:
@@ -72,8 +135,6 @@ def make_source(spec: str) -> Source:
     specs = [spec[start:end] for start, end in zip(starts, ends, strict=True)]
     if len(specs) == 1:
         return _make_single_source(spec)
-    from vgg_unpool_jax.data.joined import JoinedSource
-
     parts = [_make_single_source(part) for part in specs]
     for number, part in enumerate(parts):
         if repr(part) in map(repr, parts[:number]):

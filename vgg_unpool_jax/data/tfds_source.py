@@ -6,15 +6,14 @@ import re
 import numpy as np
 
 from vgg_unpool_jax.data import decode
-from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.errors import PhotoError, SourceError, first_line
 
 # NAME may carry a config and a version (coco/2017:1.1.0), SPLIT a slice (train[:10%]):
 # both may hold colons.
 _SPEC = re.compile(r"(?P<name>[^:]+(:(\d+|\*)\.(\d+|\*)\.(\d+|\*))?)(:(?P<split>.+))?")
 
-# What TFDS raises for an unknown name, config or version, for damaged files and for
-# data sets that need a package that is not there. Each has a page of text, of which
-# the first line counts.
+# Raised by TFDS for an unknown name, config or version, for damaged files and for data
+# sets that need a package that is not installed. Each has a page of text.
 _OPENING_ERRORS = (ValueError, AssertionError, OSError, ImportError, RuntimeError)
 
 
@@ -41,7 +40,7 @@ class TfdsSource:
         self._classes = label if isinstance(label, tfds.features.ClassLabel) else None
         self._labels: dict[int, str | None] = {}
         try:
-            # The encoded bytes are wanted: decode_photo knows EXIF and ICC profiles.
+            # Encoded bytes, because decode_photo applies EXIF and ICC profiles.
             self._records = builder.as_data_source(
                 split=split, decoders={"image": tfds.decode.SkipDecoding()}
             )
@@ -50,7 +49,7 @@ class TfdsSource:
         except (ValueError, AssertionError) as error:
             raise SourceError(
                 f"the split {split!r} of the TFDS data set {name} cannot be opened: "
-                f"{_first_line(error)}"
+                f"{first_line(error)}"
             ) from error
         if not len(self._records):
             raise SourceError(
@@ -91,8 +90,8 @@ class TfdsSource:
 
     def _read_label(self, index: int) -> str | None:
         number = int(self._record(index)["label"])
-        # TFDS marks photos without a class so; as a place in the list of names, -1
-        # would be the last class.
+        # TFDS marks photos without a class so; as an index, -1 would be the last
+        # class.
         if number == -1:
             return None
         if not 0 <= number < self._classes.num_classes:
@@ -115,7 +114,7 @@ class TfdsSource:
             record = self._records[index]
         except (ValueError, RuntimeError, OSError) as error:
             raise PhotoError(
-                f"photo {self.name(index)} cannot be read: {_first_line(error)}"
+                f"photo {self.name(index)} cannot be read: {first_line(error)}"
             ) from error
         if not isinstance(record["image"], bytes):
             # A cut-off file yields empty records.
@@ -130,7 +129,7 @@ def _open_builder(tfds, name: str, data_dir: str | None):
         builder = tfds.builder(name, data_dir=data_dir)
     except _OPENING_ERRORS as error:
         raise SourceError(
-            f"the TFDS data set {name} cannot be opened ({_first_line(error)}); if its "
+            f"the TFDS data set {name} cannot be opened ({first_line(error)}); if its "
             f"name is right, {_how_to_prepare(name)}"
         ) from error
     if not builder.info.splits:
@@ -166,7 +165,3 @@ def _how_to_prepare(name: str) -> str:
         f'file_format="array_record"), in another data_dir if it is already there in '
         f"another format"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -6,8 +6,10 @@ Photos and crops are uint8 arrays of shape (H, W, 3), RGB in [0, 255].
 import numpy as np
 from PIL import Image
 
-# A larger photo is not made in order to cut a square out of it: one of three rows and
-# 20,000 columns, enlarged to 256 rows, would take gigabytes.
+from vgg_unpool_jax.errors import require_image
+
+# Above this size only the square itself is enlarged: a photo of three rows and 20,000
+# columns, enlarged to 256 rows, would take gigabytes.
 _MOST_ENLARGED_PIXELS = 2**24
 
 
@@ -35,7 +37,7 @@ def random_crop(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
     Args:
       photo: uint8 array of shape (H, W, 3).
       size: side of the result in pixels.
-      rng: where the position comes from; two numbers are drawn.
+      rng: generator of the position; two numbers are drawn.
 
     Returns:
       A uint8 array of shape (size, size, 3).
@@ -117,7 +119,7 @@ def random_square_resize(
     Args:
       photo: uint8 array of shape (H, W, 3).
       size: side of the result in pixels.
-      rng: where side and position come from; three numbers are drawn.
+      rng: generator of side and position; three numbers are drawn.
       least_share: smallest side as a share of the short side, in (0, 1].
 
     Returns:
@@ -166,7 +168,7 @@ def _enlarge_part(
 ) -> np.ndarray:
     """A square out of the photo enlarged to height × width, within two grey levels.
 
-    Pillow knows the square's place as 32-bit numbers only.
+    Pillow keeps the square's position as 32-bit numbers only.
     """
     rows, columns = photo.shape[0] / height, photo.shape[1] / width
     box = (
@@ -180,11 +182,8 @@ def _enlarge_part(
 
 
 def _check(photo: np.ndarray, size: int) -> None:
-    shape, dtype = getattr(photo, "shape", None), getattr(photo, "dtype", None)
-    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        raise ValueError(
-            f"photo must be a uint8 array of shape (H, W, 3), got shape {shape} "
-            f"and dtype {dtype}"
-        )
+    require_image("photo", photo, 3)
+    if photo.dtype != np.uint8:
+        raise ValueError(f"photo must be of dtype uint8, got {photo.dtype}")
     if size < 1:
         raise ValueError(f"size must be at least 1 pixel, got {size}")

@@ -8,22 +8,17 @@ import zlib
 import numpy as np
 
 from vgg_unpool_jax.data import decode, folder
-from vgg_unpool_jax.data.names import shown_name
+from vgg_unpool_jax.data.decode import PHOTO_SUFFIXES, shown_name
 from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.io import paths
-from vgg_unpool_jax.io.remote_files import RangeReader
 
 # A photo that claims to be larger than this when unpacked is not unpacked.
 _LARGEST_PHOTO_BYTES = 1 << 30
 
 _ENCRYPTED_BIT = 0x1
 
-# What stands before a member's data: this much, its name, and extra fields of a length
-# that is not known beforehand; this covers what common programs write.
-_HEADER_BYTES, _EXTRA_BYTES = 30, 256
-
-# What reading one damaged member raises: a wrong checksum, broken or cut-off
-# compressed data, a compression method that Python does not know.
+# Raised for one damaged member: a wrong checksum, broken or cut-off compressed data, a
+# compression method that Python does not know.
 _MEMBER_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
@@ -34,11 +29,11 @@ class ZipSource:
     and threads take turns in reading, not in decoding.
 
     Args:
-      path: the zip file, local or gs://.
+      path: the zip file, on this machine.
     """
 
     def __init__(self, path: str | os.PathLike):
-        self._path = folder.source_path(path)
+        self._path = os.path.abspath(paths.local_path(path))
         self._forget_open_file()
         with _open_zip(self._path) as archive:
             members = [
@@ -58,7 +53,7 @@ class ZipSource:
         if not self._names:
             raise SourceError(
                 f"the zip file {self._path} holds no photo "
-                f"({', '.join(folder.PHOTO_EXTENSIONS)})"
+                f"({', '.join(PHOTO_SUFFIXES)})"
             )
 
     def __len__(self) -> int:
@@ -107,7 +102,6 @@ class ZipSource:
                         f"photo {shown} would take {member.file_size} bytes unpacked; "
                         f"the limit is {_LARGEST_PHOTO_BYTES}"
                     )
-                self._fetch(member)
                 return self._archive.read(member)
             except KeyError as error:
                 raise PhotoError(
@@ -123,18 +117,12 @@ class ZipSource:
                     f"{error.strerror or error}"
                 ) from error
 
-    def _fetch(self, member: zipfile.ZipInfo) -> None:
-        """Read a member that is far away with one request instead of several."""
-        if isinstance(self._archive.fp, RangeReader):
-            head = _HEADER_BYTES + len(member.filename.encode()) + _EXTRA_BYTES
-            self._archive.fp.fetch(member.header_offset, head + member.compress_size)
-
 
 def _open_zip(path: str) -> zipfile.ZipFile:
-    if not paths.is_remote(path) and os.path.isdir(path):
+    if os.path.isdir(path):
         raise SourceError(f"the zip file {path} is a folder; use folder:{path}")
     try:
-        return zipfile.ZipFile(RangeReader(path) if paths.is_remote(path) else path)
+        return zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise SourceError(f"the zip file {path} does not exist") from error
     except zipfile.BadZipFile as error:

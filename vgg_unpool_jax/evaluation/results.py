@@ -5,7 +5,6 @@ they are written as the strings "inf", "-inf" and "nan", which `float` reads bac
 """
 
 import dataclasses
-import json
 import math
 import os
 import pathlib
@@ -22,8 +21,7 @@ from vgg_unpool_jax.evaluation.metrics import (
     MetricInfo,
 )
 from vgg_unpool_jax.evaluation.statistics import Summary
-from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import read_bytes
+from vgg_unpool_jax.io import json_file
 
 _KNOWN = METRICS | ARTEFACT_METRICS | VAE_METRICS
 
@@ -68,42 +66,7 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
     """
     if not isinstance(results, Mapping):
         raise TypeError(f"results is a {type(results).__name__}; wanted a mapping.")
-    text = json.dumps(
-        _to_json(results, "results"),
-        allow_nan=False,
-        ensure_ascii=False,
-        indent=2,
-        sort_keys=True,
-    )
-    with replacing(path) as file:
-        file.write((text + "\n").encode())
-
-
-def read_results(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a result file.
-
-    Args:
-      path: a file that `write_results` made.
-
-    Returns:
-      What was written, with lists for tuples and dicts for dataclasses; infinite
-      values and NaN are the strings "inf", "-inf" and "nan".
-    """
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
-    content = read_bytes(path)
-    try:
-        results = json.loads(content.decode(), parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a result file: {error}.") from error
-    if not isinstance(results, dict):
-        raise ValueError(
-            f"{path} is not a result file: it holds a {type(results).__name__} where "
-            "an object was wanted."
-        )
-    return results
+    json_file.write(path, _to_json(results, "results"), sort_keys=True)
 
 
 def _row(name: str, summary: Summary) -> tuple[str, ...]:

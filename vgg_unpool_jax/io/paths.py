@@ -1,50 +1,44 @@
-"""Where files are: folders of this machine, and gs://BUCKET/PATH.
+"""Paths of this machine, and of workdirs and photo folders in gs://BUCKET/PATH.
 
-A local path is a `pathlib.Path` and a remote one an `epath.Path`, which has the same
-methods. What an object store does in another way stands here: it has no folders, no
-renaming and no appending, and an upload is there when it is whole.
+A local path is a `pathlib.Path` and a remote one an `epath.Path` with the same methods.
+This module has the operations in which an object store differs: it has no folders, no
+renaming and no appending, and an upload appears when it is complete.
 
-The package gcsfs is needed for gs:// alone, and imported for it alone.
+The package gcsfs is needed and imported for gs:// only.
 """
 
-import contextlib
 import errno
 import importlib.util
-import io
 import os
 import pathlib
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
-from typing import BinaryIO
 
-from vgg_unpool_jax.errors import ConfigError, RemoteError
+from vgg_unpool_jax.errors import ConfigError, RemoteError, UserError, first_line
 
 SCHEME = "gs://"
 INSTALL = "pip install gcsfs"
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# How gcsfs and tensorstore say that something could not be reached, or not be had.
-_TROUBLE = re.compile(
-    r"^Forbidden|\b(ABORTED|CANCELLED|DEADLINE_EXCEEDED|PERMISSION_DENIED|"
-    r"RESOURCE_EXHAUSTED|UNAUTHENTICATED|UNAVAILABLE)\b"
+# tensorstore raises ValueError for everything; its texts begin with these codes.
+_STATUS = re.compile(
+    r"\b(ABORTED|CANCELLED|DEADLINE_EXCEEDED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|"
+    r"UNAUTHENTICATED|UNAVAILABLE)\b"
 )
-_NO_FILE = os.strerror(errno.ENOENT)
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
-# Etils would else import TensorFlow where it is installed, which takes seconds and, on
-# a GPU, memory. It asks once, so this is said before anybody can have asked.
+# Otherwise etils imports TensorFlow where it is installed, which takes seconds and, on
+# a GPU, memory. It reads the variable once, when it is imported.
 os.environ.setdefault("EPATH_USE_TF", "false")
 
 
 def is_remote(path: str | os.PathLike) -> bool:
-    """Whether a path is of an object store."""
+    """Whether a path is in an object store."""
     return os.fsdecode(path).startswith(SCHEME)
 
 
 def to_path(path: str | os.PathLike) -> pathlib.Path:
-    """A path to work with; nothing is asked of the place itself.
+    """A path object for a local or remote path; no file is accessed.
 
     Args:
       path: of this machine, or gs://BUCKET/PATH.
@@ -59,7 +53,7 @@ def to_path(path: str | os.PathLike) -> pathlib.Path:
                 f"{text} cannot be used: of addresses only {SCHEME}BUCKET/PATH can"
             )
         if str(pathlib.PurePath(path)).startswith("gs:/"):
-            # What pathlib leaves of an address: it would become a local folder.
+            # pathlib has merged the two slashes: this would become a local folder.
             raise ConfigError(f"{text} is no path: write {SCHEME}BUCKET/PATH, as text")
         return pathlib.Path(path)
     if not text.removeprefix(SCHEME).strip("/"):
@@ -69,10 +63,24 @@ def to_path(path: str | os.PathLike) -> pathlib.Path:
     import fsspec
     from etils import epath
 
-    # Tensorstore and other processes write as well: what was listed once is not true
-    # for ever.
+    # Listings are not cached, because tensorstore and other processes write, too.
     fsspec.config.conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
     return epath.Path(text.rstrip("/"))
+
+
+def local_path(path: str | os.PathLike) -> pathlib.Path:
+    """A path of this machine; a leading `~` is replaced by the home folder."""
+    if is_remote(path):
+        raise UserError(
+            f"{path} must be copied to this machine first: only workdirs and photo "
+            f"folders are read from {SCHEME}"
+        )
+    try:
+        return to_path(os.fsdecode(path)).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"the home folder in {path} cannot be found ({first_line(error)})"
+        ) from error
 
 
 def absolute(path: str | os.PathLike) -> pathlib.Path:
@@ -82,15 +90,15 @@ def absolute(path: str | os.PathLike) -> pathlib.Path:
 
 
 def resolved(path: str | os.PathLike) -> str:
-    """One text for one place: absolute, and of this machine without links."""
+    """The absolute path, without links on this machine, to compare files by."""
     return os.fspath(path) if is_remote(path) else os.path.realpath(path)
 
 
 def check_reachable(path: str | os.PathLike) -> None:
-    """Ask an object store for a path once, so that what is wrong shows now.
+    """Ask an object store for a path once, so that problems show before any work.
 
     Args:
-      path: any; nothing is asked of this machine.
+      path: local paths are not accessed.
     """
     if not is_remote(path):
         return
@@ -99,13 +107,13 @@ def check_reachable(path: str | os.PathLike) -> None:
         file_system(path).exists(os.fspath(path))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no bucket {_bucket(path)}") from error
-    # Credentials, network and service have errors of several packages without a base.
+    # Errors of credentials, network and service come from several packages.
     except Exception as error:
-        raise ConfigError(f"{path} cannot be reached: {_first_line(error)}") from error
+        raise ConfigError(f"{path} cannot be reached: {first_line(error)}") from error
 
 
-def is_trouble(error: BaseException) -> bool:
-    """Whether an error of reading speaks of the way to a remote file, not of the file.
+def is_connection_error(error: BaseException) -> bool:
+    """Whether reading a remote file failed for another reason than its content.
 
     Args:
       error: as gcsfs, tensorstore or orbax raised it.
@@ -113,15 +121,15 @@ def is_trouble(error: BaseException) -> bool:
     if isinstance(error, OSError) and not isinstance(error, _ABSENT):
         return True
     return type(error).__module__.startswith("gcsfs.") or bool(
-        _TROUBLE.search(str(error))
+        _STATUS.search(str(error))
     )
 
 
 def file_system(path: str | os.PathLike):
-    """The fsspec file system of a remote path: the one that `epath` uses."""
+    """The fsspec file system of a remote path, the one that `epath` uses."""
     import fsspec
 
-    to_path(path)  # what is to be refused or set
+    to_path(path)  # checks the path and configures fsspec
     return fsspec.filesystem("gcs", finalize_on_close=True)
 
 
@@ -132,8 +140,8 @@ def list_files(folder: str | os.PathLike) -> list[str]:
       folder: remote; one that does not exist has no files.
     """
     prefix = f"{os.fspath(folder).removeprefix(SCHEME).rstrip('/')}/"
-    found = file_system(folder).find(prefix)
-    # A name that ends in a slash is how some programs write an empty folder.
+    found = _ask("find", f"{SCHEME}{prefix}")
+    # Some programs write an empty folder as a name that ends in a slash.
     return sorted(
         name.removeprefix(prefix)
         for name in found
@@ -142,106 +150,59 @@ def list_files(folder: str | os.PathLike) -> list[str]:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The content of a file."""
-    if not is_remote(path):
-        with open(path, "rb") as file:
-            return file.read()
-    with os_errors(path):
-        return file_system(path).cat_file(os.fspath(path))
-
-
-def open_binary(path: str | os.PathLike) -> BinaryIO:
-    """Open a file to read it; a remote one is in memory then."""
-    return io.BytesIO(read_bytes(path)) if is_remote(path) else open(path, "rb")
-
-
-@contextlib.contextmanager
-def local_copy(
-    path: str | os.PathLike, refusal: type[Exception]
-) -> Iterator[pathlib.Path]:
-    """A file of this machine with the content of another, for as long as it is open.
-
-    Args:
-      path: a local file is given back as it is; a remote one is fetched.
-      refusal: the class to raise. Errors of it that name the copy name the remote file
-        when they leave.
-    """
-    if not is_remote(path):
-        yield pathlib.Path(path)
-        return
-    with tempfile.TemporaryDirectory(prefix="vgg_unpool_jax-") as folder:
-        copy = pathlib.Path(folder) / to_path(path).name
-        check_reachable(path)
-        try:
-            with os_errors(path):
-                file_system(path).get_file(os.fspath(path), str(copy))
-        except OSError as error:
-            said = error.strerror or _first_line(error)
-            raise refusal(f"{path} cannot be read: {said}") from error
-        try:
-            yield copy
-        except refusal as error:
-            raise type(error)(str(error).replace(str(copy), str(path))) from error
+    """The content of a local or remote file; raises OSError."""
+    if is_remote(path):
+        return _ask("cat_file", path)
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write a remote file in one upload: it is there whole or not at all."""
-    with os_errors(path):
-        file_system(path).pipe_file(os.fspath(path), content)
+    """Write a remote file in one upload: it appears complete or not at all."""
+    _ask("pipe_file", path, content)
 
 
 def remove_tree(folder: pathlib.Path) -> None:
-    """Delete a folder with all that is in it."""
-    if not is_remote(folder):
+    """Delete a folder and everything in it."""
+    if is_remote(folder):
+        _remove_all(folder, list_files(folder))
+    else:
         shutil.rmtree(folder)
-        return
-    _remove_all(folder, list_files(folder))
 
 
 def move_tree(folder: pathlib.Path, target: pathlib.Path) -> None:
     """Move a folder; a remote one is copied and then deleted.
 
     Args:
-      folder: what to move.
-      target: its new name; nothing may be there. Parent folders are made.
+      folder: the folder to move.
+      target: its new name, which must be free. Parent folders are made.
     """
     if not is_remote(folder):
         target.parent.mkdir(exist_ok=True)
         folder.rename(target)
         return
     names = list_files(folder)
-    with os_errors(folder):
-        for name in names:
-            file_system(folder).cp_file(f"{folder}/{name}", f"{target}/{name}")
+    for name in names:
+        _ask("cp_file", f"{folder}/{name}", f"{target}/{name}")
     _remove_all(folder, names)
 
 
 def _remove_all(folder, names: list[str]) -> None:
-    # What lies on top first: there are the marks by which a folder counts as whole.
-    with os_errors(folder):
-        for name in sorted(names, key=lambda name: name.count("/")):
-            file_system(folder).rm_file(f"{folder}/{name}")
+    # Files at the top come first: they mark a checkpoint as complete.
+    for name in sorted(names, key=lambda name: name.count("/")):
+        _ask("rm_file", f"{folder}/{name}")
 
 
-@contextlib.contextmanager
-def os_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Raise what gcsfs has to say as `OSError` that names the path.
-
-    Args:
-      path: the remote file or folder that is worked on.
-    """
+def _ask(method: str, path: str | os.PathLike, *arguments):
+    """Call a method of the file system; its errors are OSErrors that name the path."""
     try:
-        yield
-    except FileNotFoundError as error:  # gcsfs names what it asked for
-        raise FileNotFoundError(errno.ENOENT, _NO_FILE, str(path)) from error
+        return getattr(file_system(path), method)(os.fspath(path), *arguments)
+    except FileNotFoundError as error:
+        missing = os.strerror(errno.ENOENT)
+        raise FileNotFoundError(errno.ENOENT, missing, str(path)) from error
+    # gcsfs and the packages below it have no common class of errors.
     except Exception as error:
-        if not is_trouble(error):
-            raise
-        raise RemoteError(f"{path}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RemoteError(f"{path}: {first_line(error)}") from error
 
 
 def _bucket(path) -> str:

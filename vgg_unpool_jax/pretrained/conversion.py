@@ -20,7 +20,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import WeightsError, first_line
 from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import local_copy, to_path
+from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.nets.vgg19_layers import VGG19_CONVOLUTIONS
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.identity import KEY, identity_text
@@ -45,7 +45,8 @@ def read_weights(path: str | os.PathLike) -> VGG19Weights:
     Returns:
       All layers that encoders use, up to block5_conv2.
     """
-    with local_copy(to_path(path), WeightsError) as file:
+    if True:
+        file = to_path(path)
         if file.suffix != _KERAS_SUFFIX or not file.is_file():
             return load_vgg19_weights(file)
         with tempfile.TemporaryDirectory(prefix="vgg_unpool_jax-") as folder:

@@ -4,7 +4,6 @@ import hashlib
 import os
 
 from vgg_unpool_jax.errors import WeightsError, first_line
-from vgg_unpool_jax.io.paths import open_binary
 
 
 def file_digest(path: os.PathLike, algorithm: str) -> str:
@@ -24,7 +23,7 @@ def file_digest(path: os.PathLike, algorithm: str) -> str:
         return hashlib.new(algorithm, usedforsecurity=False)
 
     try:
-        with open_binary(path) as file:
+        with open(path, "rb") as file:
             return hashlib.file_digest(file, new).hexdigest()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({first_line(error)})") from error

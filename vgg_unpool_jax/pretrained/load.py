@@ -5,10 +5,10 @@ import os
 import pathlib
 
 from vgg_unpool_jax.errors import WeightsError
-from vgg_unpool_jax.io.paths import is_remote, local_copy, to_path
+from vgg_unpool_jax.io.paths import local_path
 from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
 from vgg_unpool_jax.pretrained import identity
-from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, expand_home, fetch
+from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, fetch
 from vgg_unpool_jax.pretrained.formats import Format, recognise
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.keras_h5 import read_keras_h5
@@ -78,15 +78,10 @@ def _as_path(path: str | os.PathLike) -> pathlib.Path:
     if not os.fspath(path):
         # pathlib would make the current folder of it.
         raise WeightsError("the path of the VGG19 weights is empty, name a file")
-    return to_path(path) if is_remote(path) else expand_home(os.fsdecode(path))
+    return local_path(path)
 
 
 def _read(path: pathlib.Path, block: int) -> VGG19Weights:
-    with local_copy(path, WeightsError) as file:
-        return _read_local(file, block)
-
-
-def _read_local(path: pathlib.Path, block: int) -> VGG19Weights:
     kind = recognise(path)
     if kind is Format.SAFETENSORS:
         return read_safetensors(path, block=block)

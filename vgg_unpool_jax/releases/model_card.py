@@ -42,7 +42,7 @@ def model_card(
 
     Args:
       metadata: of `read_decoder`.
-      results: a result file's content as `evaluation.read_results` gives it, with
+      results: a result file's content as `json_file.read` gives it, with
         `metrics`; None where the decoder was not evaluated.
       name: of the file without its ending; None is "vgg19-blockX".
       licence: of the decoder; None is what its facts say of it, if they do.

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vgg_unpool_jax.errors import ReleaseError, first_line
-from vgg_unpool_jax.io.paths import local_copy, read_bytes, to_path
+from vgg_unpool_jax.io.paths import local_path, read_bytes
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.releases.release_metadata import check_version, read_metadata
 
@@ -63,13 +63,13 @@ def find_model_file(
     """The decoder's file in a model folder, complete and as it was written.
 
     Args:
-      folder: any, local or gs://.
+      folder: any, on this machine.
       is_model: it must be a model folder; else it may be one.
 
     Returns:
       The file; None for a folder that is no model folder, such as a workdir.
     """
-    folder = to_path(folder)
+    folder = local_path(folder)
     path, model = folder / CONFIG_FILE, folder / MODEL_FILE
     try:
         config = json.loads(read_bytes(path).decode("utf-8"))
@@ -108,26 +108,25 @@ def _check_model(model: pathlib.Path, path: pathlib.Path, config: Mapping) -> No
         raise ReleaseError(
             f"{model} is missing: the model folder was not written or downloaded whole"
         )
-    with local_copy(model, ReleaseError) as copy:
-        with open(copy, "rb") as file:
-            head = file.read(len(_LFS))
-        found = copy.stat().st_size
-        if head == _LFS:
-            raise ReleaseError(
-                f"{model} is a pointer of Git LFS and not the file itself: run `git "
-                "lfs pull` in its folder"
-            )
-        if found < size:
-            raise ReleaseError(
-                f"{model} has {found:,} of {size:,} bytes: it was not downloaded whole"
-            )
-        digest = file_digest(copy, "sha256")
-        if digest != sha256:
-            raise ReleaseError(
-                f"{model} has the SHA-256 {digest}, and {path} says {sha256}: the "
-                "files do not belong together, or were changed"
-            )
-        block = read_metadata(copy)["block"]
+    with open(model, "rb") as file:
+        head = file.read(len(_LFS))
+    found = model.stat().st_size
+    if head == _LFS:
+        raise ReleaseError(
+            f"{model} is a pointer of Git LFS and not the file itself: run `git "
+            "lfs pull` in its folder"
+        )
+    if found < size:
+        raise ReleaseError(
+            f"{model} has {found:,} of {size:,} bytes: it was not downloaded whole"
+        )
+    digest = file_digest(model, "sha256")
+    if digest != sha256:
+        raise ReleaseError(
+            f"{model} has the SHA-256 {digest}, and {path} says {sha256}: the "
+            "files do not belong together, or were changed"
+        )
+    block = read_metadata(model)["block"]
     if block != config.get("block"):
         raise ReleaseError(
             f"{model} holds a decoder of block {block}, and {path} says block "

@@ -10,7 +10,7 @@ from typing import Any
 
 from vgg_unpool_jax.errors import ReleaseError, first_line
 from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import local_copy, to_path
+from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.releases.registry import (
     FILE,
@@ -81,9 +81,8 @@ def register(
 def _entry(path: pathlib.Path, address: str, licence: str | None) -> Release:
     if not NAME.fullmatch(path.stem) or path.suffix != SUFFIX:
         raise ReleaseError(f"{path} has no name such as vgg19-block1{SUFFIX}")
-    with local_copy(path, ReleaseError) as copy:
-        metadata = read_decoder(copy).metadata
-        size, sha256 = copy.stat().st_size, file_digest(copy, "sha256")
+    metadata = read_decoder(path).metadata
+    size, sha256 = path.stat().st_size, file_digest(path, "sha256")
     return Release(
         name=path.stem,
         block=metadata["block"],

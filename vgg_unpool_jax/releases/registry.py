@@ -25,13 +25,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from vgg_unpool_jax.errors import ReleaseError, ReleaseUnavailableError, first_line
-from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import is_remote, local_copy, read_bytes, to_path
+from vgg_unpool_jax.io.paths import local_path, read_bytes
 from vgg_unpool_jax.pretrained.download import (
     Purpose,
     cache_folder,
     download_checked,
-    expand_home,
 )
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.releases.release_metadata import check_version, read_metadata
@@ -96,8 +94,8 @@ class Registry:
 
 
 def read_registry(folder: str | os.PathLike) -> Registry:
-    """Read the registry of a folder, local or gs://."""
-    path = to_path(folder) / FILE
+    """Read the registry of a folder."""
+    path = local_path(folder) / FILE
     try:
         content = read_bytes(path)
     except FileNotFoundError as error:
@@ -195,8 +193,8 @@ def find_file(release: Release, registry: Registry) -> tuple[pathlib.Path | None
         return None, "not published"
     address = release.address or registry.place
     places = {"package": PACKAGE_FOLDER}
-    if not is_remote(address) and not address.startswith(_WEB):
-        folder = expand_home(address)
+    if not address.startswith(_WEB):
+        folder = local_path(address)
         if folder != PACKAGE_FOLDER:
             places["folder"] = folder
     for kind, folder in places.items():
@@ -252,24 +250,9 @@ def _fetch(release: Release, address: str) -> pathlib.Path:
         )
         download_checked(url, cached, "sha256", release.sha256, purpose)
         return cached
-    if is_remote(address):
-        return _fetch_remote(release, url, cached)
     raise ReleaseUnavailableError(
         f"the decoder {release.name} is not at {url}: name its file, or put it there"
     )
-
-
-def _fetch_remote(release: Release, url: str, cached: pathlib.Path) -> pathlib.Path:
-    with local_copy(url, ReleaseUnavailableError) as copy:
-        found = file_digest(copy, "sha256")
-        if found != release.sha256:
-            raise ReleaseError(
-                f"{url} has the SHA-256 {found}, wanted {release.sha256}, so it was "
-                "not kept"
-            )
-        with replacing(cached) as file:
-            file.write(copy.read_bytes())
-    return cached
 
 
 def _check_block(path: pathlib.Path, release: Release, registry: Registry) -> None:
@@ -284,7 +267,7 @@ def _check_block(path: pathlib.Path, release: Release, registry: Registry) -> No
 def _named_registry(named: str) -> Registry:
     if named.startswith(_WEB):
         return _web_registry(named.rstrip("/"), str(cache_folder()))
-    return read_registry(named if is_remote(named) else expand_home(named))
+    return read_registry(named)
 
 
 # Asked once in a process: what a name meant in the beginning, it means in the end, when

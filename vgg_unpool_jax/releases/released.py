@@ -21,7 +21,7 @@ import safetensors.numpy
 
 from vgg_unpool_jax.errors import ReleaseError, first_line
 from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import check_reachable, local_copy, to_path
+from vgg_unpool_jax.io.paths import check_reachable, is_remote, local_path, to_path
 from vgg_unpool_jax.nets.convolution import AUTO
 from vgg_unpool_jax.nets.vgg19_layers import (
     CHANNELS_PER_BLOCK,
@@ -88,7 +88,7 @@ def find_release(target: str | os.PathLike) -> pathlib.Path | None:
         return find_model_file(hub.download_repository(name), is_model=True)
     path = to_path(target)
     check_reachable(path)
-    if path.is_dir():
+    if path.is_dir() and not is_remote(path):
         return find_model_file(path)
     if path.suffix == SUFFIX:
         return path
@@ -183,11 +183,7 @@ def read_decoder(path: str | os.PathLike) -> ReleasedDecoder:
     Returns:
       Variables as float32 NumPy arrays, and the metadata.
     """
-    with local_copy(to_path(path), ReleaseError) as file:
-        return _read_decoder(file)
-
-
-def _read_decoder(path: pathlib.Path) -> ReleasedDecoder:
+    path = local_path(path)
     _check_kind(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

@@ -266,7 +266,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            trouble = paths.is_remote(self._folder) and paths.is_trouble(error)
+            trouble = paths.is_remote(self._folder) and paths.is_connection_error(error)
             if not trouble and not isinstance(error, UNREADABLE):
                 raise
             # What could not be reached is not damaged, and stays where it is.
@@ -281,7 +281,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            trouble = paths.is_remote(self._folder) and paths.is_trouble(error)
+            trouble = paths.is_remote(self._folder) and paths.is_connection_error(error)
             if not trouble and not isinstance(error, (ValueError, OSError)):
                 raise
             whole = ", ".join(map(str, self.steps())) or "none"

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 import jax
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.results import read_results, write_results
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.paths import to_path
 
 FILE = "validation.json"
 LOSS = "loss"
 
-# What a file raises that cannot be read, or holds other JSON than ours.
+# Raised for JSON of another shape.
 _OTHER_SHAPE = (
     AttributeError,
     KeyError,
-    OSError,
     OverflowError,
     TypeError,
     ValueError,
@@ -40,15 +40,17 @@ class ValidationHistory:
           step: that the run goes on from; what came after it is forgotten.
         """
         self._path = to_path(workdir) / FILE
+        self._metrics = {}
+        if not self._path.exists():
+            return
+        content = json_file.read(self._path)
         try:
-            entries = read_results(self._path)["validations"]
+            entries = content["validations"]
             self._metrics = {
                 int(entry["step"]): {k: float(v) for k, v in entry["metrics"].items()}
                 for entry in entries
                 if int(entry["step"]) <= step
             }
-        except FileNotFoundError:
-            self._metrics = {}
         except _OTHER_SHAPE as error:
             raise ConfigError(
                 f"{self._path} cannot be read: {error!r}; move it away to go on without"

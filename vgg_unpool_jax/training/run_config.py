@@ -1,7 +1,6 @@
 """The config of a run, kept in its workdir and compared at every start."""
 
 import contextlib
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from typing import Any
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError, first_line
-from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import check_reachable, read_bytes, to_path
+from vgg_unpool_jax.io import json_file
+from vgg_unpool_jax.io.paths import check_reachable, to_path
 
 FILE = "config.json"
 
@@ -52,9 +51,7 @@ def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
 
     A config of a run that has no checkpoint is replaced: it has done nothing yet.
     """
-    text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-    with replacing(to_path(workdir) / FILE) as file:
-        file.write(f"{text}\n".encode())
+    json_file.write(to_path(workdir) / FILE, config.to_dict(), sort_keys=True)
 
 
 def path(workdir: str | os.PathLike) -> pathlib.Path:
@@ -85,20 +82,9 @@ def read(
     """
     path = to_path(workdir) / FILE
     check_reachable(path)
-    try:
-        content = json.loads(read_bytes(path).decode("utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{workdir} is no workdir of a run: it has no {FILE}"
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror or error}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no config but a {type(content).__name__}")
+    if not path.exists():
+        raise ConfigError(f"{workdir} is no workdir of a run: it has no {FILE}")
+    content = json_file.read(path)
     with describing(path, "run"):
         config = ml_collections.ConfigDict(content)
     if system is not None and config.get("system") != system:

@@ -12,8 +12,8 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from vgg_unpool_jax.io.log_file import open_log
 from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.io.remote_files import open_log
 
 
 class SummaryWriter:

@@ -6,7 +6,7 @@ import pytest
 from configs.unpooling.base import make_config
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.data import Split, make_source
-from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.releases.released import read_decoder
 from vgg_unpool_jax.systems.unpooling import release
 
@@ -47,7 +47,7 @@ def _release(config, folder, test_part, **options):
 @pytest.fixture(scope="module")
 def half(config, folder, test_part):
     step, files = _release(config, folder, test_part, max_minutes=0.0)
-    return step, files, read_results(folder / "block1" / "results.json")
+    return step, files, json_file.read(folder / "block1" / "results.json")
 
 
 def test_a_half_trained_run_has_a_release_too(half, folder):
@@ -67,7 +67,7 @@ def test_the_same_call_goes_on_and_adds_its_time(half, config, folder, test_part
     step, files = _release(config, folder, test_part)
     assert step == 3
     assert read_decoder(files[0]).metadata["step"] == 3
-    after = read_results(folder / "block1" / "results.json")
+    after = json_file.read(folder / "block1" / "results.json")
     assert after["training_steps"] == 3
     assert after["training_hours"] > half[2]["training_hours"]
     # And a finished one is released once more, of the same parameters.

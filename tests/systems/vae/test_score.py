@@ -12,7 +12,8 @@ from PIL import Image
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.data.folder import FolderSource
 from vgg_unpool_jax.errors import PhotoError
-from vgg_unpool_jax.evaluation.results import read_results, write_results
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.systems.vae import pictures as vae_pictures
 from vgg_unpool_jax.systems.vae import score as vae_score
 from vgg_unpool_jax.systems.vae.model import VAE
@@ -412,7 +413,7 @@ def test_a_single_photo_can_be_evaluated(tmp_path):
     assert not {"interpolation", "latent_tsne"} & pictures.keys()
     assert "PCC over all values: nan" in score.report()
     write_results(tmp_path / "results.json", score.to_dict())
-    assert read_results(tmp_path / "results.json")["vae"]["pcc"] == "nan"
+    assert json_file.read(tmp_path / "results.json")["vae"]["pcc"] == "nan"
 
 
 def test_results_are_what_a_file_holds(score, tmp_path):

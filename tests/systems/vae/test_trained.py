@@ -20,7 +20,7 @@ from vgg_unpool_jax.errors import (
     WeightsError,
 )
 from vgg_unpool_jax.evaluation.metrics import METRICS
-from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
@@ -349,7 +349,7 @@ def test_an_evaluation_is_kept_whatever_was_evaluated(
     files = write_evaluation(tmp_path, loaded, score, {"source": "three photos"})
     pictures = [tmp_path / "pictures" / f"{name}.png" for name in score.pictures()]
     assert files == [tmp_path / "results.json", *pictures]
-    results = read_results(files[0])
+    results = json_file.read(files[0])
     assert results["source"] == "three photos"
     assert results["training_steps"] == loaded.step
     assert results["metrics"]["l1"]["mean"] == score.scalars()["l1"]

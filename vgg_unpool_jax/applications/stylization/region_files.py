@@ -26,8 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vgg_unpool_jax.applications.stylization import region_colours
 from vgg_unpool_jax.applications.stylization.regions import Regions, soft_regions
-from vgg_unpool_jax.data.decode import decode_photo
-from vgg_unpool_jax.data.names import shown_name
+from vgg_unpool_jax.data.decode import decode_photo, shown_name
 from vgg_unpool_jax.errors import PhotoError, UserError
 from vgg_unpool_jax.io import paths
 

@@ -22,7 +22,8 @@ import numpy as np
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.provenance import provenance
-from vgg_unpool_jax.evaluation.results import read_results, write_results
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.releases.model_card import model_card
@@ -85,12 +86,13 @@ def _read_account(workdir: pathlib.Path) -> list[dict[str, Any]]:
     path = workdir / _TIME_FILE
     if not path.exists():
         return []
+    content = json_file.read(path)
     try:
         return [
             {**entry, "hours": float(entry["hours"]), "hardware": entry["hardware"]}
-            for entry in read_results(path)["sessions"]
+            for entry in content["sessions"]
         ]
-    except (KeyError, OSError, OverflowError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error!r}; move it away to begin a new account"
         ) from error
@@ -156,7 +158,7 @@ def export_release(
     file = folder / f"vgg19-block{pair.block}.safetensors"
     pair.export(file, dtype=dtype, facts=told | training_facts(workdir))
     text = model_card(
-        read_decoder(file).metadata, read_results(evaluation[0]), name=file.stem
+        read_decoder(file).metadata, json_file.read(evaluation[0]), name=file.stem
     )
     card = file.with_suffix(".md")
     with replacing(card) as output:

@@ -15,7 +15,7 @@ import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import METRICS
-from vgg_unpool_jax.evaluation.results import read_results
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.releases.release_metadata import without_folders
 from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
@@ -63,14 +63,7 @@ def read_pair_results(path: str | os.PathLike) -> PairResults:
     Args:
       path: a results.json as `experiments.evaluate` writes it.
     """
-    try:
-        content = read_results(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror or error}"
-        ) from error
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    content = json_file.read(path, "a result file")
     system = _get(content, "provenance", "config", "system")
     block = _get(content, "provenance", "config", "encoder", "block")
     mean = _number(_get(content, "metrics", "l1", "mean"))

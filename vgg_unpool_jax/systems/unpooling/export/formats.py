@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vgg_unpool_jax.errors import UserError
-from vgg_unpool_jax.io.folders import new_folder
+from vgg_unpool_jax.io.atomic import new_folder
 from vgg_unpool_jax.nets.vgg19_layers import size_multiple
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors

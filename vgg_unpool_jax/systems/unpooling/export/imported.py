@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from vgg_unpool_jax.errors import UserError
-from vgg_unpool_jax.io.folders import new_folder
+from vgg_unpool_jax.io.atomic import new_folder
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.nets.vgg19_layers import (
     NUM_BLOCKS,
