@@ -38,7 +38,9 @@ def main() -> None:
     check_new_folder(_OUTPUT.value)
     facts = json_file.read(_FACTS.value) if _FACTS.value else {}
     if _RESULTS.value:
-        facts["metrics"] = json_file.read(_RESULTS.value, "a result file").get("metrics", {})
+        facts["metrics"] = json_file.read(_RESULTS.value, "a result file").get(
+            "metrics", {}
+        )
     pair = load_pair(_WORKDIR.value or _PAIR.value, _WEIGHTS.value)
     if facts:
         facts = {**(pair.release or {"facts": {}})["facts"], **facts}

@@ -30,7 +30,9 @@ def main() -> None:
     """Run the command."""
     output = to_path(_OUTPUT.value)
     facts = json_file.read(_FACTS.value) if _FACTS.value else None
-    results = json_file.read(_RESULTS.value, "a result file") if _RESULTS.value else None
+    results = (
+        json_file.read(_RESULTS.value, "a result file") if _RESULTS.value else None
+    )
     pair = load_pair(_WORKDIR.value, _WEIGHTS.value)
     pair.export(output, dtype=_DTYPE.value, facts=facts)
     # Read back: what was written is a decoder that others can read.
