@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.errors import first_line, require_image
+from vgg_unpool_jax.errors import (
+    ConfigError,
+    RemoteError,
+    UserError,
+    first_line,
+    require_image,
+)
 
 
 def test_images_of_the_expected_shape_pass():
@@ -30,3 +36,8 @@ def test_the_text_of_another_library_becomes_part_of_one_sentence():
     assert first_line(OSError("no space left. Try again.\nmore")) == "no space left"
     assert first_line(ValueError()) == "ValueError"
     assert len(first_line(ValueError(200 * "x"))) == 160
+
+
+@pytest.mark.parametrize("kind", [UserError, ConfigError, RemoteError])
+def test_a_message_stays_on_one_line_whatever_it_quotes(kind):
+    assert str(kind("the key c\nvolution of 空")) == r"the key c\nvolution of 空"

@@ -4,6 +4,13 @@
 class UserError(Exception):
     """Something a user can mend; the message names it and says what is expected."""
 
+    def __str__(self):
+        """The message on one line: quoted names may contain line breaks."""
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
 
 class ConfigError(UserError, ValueError):
     """A config or option that is missing, damaged, contradictory or not the run's."""

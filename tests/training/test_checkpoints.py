@@ -180,27 +180,39 @@ DAMAGES = {
     "no state": lambda step: shutil.rmtree(step / "state"),
     "empty": lambda step: _overwrite(step, b""),
     "other content": lambda step: _overwrite(step, b"no"),
+    "a key that is no text": lambda step: _replace_keys(step, {"key": True}),
 }
 
 # Readings that fail in the middle leave orbax' threads complaining about a closed event
 # loop long after; in a process of their own they trouble no other test.
 READ_DAMAGED = """
 import json, pathlib, sys
-from vgg_unpool_jax.training.checkpoints import (
-    CheckpointError,
-    Checkpoints,
-    DamagedCheckpointError,
-)
+from vgg_unpool_jax.errors import DamagedCheckpointError
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 
 found = {}
 for workdir in map(pathlib.Path, sys.argv[1:]):
     with Checkpoints(workdir, create=False) as saved:
         try:
             saved.restore_for_inference(step=7)
-        except CheckpointError as error:
+        except DamagedCheckpointError as error:
             found[workdir.name] = str(error)
 print(json.dumps(found))
 """
+
+
+def _replace_keys(step, change):
+    """In the entries for the index 0 of a tuple; orbax raises an AssertionError."""
+    path = step / "state" / "_METADATA"
+    content = json.loads(path.read_text())
+    changed = 0
+    for entry in content["tree_metadata"].values():
+        for key in entry["key_metadata"]:
+            if key == {"key": "0", "key_type": 1}:
+                key.update(change)
+                changed += 1
+    assert changed
+    path.write_text(json.dumps(content))
 
 
 def _overwrite(step, content):

@@ -86,6 +86,17 @@ def test_a_field_that_only_one_config_has_is_named_as_absent(tmp_path):
     assert "loss.l2 was 1.0 and is absent" in str(caught.value)
 
 
+def test_a_damaged_key_with_a_line_break_is_named_on_one_line(tmp_path):
+    config = make_config(1)
+    run_config.save(tmp_path, config)
+    path = tmp_path / run_config.FILE
+    path.write_text(path.read_text().replace('"convolution"', r'"c\nvolution"'))
+    with pytest.raises(ConfigError) as caught:
+        run_config.compare(tmp_path, config)
+    assert r"c\nvolution was " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_that_is_no_workdir_is_named(tmp_path):
     with pytest.raises(ConfigError, match="is no workdir of a run") as caught:
         run_config.read(tmp_path / "nowhere")

@@ -30,25 +30,22 @@ from vgg_unpool_jax.errors import CheckpointError, DamagedCheckpointError, first
 from vgg_unpool_jax.io import paths
 from vgg_unpool_jax.io.atomic import free_name
 from vgg_unpool_jax.training import parallel
-from vgg_unpool_jax.training.checkpoint_fit import (
-    UNREADABLE,
-    check_fit,
-    is_unreachable,
-    system_reason,
-    unfinished,
-)
-from vgg_unpool_jax.training.checksums import (
+from vgg_unpool_jax.training.integrity import (
     LaterJsonHandler,
     array_checksums,
+    check_fit,
     checksums_later,
+    is_unreachable,
     json_checksum,
+    system_reason,
+    unfinished,
 )
 from vgg_unpool_jax.training.state import TrainState
 
 PyTree = Any
 
 FOLDER = "checkpoints"
-# Where checkpoints go that could not be read when a run went on.
+# Damaged checkpoints are moved here when a run is resumed.
 DAMAGED_FOLDER = "damaged_checkpoints"
 _STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
 _LOG = logging.getLogger(__name__)
@@ -127,7 +124,7 @@ class Checkpoints:
         items = {
             _STATE: ocp.args.StandardSave(parallel.to_global(tree)),
             _RECORD: ocp.args.JsonSave(dict(record)),
-            _CHECKSUMS: ocp.args.JsonSave(checksums_later(tree, {_RECORD: record})),
+            _CHECKSUMS: ocp.args.JsonSave(checksums_later(tree, record)),
         }
         with self._writing():
             self._manager.save(step, args=ocp.args.Composite(**items))
@@ -263,26 +260,27 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _reading(self, step: int):
+        """Around calls of orbax, which raises almost anything on damaged files."""
         try:
             yield
+        except (MemoryError, jax.errors.JaxRuntimeError):  # of this process
+            raise
         except Exception as error:
-            trouble = paths.is_remote(self._folder) and paths.is_connection_error(error)
-            if not trouble and not isinstance(error, UNREADABLE):
-                raise
-            # What could not be reached is not damaged, and stays where it is.
-            is_damaged = not trouble and not is_unreachable(error)
-            raise (DamagedCheckpointError if is_damaged else CheckpointError)(
+            # A checkpoint that is out of reach is not damaged, and is not moved.
+            out_of_reach = is_unreachable(self._folder, error)
+            raise (CheckpointError if out_of_reach else DamagedCheckpointError)(
                 f"the checkpoint {self._folder / str(step)} cannot be read: "
                 f"{first_line(error)}"
             ) from error
 
     @contextlib.contextmanager
     def _writing(self):
+        """Around calls of orbax, where the errors of its writing threads come up."""
         try:
             yield
         except Exception as error:
-            trouble = paths.is_remote(self._folder) and paths.is_connection_error(error)
-            if not trouble and not isinstance(error, (ValueError, OSError)):
+            is_of_files = isinstance(error, (ValueError, OSError))
+            if not is_of_files and not is_unreachable(self._folder, error):
                 raise
             whole = ", ".join(map(str, self.steps())) or "none"
             raise CheckpointError(

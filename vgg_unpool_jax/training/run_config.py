@@ -8,14 +8,14 @@ from typing import Any
 
 import ml_collections
 
-from vgg_unpool_jax.errors import ConfigError, first_line
+from vgg_unpool_jax.errors import ConfigError, UserError, first_line
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.paths import check_reachable, to_path
 
 FILE = "config.json"
 
-# Fields that say how fast or where, not what: they may change between starts. The
-# weights' file may move because a checkpoint knows its content by hash.
+# Fields that change speed or location but no result: they may differ between starts.
+# The weight file may move because a checkpoint holds the hash of its content.
 FREE_FIELDS = (
     "data.num_workers",
     "data.num_threads",
@@ -33,8 +33,7 @@ FREE_FIELDS = (
     "checkpoints.keep_best",
 )
 
-# Fields that configs did not have from the beginning, and what a config without them
-# means, so that older runs can go on.
+# Fields that older configs lack, and their values then, so that older runs resume.
 LATER_FIELDS = {
     "data.validation_source": "",
     "optimizer.schedule": "linear",
@@ -49,7 +48,7 @@ LATER_FIELDS = {
 def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
     """Keep the config of a run in its workdir, which is created when missing.
 
-    A config of a run that has no checkpoint is replaced: it has done nothing yet.
+    The config of a run without a checkpoint is replaced.
     """
     json_file.write(to_path(workdir) / FILE, config.to_dict(), sort_keys=True)
 
@@ -99,20 +98,18 @@ def read(
 def describing(
     path: str | os.PathLike, what: str, refusal: type[Exception] = ConfigError
 ) -> Iterator[None]:
-    """Turn what a config of another shape leads to into one sentence.
+    """Refuse a config file with missing fields, or fields of another type.
 
     Args:
-      path: the file that the config is from.
-      what: it should describe.
+      path: of the file.
+      what: the config should describe.
       refusal: the class to raise.
     """
     try:
         yield
+    except UserError:
+        raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        # Errors of our own are sentences, unless they quote a whole section.
-        own = type(error).__module__.startswith("vgg_unpool_jax.")
-        if own and "\n" not in str(error):
-            raise
         raise refusal(
             f"the config in {path} describes no {what}: {first_line(error)}"
         ) from error
@@ -143,14 +140,8 @@ def compare_models(
 
 def _list(differences: list[tuple[str, Any, Any]]) -> str:
     return "; ".join(
-        f"{field} was {_shown(old)} and is {_shown(new)}"
-        for field, old, new in differences
+        f"{field} was {old} and is {new}" for field, old, new in differences
     )
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if text.isprintable() else repr(text)
 
 
 def _differences(old, new) -> list[tuple[str, Any, Any]]:

@@ -43,7 +43,7 @@ from vgg_unpool_jax.systems.unpooling.objective import (
 from vgg_unpool_jax.systems.unpooling.tiling import reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
-from vgg_unpool_jax.training.checksums import leaves_by_name
+from vgg_unpool_jax.training.integrity import leaves_by_name
 
 PathLike = str | os.PathLike
 
