@@ -12,8 +12,7 @@ import time
 import tqdm
 from absl import flags
 
-from experiments import style_flags
-from experiments.cli import command
+from experiments.cli import command, style_flags
 from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
 from vgg_unpool_jax.applications.stylization.files import list_content_files
 from vgg_unpool_jax.errors import PhotoError

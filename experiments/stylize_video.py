@@ -14,8 +14,7 @@ import time
 
 from absl import flags
 
-from experiments import style_flags
-from experiments.cli import command
+from experiments.cli import command, style_flags
 from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
 from vgg_unpool_jax.applications.stylization.temporal import CUT
 from vgg_unpool_jax.applications.stylization.video_files import (

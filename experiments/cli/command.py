@@ -52,7 +52,7 @@ def run(
     def guarded(arguments) -> None:
         if len(arguments) > 1 and not positional:
             raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
-        _set_up_logging()
+        _set_up_reports()
         if _CACHE.value:
             os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
         try:
@@ -123,8 +123,19 @@ class _WithoutTraceback(absl_logging.PythonFormatter):
         return f"{ei[0].__name__}: {first_line(ei[1])}"
 
 
-def _set_up_logging() -> None:
+def _report_unraisable(unraisable) -> None:
+    """Print what cannot be raised, except late reports to a closed event loop.
+
+    When one request to a bucket fails, orbax closes its event loop, and the requests
+    that are still running cannot report to it. The first failure is raised.
+    """
+    if "loop is closed" not in str(unraisable.exc_value):
+        sys.__unraisablehook__(unraisable)
+
+
+def _set_up_reports() -> None:
     # Progress of this package; of other libraries only warnings and errors.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
     absl_logging.get_absl_handler().setFormatter(_WithoutTraceback())
+    sys.unraisablehook = _report_unraisable

@@ -213,13 +213,6 @@ def test_reconstruct_never_overwrites_a_photo(workdir, photos):
     assert (photos / "a.png").read_bytes() == before
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "reconstruct"])
-def test_help_explains_flags_and_shows_an_example(command):
-    done = _run(command, "--help")
-    assert f"python -m vgg_unpool_jax {command} --" in done.stdout
-    assert "--workdir" in done.stdout
-
-
 def test_a_missing_flag_is_named():
     done = _run("train", "--workdir=w")
     assert done.returncode != 0

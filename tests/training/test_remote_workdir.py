@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint_is_moved_aside(
 
 
 # Reads that are still under way find no event loop that they could report to; commands
-# leave that unsaid, too (`ending.let_orbax_raise_in_silence`).
+# do not print that either (`experiments.cli.command`).
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("part", ["/state/d/|/state/ocdbt", "/record/", "/checksums/"])
 def test_what_cannot_be_reached_is_not_called_damaged(make_config, run, part):

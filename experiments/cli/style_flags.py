@@ -26,13 +26,13 @@ OUTPUT = flags.DEFINE_string("output", None, "Where the result goes: file or fol
 PAIRS = flags.DEFINE_list(
     "pairs",
     ["vgg19-block4", "vgg19-block3", "vgg19-block2", "vgg19-block1"],
-    "Released pairs by name or file, or workdirs; see ./launch.sh pairs list.",
+    "Released pairs by name or file, or workdirs; the command `pairs list` names them.",
 )
 LEVELS = flags.DEFINE_list(
     "levels", None, "Blocks to use of the pairs, such as 3,2,1; default: all."
 )
 WEIGHTS = flags.DEFINE_string(
-    "weights", None, "VGG19 weight file; default: as for ./launch.sh train."
+    "weights", None, "VGG19 weight file; default: $VGG19_WEIGHTS, the cache or a download."
 )
 ALPHA = flags.DEFINE_float(
     "alpha", 1.0, "0 is the photo's reconstruction, 1 the whole style.", lower_bound=0.0
