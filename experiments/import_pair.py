@@ -5,8 +5,8 @@
 
 Both are SavedModels, unpacked. Writes decoder.safetensors and encoder.safetensors, for
 --workdir and --weights of the other commands, and report.txt: which variable became
-which layer, and how far ours and the SavedModels differ on the same images. What differs
-is refused.
+which layer, and how far ours and the SavedModels differ on the same images. Pairs that
+differ are refused.
 
 Needs the extra [export], for TensorFlow.
 """

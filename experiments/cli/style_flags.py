@@ -32,7 +32,7 @@ LEVELS = flags.DEFINE_list(
     "levels", None, "Blocks to use of the pairs, such as 3,2,1; default: all."
 )
 WEIGHTS = flags.DEFINE_string(
-    "weights", None, "VGG19 weight file; default: $VGG19_WEIGHTS, the cache or a download."
+    "weights", None, "VGG19 weight file; default: $VGG19_WEIGHTS, cache or download."
 )
 ALPHA = flags.DEFINE_float(
     "alpha", 1.0, "0 is the photo's reconstruction, 1 the whole style.", lower_bound=0.0
