@@ -1,1 +1,1 @@
-"""One file an experiment; each is the record of it."""
+"""One file per experiment, the record of its source, data, result and command."""

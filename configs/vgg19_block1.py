@@ -1,3 +1,3 @@
-"""The same as configs/unpooling/block1.py, under a shorter path."""
+"""The experiment of configs/unpooling/block1.py, under a shorter path."""
 
 from configs.unpooling.block1 import get_config as get_config

@@ -1,3 +1,3 @@
-"""The same as configs/unpooling/block5.py, under a shorter path."""
+"""The experiment of configs/unpooling/block5.py, under a shorter path."""
 
 from configs.unpooling.block5 import get_config as get_config

@@ -1,9 +1,9 @@
-"""What the five VGG19 unpooling pairs have in common.
+"""The config that the five VGG19 unpooling pairs share.
 
-Not an experiment by itself: `block1.py` … `block5.py` are. The
-defaults are the published recipe: four losses weighted 10, 1, 1000 and 0.1, Adam with a
-linear decay from 1e-3 to 2e-4, a random horizontal flip, 90/9/1 % of COCO's 123,403
-unlabeled photos. Batch size, crop and warm-up are not published; ours stand below.
+The experiments are `block1.py` … `block5.py`. The defaults are the published recipe:
+four losses with coefficients 10, 1, 1000 and 0.1, Adam with a linear decay from 1e-3 to
+2e-4, a random horizontal flip, 90/9/1 % of COCO's 123,403 unlabeled photos. Batch size,
+crop and warm-up are not published; the values below are ours.
 """
 
 import ml_collections
@@ -16,7 +16,7 @@ def make_config(block: int, variant: str = "") -> ml_collections.ConfigDict:
 
     Args:
       block: 1 to 5.
-      variant: any of `VARIANTS`, joined by commas; empty is the published recipe.
+      variant: any of `VARIANTS`, joined by commas; "" is the published recipe.
     """
     config = _published(block)
     apply = {
@@ -38,32 +38,33 @@ def _published(block: int) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.system = "unpooling"
     config.seed = 0
-    # Length: exactly one of the two is positive. Published: 30 to 100 epochs.
+    # Exactly one of the two is positive. Published: 30 to 100 epochs.
     config.num_epochs = 30.0
     config.num_steps = 0
     # Start from the decoder parameters of another run's workdir.
     config.initialize_from = ""
-    # Layers that another block's decoder has too: its workdir, file or released name.
+    # Start from the layers that this decoder shares with another block's: workdir, file
+    # or released name of that block.
     config.initialize_shared_from = ""
     config.initialization = "he"  # of the kernels; or orthogonal or encoder
     config.log_every_steps = 50
 
-    # Speed. Activations and products may be bfloat16; parameters, losses and optimizer
-    # are float32 always.
+    # Activations and products may be bfloat16; parameters, losses and optimizer always
+    # are float32.
     config.compute_dtype = "float32"
     config.convolution = "auto"  # or an implementation of ops.convolution.convolve
-    # Without an accelerator: each core of the CPU counts as a device, as far as they
-    # divide the batch sizes.
+    # Without an accelerator, each CPU core is a device, as far as the number divides
+    # the batch sizes.
     config.device_per_core = True
-    # "blocks" keeps only what enters each block for the gradient and computes the rest
-    # again: a sixth to a third more time; see docs/performance.md for the memory.
+    # "blocks" keeps only the input of each block for the gradient and recomputes the
+    # rest: a sixth to a third more time; docs/performance.md has the memory.
     config.remat = "none"
 
     config.data = data = ml_collections.ConfigDict()
     # folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples. COCO's unlabeled photos are
-    # read out of the zip file as it is downloaded.
+    # read from the zip file, without unpacking it.
     data.source = "zip:unlabeled2017.zip"
-    data.validation_source = ""  # other photos, in place of the split's
+    data.validation_source = ""  # other photos instead of the validation split
     data.split_fractions = (0.9, 0.09, 0.01)  # train, validation, test
     data.split_seed = 0
     data.crop = "center_resize"  # or random
@@ -73,13 +74,13 @@ def _published(block: int) -> ml_collections.ConfigDict:
     data.num_workers = 0  # reader processes; 0 reads in threads
     data.num_threads = 4
     data.prefetch = 4  # batches
-    data.cache_megabytes = 0  # of decoded photos, kept in memory as far as they go
+    data.cache_megabytes = 0  # for decoded photos that are kept in memory
     data.max_broken_share = 0.01
 
     config.encoder = encoder = ml_collections.ConfigDict()
     encoder.block = block
-    # A file; "" is the environment variable VGG19_WEIGHTS, else the cache, else a
-    # download; "random" needs none.
+    # A file, "random", or "" for the environment variable VGG19_WEIGHTS, else the
+    # cache, else a download.
     encoder.weights = ""
     encoder.random_if_unavailable = False
     encoder.random_seed = 0
@@ -88,7 +89,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     decoder.normalize_features = False
     decoder.output_scale = 1.0
     decoder.initial_output = 0.0
-    decoder.upsampling = "unpool"  # or, to do without switches, nearest or transposed
+    decoder.upsampling = "unpool"  # or, without switches, nearest or transposed
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.l1 = 10.0
@@ -101,21 +102,21 @@ def _published(block: int) -> ml_collections.ConfigDict:
     optimizer.schedule = "linear"
     optimizer.learning_rate = 1e-3
     optimizer.final_learning_rate = 2e-4
-    # Ours, not published: at 1e-3 from the first step the decoder of block 5 blew up at
-    # step 3 and its ReLUs died; with a slow rise its loss falls from the start.
+    # Ours, not published: with 1e-3 from the first step the decoder of block 5 diverged
+    # at step 3 and its ReLUs died; with a warm-up its loss falls from the start.
     optimizer.warmup_steps = 500
     optimizer.b1 = 0.9
     optimizer.b2 = 0.999
     optimizer.eps = 1e-8
-    optimizer.momentum = 0.95  # of "muon" alone
-    optimizer.average_decay = 0.0  # of the averaged parameters; 0 is none
+    optimizer.momentum = 0.95  # of "muon" only
+    optimizer.average_decay = 0.0  # of the averaged parameters; 0 disables averaging
 
     _set_reports(config)
     return config
 
 
 def _set_reports(config: ml_collections.ConfigDict) -> None:
-    """How often a run is looked at and saved."""
+    """Intervals and sizes of validations and checkpoints."""
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.every_steps = 2000
     evaluation.num_photos = 512  # of the validation split; 0 is all
@@ -130,19 +131,19 @@ def _set_reports(config: ml_collections.ConfigDict) -> None:
     checkpoints.keep_best = True  # by validation loss, in the workdir's folder "best"
 
 
-# The deepest decoder of this package that recipes start from: that of block 4 is in
-# int8 and came after they had been measured.
+# The deepest decoder of the package from which `:best` starts. That of block 4 is
+# stored in int8 and was added after block 5 had been measured.
 _RELEASED = 3
 
-# Of the recipe `:best`: the learning rate, and the number of steps that two CPU cores
-# take in 10 to 25 minutes. The rate falls to nearly nothing, so a run that is stopped
-# halfway is worth less than a shorter one that was finished.
+# Learning rates of `:best`, and the number of steps that two CPU cores take in 10 to 25
+# minutes. The rate decays to almost zero, so a run that is stopped halfway is worse
+# than a shorter one that was finished.
 _BEST_LEARNING_RATES = {1: 4e-3, 2: 2e-3, 3: 2e-3, 4: 2e-3, 5: 2e-3}
 _BEST_STEPS = {1: 8000, 2: 4000, 3: 2500, 4: 1000, 5: 500}
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
-    """For the L1 of few photos and little compute; see docs/training_notes.md."""
+    """Low L1 with few photos and little compute; see docs/training_notes.md."""
     block = config.encoder.block
     config.num_epochs, config.num_steps = 0.0, _BEST_STEPS[block]
     if block > 1:
@@ -165,7 +166,7 @@ def _best(config: ml_collections.ConfigDict) -> None:
 
 
 def _gpu(config: ml_collections.ConfigDict) -> None:
-    """Behind `best`: for GPUs, more and larger crops a step, products in bfloat16.
+    """After `best`: more and larger crops per step and products in bfloat16, for GPUs.
 
     Not run on a GPU yet. The learning rates are those of the small batches.
     """
@@ -178,17 +179,17 @@ def _gpu(config: ml_collections.ConfigDict) -> None:
 
 
 def _runlocal(config: ml_collections.ConfigDict) -> None:
-    """Seconds on a CPU, without a file or the network."""
+    """Seconds on a CPU, without files and network."""
     config.num_epochs, config.num_steps = 0.0, 4
     config.data.source = "samples"
     config.data.split_fractions = (0.6, 0.2, 0.2)
-    # The smallest size that MS-SSIM takes and every block divides.
+    # The smallest size that MS-SSIM accepts and that is a multiple of 16, for block 5.
     config.data.image_size = config.evaluation.image_size = 176
     config.data.batch_size = config.evaluation.batch_size = 2
     config.evaluation.num_photos = config.evaluation.num_pictures = 2
     config.evaluation.every_steps = config.checkpoints.every_steps = 4
     config.log_every_steps = 1
-    config.convolution = "xla"  # compiles in a fraction of the time
+    config.convolution = "xla"  # compiles much faster
     config.initialize_shared_from = ""
     config.encoder.weights = "random"
     config.optimizer.warmup_steps = 0

@@ -1,16 +1,16 @@
-"""What the VAE experiments have in common.
+"""The config that the VAE experiments share.
 
-Not an experiment by itself: `configs/vae/coco.py` and `configs/vae/food101.py` are. The
-defaults are the published recipe: the network of `systems/vae/model.py` with 128 latent
-units, RMSprop at 1e-3 for encoder and decoder with losses of their own, both learning
-rates times 0.75 after every epoch, batches of 64, the centre 375² of each photo scaled
-to 64², a random horizontal flip.
+The experiments are `configs/vae/coco.py` and `configs/vae/food101.py`. The defaults are
+the published recipe: the network of `systems/vae/model.py` with 128 latent units,
+separate losses and RMSprop at 1e-3 for encoder and decoder, both learning rates
+multiplied by 0.75 after every epoch, batches of 64, the centre 375² of each photo
+resized to 64², a random horizontal flip.
 
 | variant | |
 |---|---|
 | `beta` | the negative ELBO, Adam from 1e-3 to 1e-4 |
-| `photos` | 640 steps on a thousand photos of about 256 pixels, docs/vae.md |
-| `size32`, `size128`, `size256` | other image sizes, with as many stages as they need |
+| `photos` | 640 steps on a thousand photos of about 256 pixels, see docs/vae.md |
+| `size32`, `size128`, `size256` | other image sizes, with more or fewer stages |
 | `runlocal` | seconds on a CPU, without any file |
 """
 
@@ -30,9 +30,9 @@ def make_config(
 
     Args:
       train_source: photos to train on.
-      validation_source: photos to evaluate on; "" takes some of the training photos.
-      variant: any of `VARIANTS`, joined by commas; empty is the published recipe.
-      validation_share: how many of the training photos `validation_source=""` takes.
+      validation_source: photos to evaluate on; "" splits them off the training photos.
+      variant: any of `VARIANTS`, joined by commas; "" is the published recipe.
+      validation_share: share of the training photos that are split off.
     """
     config = _published(train_source, validation_source, validation_share)
     apply = {
@@ -53,7 +53,7 @@ def make_config(
             raise ValueError(
                 f"the variant must be one of {', '.join(VARIANTS)}, got {name!r}"
             )
-    # In one order whatever the order of their names: the last one shrinks everything.
+    # In a fixed order, whatever the order of the names: `runlocal` reduces the others.
     for name in VARIANTS:
         if name in names:
             apply[name](config)
@@ -64,7 +64,7 @@ def _published(train_source, validation_source, share) -> ml_collections.ConfigD
     config = ml_collections.ConfigDict()
     config.system = "vae"
     config.seed = 0
-    # Length: exactly one of the two is positive.
+    # Exactly one of the two is positive.
     config.num_epochs = 100.0
     config.num_steps = 0
     # Start from the parameters of another run's workdir.
@@ -78,13 +78,14 @@ def _published(train_source, validation_source, share) -> ml_collections.ConfigD
     model.decoder_channels = (256, 128, 32)
     model.hidden_size = 1024
     model.batch_norm_momentum = 0.1  # torch's 0.9
-    # Of p(x|z) on the scale of [-1, 1]. 1/√64, which the published losses imply.
+    # Standard deviation of p(x|z) on the scale of [-1, 1]: 1/√64, which the published
+    # losses imply.
     model.decoder_std = 0.125
     model.learn_decoder_std = False
 
     config.data = data = ml_collections.ConfigDict()
     data.source = train_source
-    # "" takes the validation and test parts of data.source.
+    # "" uses the validation and test splits of data.source.
     data.validation_source = validation_source
     data.split_fractions = (1.0, 0.0, 0.0)  # train, validation, test
     if not validation_source:
@@ -113,8 +114,8 @@ def _published(train_source, validation_source, share) -> ml_collections.ConfigD
     optimizer.warmup_steps = 0
     optimizer.decay = 0.9
     optimizer.eps = 1e-8
-    optimizer.average_decay = 0.0  # of the averaged parameters; 0 is none
-    # One optimizer a network; a field here replaces that of the section.
+    optimizer.average_decay = 0.0  # of the averaged parameters; 0 disables averaging
+    # One optimizer per network; a field here overrides that of the section.
     optimizer.parts = ml_collections.ConfigDict()
     for part in ("encoder", "decoder"):
         optimizer.parts[part] = ml_collections.ConfigDict()
@@ -157,8 +158,8 @@ def _photos(config: ml_collections.ConfigDict) -> None:
     config.num_epochs, config.num_steps = 0.0, 640
     config.data.validation_source = ""
     config.data.split_fractions = (0.9, 0.1, 0.0)
-    # Every epoch sees other squares of the photos: there are few of them, and the
-    # centre 375² of a smaller photo would have a black frame.
+    # Random squares, because there are few photos, and because the centre 375² of a
+    # smaller photo would have a black frame.
     config.data.crop = "random_resize:0.6"
     config.evaluation.crop = "center_resize"
     config.evaluation.every_steps = 80

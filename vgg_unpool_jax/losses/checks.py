@@ -9,16 +9,16 @@ def require_matching(
     targets: jax.Array,
     names: tuple[str, str] = ("predictions", "targets"),
 ) -> tuple[jax.Array, jax.Array]:
-    """Both arguments as float32, after a check that they can be compared.
+    """Both arguments as float32, after a check of their shapes.
 
     Shapes are static under `jax.jit`, so the checks cost nothing at run time. Lower
-    precisions are widened because a mean over a million bfloat16 differences keeps
-    only two digits.
+    precisions are converted because a mean over a million bfloat16 differences has only
+    two correct digits.
 
     Args:
       predictions: `(n, height, width, channels)`, any real dtype.
       targets: the same shape as `predictions`.
-      names: what the caller calls the two arguments, for the error message.
+      names: of the two arguments, for the error message.
 
     Returns:
       The two arrays in float32.

@@ -10,14 +10,15 @@ import numpy as np
 
 
 def kl_to_standard_normal(means: jax.Array, log_variances: jax.Array) -> jax.Array:
-    """KL divergence from q(z|x) to N(0, I), for every dimension on its own.
+    """KL divergence of q(z|x) from N(0, I), separately for every dimension.
 
     Args:
       means: (n, latent_size).
       log_variances: (n, latent_size).
 
     Returns:
-      (n, latent_size) in nats, at least 0; summed over dimensions the KL of a photo.
+      (n, latent_size) in nats, at least 0; the sum over dimensions is the KL of a
+      photo.
 
     Source:
       Kingma and Welling, "Auto-encoding variational Bayes", 2014, appendix B.
@@ -27,7 +28,7 @@ def kl_to_standard_normal(means: jax.Array, log_variances: jax.Array) -> jax.Arr
             "means and log_variances must have one shape (n, latent_size), got "
             f"{means.shape} and {log_variances.shape}"
         )
-    # exp(v) - 1 - v by expm1: at the prior the difference would cancel.
+    # expm1(v) - v instead of exp(v) - 1 - v, which cancels near the prior.
     return 0.5 * (jnp.expm1(log_variances) - log_variances + jnp.square(means))
 
 
@@ -69,14 +70,14 @@ def gaussian_log_likelihood(
 
 
 def with_free_bits(kl: jax.Array, free_bits: float) -> jax.Array:
-    """KL of a batch with a floor under each dimension.
+    """KL of a batch with a lower bound for each dimension.
 
-    A dimension whose KL, averaged over the batch, is below the floor costs the floor
-    and has no gradient, so that it may carry information at no price.
+    A dimension whose KL, averaged over the batch, is below the bound costs the bound
+    and has no gradient, so that it may carry information without cost.
 
     Args:
       kl: (n, latent_size) in nats.
-      free_bits: the floor of a dimension in nats; 0 for none.
+      free_bits: the lower bound of a dimension in nats; 0 for none.
 
     Returns:
       Scalar in nats, at least latent_size · free_bits.

@@ -48,12 +48,12 @@ def _weighted_slices(maps: jax.Array, axis: int) -> jax.Array:
 
 # Eleven shifted adds per axis. Measured on two CPU cores against a grouped convolution
 # and products with banded matrices, this was the fastest from 192 to 1024 pixels, and
-# its cost grows with the number of pixels where the matrices' grows with the side too.
+# its cost grows with the number of pixels, that of the matrices also with the side.
 # It needs the explicit gradient below: XLA turns the transposed slices into a sum of
 # eleven padded copies and becomes ten times slower.
 @jax.custom_vjp
 def local_mean(maps: jax.Array) -> jax.Array:
-    """Mean under the Gaussian window of SSIM, where the window lies in the image.
+    """Mean under the Gaussian window of SSIM, where the window is inside the image.
 
     Args:
       maps: `(n, height, width, channels)` float32, sides of at least 11.
@@ -79,11 +79,11 @@ local_mean.defvjp(_local_mean_forward, _local_mean_backward)
 
 
 def _centre(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Images without their mean per channel, and that mean.
+    """Images minus their mean per channel, and that mean.
 
-    Variances do not change when a constant is taken away, but without it they are no
-    longer small differences of large squares. For the same reason the constant may
-    count as one in the gradient.
+    Subtracting a constant does not change variances, but keeps them from being small
+    differences of large squares. For the same reason the mean may be treated as a
+    constant in the gradient.
     """
     offset = jax.lax.stop_gradient(jnp.mean(images, axis=(1, 2), keepdims=True))
     return images - offset, offset
@@ -99,16 +99,16 @@ def _contrast_and_ssim(
         luminance = 1 - mean(d)² / (mean(x)² + mean(y)² + c1)
         contrast  = 1 - var(d)   / (var(x) + var(y) + c2)
 
-    where x² + y² = (s² + d²) / 2. Averaging what is missing to 1 makes equal images
-    exactly 1 whatever the rounding of the mean, and keeps the digits of almost equal
-    ones, which the textbook form loses between x² and mean(x)².
+    where x² + y² = (s² + d²) / 2. Averaging the differences from 1 gives exactly 1 for
+    equal images, independent of the rounding of the mean, and keeps the digits of
+    nearly equal images, which the textbook form loses between x² and mean(x)².
     """
     c1 = (_K1 * max_value) ** 2
     c2 = (_K2 * max_value) ** 2
     total, total_offset = _centre(predictions + targets)
     difference, difference_offset = _centre(predictions - targets)
-    # One call for all maps: concatenating them makes XLA compute each map once
-    # instead of anew for every shifted slice.
+    # One call for all maps: concatenating them makes XLA compute each map once instead
+    # of once per shifted slice.
     maps = jnp.concatenate(
         [total, difference, jnp.square(total), jnp.square(difference)], axis=0
     )
@@ -120,7 +120,7 @@ def _contrast_and_ssim(
     mean_d = mean_d + difference_offset
     squares = (jnp.square(mean_s) + jnp.square(mean_d)) / 2.0
     luminance_loss = jnp.square(mean_d) / (squares + c1)
-    # 1 - luminance · contrast, without a 1 in it that would swallow digits.
+    # 1 - luminance · contrast, written without a 1, which would cost digits.
     ssim_loss = luminance_loss + contrast_loss - luminance_loss * contrast_loss
     spatial = (1, 2)
     return 1.0 - jnp.mean(contrast_loss, spatial), 1.0 - jnp.mean(ssim_loss, spatial)
@@ -129,7 +129,7 @@ def _contrast_and_ssim(
 def _halve(images: jax.Array) -> jax.Array:
     """2 × 2 average pooling; an odd side is first extended by its last row or column.
 
-    TensorFlow pads symmetrically there, which for one pixel is the same thing.
+    TensorFlow pads symmetrically, which is the same for one pixel.
     """
     _, height, width, _ = images.shape
     odd = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
@@ -146,7 +146,7 @@ def _positive_power(values: jax.Array, exponent: float) -> jax.Array:
     return jnp.where(positive, jnp.where(positive, values, 1.0) ** exponent, 0.0)
 
 
-# Compiled also for callers who do not: it is hundreds of small operations.
+# Compiled for callers outside `jit` too, because it is hundreds of small operations.
 @functools.partial(jax.jit, static_argnames="max_value")
 def ms_ssim(
     predictions: jax.Array, targets: jax.Array, *, max_value: float = 255.0

@@ -11,9 +11,9 @@ def perceptual(
 ) -> jax.Array:
     """Mean squared difference between the features of two batches of images.
 
-    The caller runs the encoder, so that the features of the input are computed once
-    and serve both the decoder and this loss. The gradient flows into both arguments;
-    wrap the targets in `jax.lax.stop_gradient` if they depend on what is trained.
+    The caller runs the encoder, so that the features of the input are computed once for
+    the decoder and for this loss. The gradient flows into both arguments; wrap the
+    targets in `jax.lax.stop_gradient` if they depend on trained parameters.
 
     Args:
       features_of_predictions: `(n, height, width, channels)`, any float dtype.

@@ -22,7 +22,7 @@ def l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     """
     predictions, targets = require_matching(predictions, targets)
     difference = predictions - targets
-    # The gradient of jnp.abs at 0 is 1; the product has 0 there, as an optimum should.
+    # The gradient of jnp.abs at 0 is 1; that of the product is 0, as at an optimum.
     return jnp.mean(difference * jnp.sign(difference))
 
 

@@ -9,17 +9,16 @@ from vgg_unpool_jax.ops.convolution import convolve
 
 AUTO = "auto"
 
-# Name of the arrays that rematerialisation keeps: what enters a block. All else of the
-# block is computed again from it; see `jax.checkpoint_policies`.
+# Name of the arrays that rematerialisation keeps: the input of each block. Everything
+# else in the block is recomputed from it; see `jax.checkpoint_policies`.
 BLOCK_INPUT = "block_input"
 
 
 class Convolution(nn.Module):
-    """`nn.Conv(features, (3, 3))` and perhaps ReLU on `ops.convolution.convolve`.
+    """`nn.Conv(features, (3, 3))` and optional ReLU by `ops.convolution.convolve`.
 
-    Names, shapes and initial values of the parameters are those of `nn.Conv`.
-
-    The images decide the dtype of the computation; the parameters stay float32.
+    Names, shapes and initial values of the parameters are those of `nn.Conv`. The
+    computation has the dtype of the images; the parameters stay float32.
 
     Attributes:
       features: output channels.

@@ -1,7 +1,7 @@
 """The VGG19 encoder, cut at blockX_conv2, with the switches of every max-pool.
 
-Layers carry Keras' names (`block3_conv4`). Images are NHWC RGB float32 in [0, 255];
-the preprocessing that the weights were trained with happens inside.
+Layers have Keras' names (`block3_conv4`). Images are NHWC RGB float32 in [0, 255]; the
+encoder applies the preprocessing that its weights were trained with.
 
 Source: Simonyan & Zisserman 2014, arXiv 1409.1556, configuration E.
 """
@@ -26,7 +26,7 @@ _TORCHVISION_STD_RGB = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def preprocess(images: jax.Array, preprocessing: str) -> jax.Array:
-    """Bring RGB images in [0, 255] to what the weights were trained on.
+    """Apply the preprocessing of the weights to RGB images in [0, 255].
 
     Args:
       images: (n, h, w, 3) RGB in [0, 255].

@@ -1,4 +1,4 @@
-"""The convolutions of VGG19: names, shapes, and where an encoder is cut.
+"""The convolutions of VGG19: names, shapes, and the layers of a cut encoder.
 
 Source: Simonyan & Zisserman 2014, arXiv 1409.1556, configuration E.
 """
@@ -9,7 +9,7 @@ NUM_BLOCKS = 5
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
-# What an image goes through before block1_conv1, by the name that weights carry.
+# Names of the preprocessing before block1_conv1, which belongs to the weights.
 PREPROCESSINGS = ("caffe", "torchvision")
 
 
@@ -22,7 +22,7 @@ class Convolution:
       block: the block it belongs to, 1 to 5.
       inputs: number of input channels.
       outputs: number of output channels.
-      torchvision_index: its place in torchvision's `features` sequence.
+      torchvision_index: its index in torchvision's `features` sequence.
     """
 
     name: str
@@ -77,5 +77,5 @@ def convolutions_up_to(block: int) -> tuple[Convolution, ...]:
 
 
 def size_multiple(block: int) -> int:
-    """What height and width of the encoder's input must be a multiple of."""
+    """The number of which height and width of the encoder's input must be multiples."""
     return 2 ** (check_block(block) - 1)

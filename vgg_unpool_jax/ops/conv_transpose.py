@@ -1,9 +1,9 @@
-"""Transposed convolution, one plain convolution a phase of the output.
+"""Transposed convolution, one plain convolution per phase of the output.
 
 The textbook form convolves the input with zeros between its pixels, and at stride 2
-three in four of its products are with such a zero. Output pixels with the same position
-modulo the stride meet the same taps of the kernel, so each such phase is a convolution
-of the input itself with every stride-th tap:
+three of four products are with such a zero. Output pixels with the same position modulo
+the stride use the same taps of the kernel, so each such phase is a convolution of the
+input itself with every stride-th tap:
 
     stride 2, kernel 5     even outputs  x[m-1] k[0] + x[m] k[2] + x[m+1] k[4]
     padding (2, 3)         odd outputs   x[m] k[1] + x[m+1] k[3]
@@ -74,7 +74,7 @@ def conv_transpose(
 
 
 def _phase(length, taps, stride, low, size, phase):
-    """Which taps the outputs phase, phase + stride, … meet, and where they begin."""
+    """Taps and padding of the convolution for the outputs phase, phase + stride, ..."""
     first = (low - phase) % stride
     count = len(range(first, taps, stride))
     before = (low - phase - first) // stride
@@ -90,8 +90,8 @@ def _convolve(images, kernel, padding):
         height += top + bottom + 1 - kernel.shape[0]
         width += left + right + 1 - kernel.shape[1]
         return jnp.zeros((n, height, width, kernel.shape[3]), images.dtype)
-    # What a negative padding cuts off is cut off here: XLA on CPUs reads beyond the
-    # array where one side is negative and the other is not.
+    # Negative padding is applied by slicing: XLA on CPUs reads beyond the array where
+    # one side is negative and the other is not.
     for axis, (before, after) in enumerate(padding, start=1):
         stop = images.shape[axis] + min(after, 0)
         images = jax.lax.slice_in_dim(images, -min(before, 0), stop, axis=axis)

@@ -1,9 +1,8 @@
-"""The 3×3 convolution of VGG19 and its mirrors, by the fastest way of a platform.
+"""The 3×3 convolution of VGG19 and its mirrors, by the fastest method of a platform.
 
 Three implementations of one operation, stride 1 and zero padding of 1:
 
-* "xla": `jax.lax.conv_general_dilated` and the gradients that XLA makes of it; cuDNN on
-  a GPU.
+* "xla": `jax.lax.conv_general_dilated` and XLA's gradients; cuDNN on a GPU.
 * "winograd": a quarter of the products, for float32; see `ops/winograd.py`.
 * "columns": the convolution of "xla", but the weight gradient as one matrix product
   over nine shifted copies of the narrower side, for images or outputs of few channels.
@@ -11,9 +10,9 @@ Three implementations of one operation, stride 1 and zero padding of 1:
 On a CPU XLA's weight gradient is several times slower than its convolution; there the
 default is "winograd", "columns" at the RGB end of a network, and "xla" for arrays too
 small to pay for the transformed kernels. Everywhere else, and for other dtypes, the
-default is "xla"; `docs/performance.md` has the numbers. The default is that of the
-platform which JAX computes on; a program that is lowered for another one (`jax.export`)
-should name "xla". Only "xla" has forward-mode derivatives.
+default is "xla"; `docs/performance.md` has the numbers. The default is chosen for the
+platform on which JAX computes; a program that is lowered for another one (`jax.export`)
+should set "xla". Only "xla" has forward-mode derivatives.
 """
 
 import functools
@@ -27,11 +26,11 @@ IMPLEMENTATIONS = ("xla", "winograd", "columns")
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
-# Below so many tiles a transformed kernel, four times as large as the kernel, costs
-# more to read than its products save: break-even at 36 tiles of 512 channels.
+# With fewer tiles, reading the transformed kernel (four times as large as the kernel)
+# costs more than its products save: break-even at 36 tiles of 512 channels.
 _MIN_TILES = 64
-# With fewer channels than the first, "columns" is faster; a matrix product over fewer
-# than the second does not make up for the transforms.
+# Up to the first number of channels "columns" is faster; with fewer than the second,
+# the matrix products do not make up for the transforms.
 _MAX_NARROW = 8
 _MIN_WIDE = 32
 
@@ -44,14 +43,14 @@ def convolve(
     relu: bool = False,
     implementation: str | None = None,
 ) -> jax.Array:
-    """3×3 convolution with stride 1 and zero padding of 1, bias and perhaps ReLU.
+    """3×3 convolution with stride 1 and zero padding of 1, bias and optional ReLU.
 
     Args:
       images: (n, h, w, i), any float dtype.
       kernel: (3, 3, i, o), the dtype of `images`.
       bias: (o,), the dtype of `images`.
       relu: whether negative outputs become zero; the gradient at zero is zero.
-      implementation: one of `IMPLEMENTATIONS`; None takes the fastest known for the
+      implementation: one of `IMPLEMENTATIONS`; None chooses the fastest known for the
         default platform, these shapes and this dtype.
 
     Returns:
@@ -97,7 +96,7 @@ def convolve(
 
 
 def default_implementation(images: jax.Array, kernel: jax.Array) -> str:
-    """What `convolve` takes for arrays of these shapes and dtypes."""
+    """The implementation that `convolve` chooses for these shapes and dtypes."""
     if jax.default_backend() != "cpu" or images.dtype != jnp.float32:
         return "xla"
     n, height, width, _ = images.shape
@@ -135,7 +134,7 @@ def _convolve_backward(relu, implementation, residuals, cotangent):
     if relu:
         cotangent = jnp.where(outputs > 0, cotangent, 0)
     bias_gradient = jnp.sum(cotangent, axis=(0, 1, 2))
-    # The transpose of a convolution is one with the kernel turned around.
+    # The transpose of a convolution is a convolution with the rotated kernel.
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     if implementation == "winograd":
         images_gradient = winograd.convolve(cotangent, turned)
@@ -153,7 +152,7 @@ def _weight_gradient_by_columns(images, cotangent):
     """Σ over positions of image at p + (i, j) - 1 times cotangent at p."""
     if images.shape[3] <= cotangent.shape[3]:
         return _shifted_products(images, cotangent)
-    # Shifting the cotangent the other way shifts the image against it.
+    # Shifting the cotangent is shifting the image in the opposite direction.
     turned = _shifted_products(cotangent, images)
     return turned[::-1, ::-1].swapaxes(2, 3)
 

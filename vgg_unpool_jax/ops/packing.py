@@ -1,13 +1,13 @@
-"""Codes of 2×2 windows at two bits each, four to a byte.
+"""Codes of 2×2 windows in two bits each, four per byte.
 
 A uint8 code per pooled value is an eighth of torch's and TensorFlow's int64 index; a
 code of a 2×2 window needs only two of its bits, which makes it a thirty-second.
 
 Layout: with q = ceil(c / 4), byte j of a position holds the codes of the channels j,
 q + j, 2q + j and 3q + j, the first of them in its two lowest bits. Channels past c,
-there only when c is no multiple of four, have code 0. The four channels are a quarter
-of the channels apart and not neighbours, so that packing and unpacking take contiguous
-runs of channels: vectors of a CPU, lanes of an accelerator, and no shuffles.
+which exist only when c is not a multiple of four, have code 0. The four channels are a
+quarter of the channels apart and not neighbours, so that packing and unpacking access
+contiguous runs of channels: vectors of a CPU, lanes of an accelerator, and no shuffles.
 """
 
 import jax
@@ -23,7 +23,7 @@ def packed_channels(channels: int) -> int:
 
 
 def pack_codes(codes: jax.Array) -> jax.Array:
-    """Pack the codes of 2×2 windows four to a byte.
+    """Pack the codes of 2×2 windows, four per byte.
 
     Args:
       codes: (..., c) uint8, each 0 to 3. Inside `jit`, where values are unknown, only
@@ -53,7 +53,7 @@ def pack_codes(codes: jax.Array) -> jax.Array:
 
 
 def unpack_codes(packed: jax.Array, channels: int) -> jax.Array:
-    """Unpack what `pack_codes` has packed.
+    """The inverse of `pack_codes`.
 
     Args:
       packed: (..., ceil(channels / 4)) uint8.

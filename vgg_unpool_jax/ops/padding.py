@@ -1,4 +1,4 @@
-"""Padding photos of any size to what an encoder takes, and cropping back."""
+"""Padding photos of any size to a size that an encoder accepts."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ def pad_to_multiple(images: jax.Array, multiple: int) -> jax.Array:
 
     Args:
       images: (n, h, w, c).
-      multiple: positive; nothing is done where a side is a multiple already.
+      multiple: positive; a side that already is a multiple stays as it is.
 
     Returns:
       (n, ceil(h / multiple) · multiple, ceil(w / multiple) · multiple, c). Crop with

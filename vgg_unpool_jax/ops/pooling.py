@@ -1,28 +1,28 @@
-"""Max-pooling that keeps its argmax, and the unpooling that uses it.
+"""Max-pooling that returns its argmax, and the unpooling that uses it.
 
 Arrays are NHWC of any float dtype. Switches are uint8 codes inside the window: for the
 maximum at row r and column c of a window that is `width` wide, the code is
-`r * width + c`. A byte per pooled value is an eighth of the int64 flat indices that
-TensorFlow and torch keep, and packed codes of 2×2 windows (`ops/packing.py`) are a
+`r * width + c`. One byte per pooled value is an eighth of the int64 flat indices of
+TensorFlow and torch, and packed codes of 2×2 windows (`ops/packing.py`) are a
 thirty-second; `ops/switches.py` converts to other programs' layouts.
 
 Rules that hold on every path:
 
 * Ties: the first maximum in row-major window order wins.
-* NaN: the first NaN of a window is its maximum, so NaN is never lost on the way to the
-  loss, where the trainer stops.
+* NaN: the first NaN of a window is its maximum, so a NaN always reaches the loss, where
+  the trainer stops.
 * Padding is never chosen, also when all values are -inf.
-* Unpooling sums where several windows name one position (only overlapping windows can),
-  as `tf.scatter_nd` does. That makes it linear, the transpose of picking the values at
-  the switches, and deterministic.
+* Unpooling adds values that have the same position (possible only for overlapping
+  windows), as `tf.scatter_nd` does. It is therefore linear, the transpose of picking
+  the values at the switches, and deterministic.
 * A code outside the window is a `ValueError` when the switches are concrete. Inside
   `jit`, where values are unknown, such a code writes nothing. Packed switches cannot
   hold one.
 
-Both functions have custom gradients: pooling's is unpooling, unpooling's is the pick.
-No gradient flows into switches. With `relu=True` the gradient is that of ReLU followed
-by pooling, and what is kept for it is the pooled value, which the next layer keeps
-anyway, and its switch; not the four values before the ReLU.
+Both functions have custom gradients: that of pooling is unpooling, that of unpooling is
+picking. No gradient flows into switches. With `relu=True` the gradient is that of ReLU
+followed by pooling; it needs the pooled value, which the next layer keeps anyway, and
+its switch, but not the four values before the ReLU.
 """
 
 import dataclasses
@@ -47,9 +47,9 @@ __all__ = ["check_codes", "max_pool_argmax", "max_unpool"]
 
 _TWO_BY_TWO: Size = (2, 2)
 
-# What 2×2 windows get where the caller names no implementation; other windows get
-# "scatter", the only one that has them. "cpu" is measured. A GPU or a TPU was not at
-# hand: "pallas" takes the place of "xla" there once it measures faster, here alone.
+# Default implementation for 2×2 windows; other windows always use "scatter", the only
+# one that supports them. Only "cpu" has been measured. If "pallas" is measured to be
+# faster than "xla" on a GPU or TPU, this table is the only line to change.
 _DEFAULTS = {"cpu": "xla", "cuda": "xla", "rocm": "xla", "tpu": "xla"}
 
 
@@ -63,7 +63,7 @@ def max_pool_argmax(
     packed: bool = False,
     implementation: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Max-pool and keep where each maximum stood.
+    """Max-pool and return the position of each maximum.
 
     Args:
       images: (n, h, w, c), any float dtype.
@@ -71,8 +71,8 @@ def max_pool_argmax(
       strides: (vertical, horizontal) step.
       padding: "VALID", "SAME" or ((top, bottom), (left, right)).
       relu: pool ReLU(images), in the same pass. A window without a positive value is a
-        tie of zeros, so its code is 0, and no gradient goes through it.
-      packed: codes of two bits, four to a byte (`ops/packing.py`); 2×2 windows only.
+        tie of zeros, so its code is 0, and it has no gradient.
+      packed: codes of two bits, four per byte (`ops/packing.py`); 2×2 windows only.
       implementation: None for the default of the platform, "xla" (slices and selects;
         2×2 windows only), "pallas" (a kernel for GPU and TPU, interpreted and slow on
         a CPU; 2×2 windows only) or "scatter" (any window; the reference).
@@ -103,14 +103,14 @@ def max_unpool(
     packed: bool = False,
     implementation: str | None = None,
 ) -> jax.Array:
-    """Put pooled values back where their maxima stood, zero elsewhere.
+    """Put pooled values back at the positions of their maxima, zero elsewhere.
 
     Args:
       values: (n, h', w', c), any float dtype.
-      switches: (n, h', w', c) uint8 codes from `max_pool_argmax`, or its packed ones.
-      window: the window that pooled.
-      strides: the strides that pooled.
-      padding: the padding that pooled.
+      switches: (n, h', w', c) uint8 codes from `max_pool_argmax`, or packed codes.
+      window: window of the pooling.
+      strides: strides of the pooling.
+      padding: padding of the pooling.
       output_shape: (h, w) or (n, h, w, c) of the image that was pooled. Needed where
         pooling dropped or added rows (odd sizes); by default the natural size, for
         2×2 windows twice the pooled one.
@@ -121,7 +121,7 @@ def max_unpool(
       (n, h, w, c), dtype of `values`.
 
     Raises:
-      ValueError: for shapes that do not belong together, switches that are not uint8,
+      ValueError: for shapes that do not match, switches that are not uint8,
         concrete switches with a code outside the window, and an implementation or
         packing that does not have this window.
     """
@@ -137,7 +137,7 @@ def max_unpool(
 
 @dataclasses.dataclass(frozen=True)
 class _Options:
-    """All that is static about an operation; `paths` are (platform, implementation)."""
+    """Static options of an operation; `paths` are (platform, implementation)."""
 
     grid: WindowGrid
     relu: bool
@@ -160,17 +160,19 @@ def _run(operation: str, paths, *arrays, **static):
     """Call an operation of the implementation that each platform has in `paths`."""
 
     def function(implementation):
-        # Imported here, as most programs never need Pallas and it takes its time.
+        # Imported here, because importing Pallas is slow and most programs do not use
+        # it.
         module = f"{__package__}.pooling_{implementation}"
         operate = getattr(importlib.import_module(module), operation)
         return lambda *arrays: operate(*arrays, **static)
 
     functions = {name: function(name) for name in {name for _, name in paths}}
     if len(functions) == 1:
-        # As long as all platforms agree, there is no choice to stage out.
+        # All platforms use the same implementation, so no choice is staged out.
         return next(iter(functions.values()))(*arrays)
-    # The choice falls at lowering, for the platform that the code will run on, and not
-    # by this process' devices; what is not chosen is traced but never compiled.
+    # The choice is made at lowering, for the platform on which the code will run, not
+    # for the devices of this process; the other implementations are traced, not
+    # compiled.
     return jax.lax.platform_dependent(
         *arrays, **{platform: functions[name] for platform, name in paths}
     )
@@ -178,9 +180,9 @@ def _run(operation: str, paths, *arrays, **static):
 
 # --- the three operations with their gradients ----------------------------------------
 #
-# `gate`, where it is not None, has the shape of the pooled values: what is not positive
-# there lets nothing through. It carries the ReLU into the gradient of pooling, where a
-# kernel can read it on its way. Its own gradient is zero.
+# `gate`, if not None, has the shape of the pooled values; values are zeroed where it is
+# not positive. It carries the ReLU into the gradient of pooling, where a kernel can
+# apply it in the same pass. Its own gradient is zero.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

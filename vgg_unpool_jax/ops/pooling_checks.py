@@ -1,4 +1,4 @@
-"""What the arguments of pooling and unpooling have to be, and the sentences if not."""
+"""Checks of the arguments of pooling and unpooling."""
 
 from collections.abc import Sequence
 
@@ -69,7 +69,7 @@ def check_switches(values: jax.Array, switches: jax.Array, packed: bool) -> None
 def check_implementation(
     implementation: str | None, packed: bool, grid: WindowGrid
 ) -> None:
-    """Raise `ValueError` for an unknown name or one that cannot pool this grid."""
+    """Raise `ValueError` for an unknown implementation or one without this window."""
     if implementation not in (None, *IMPLEMENTATIONS):
         raise ValueError(
             f"implementation must be None or one of {IMPLEMENTATIONS}, got "

@@ -1,16 +1,16 @@
 """Pooling and unpooling of 2×2 windows as Pallas kernels.
 
-One body an operation, for Triton (GPU), Mosaic (TPU) and the interpreter (CPU, which
-is for tests: it runs the grid as a loop). A body reads the four elements of every
-window of its block through a view of the image that splits rows and columns into
-pairs, which is a reshape and moves nothing:
+One body per operation, for Triton (GPU), Mosaic (TPU) and the interpreter (CPU, for
+tests only: it runs the grid as a loop). A body reads the four elements of every window
+of its block through a view of the image that splits rows and columns into pairs, which
+is a reshape without a copy:
 
 * Triton: (n·h', 2, w', 2, slots, c), so that row, column and slot are plain indices and
-  what is loaded is contiguous in c. Triton wants blocks whose size is a power of two
-  and does not mask what lies outside, so a block takes the largest power of two that
+  loads are contiguous in c. Triton requires blocks whose size is a power of two and
+  does not mask elements outside the array, so a block has the largest power of two that
   divides each axis: whole warps for the channels of VGG19 (64 to 512), less for others.
 * Mosaic: (n·h', 2, w', 2·slots·c), whose last axis holds both columns in its lanes.
-  Blocks take it whole, and Mosaic masks an incomplete last block of the others.
+  Blocks have the whole axis, and Mosaic masks an incomplete last block of the others.
 
 A slot is a quarter of the channels where codes are packed (see `packing.py`) and all
 of them where they are not. Odd last rows and columns are cropped and padded outside.
@@ -37,14 +37,14 @@ from vgg_unpool_jax.ops.packing import CODES_PER_BYTE, packed_channels
 from vgg_unpool_jax.ops.pooling_xla import crop_to_windows, first_maximum, pad_to
 from vgg_unpool_jax.ops.windows import WindowGrid
 
-# A Triton program: 4 warps of 32 threads, and as many windows a thread as a load of 16
-# bytes has values. Codes then come in the same split over the threads as values do;
-# with twice the windows the compiler changed it through shared memory, four times in
+# A Triton program: 4 warps of 32 threads, and as many windows per thread as a load of
+# 16 bytes has values. Codes are then split over the threads as values are; with twice
+# the windows the compiler converted the layout through shared memory, four times in
 # unpooling (seen in the PTX for sm_90).
 _TRITON_WARPS = 4
 _TRITON_BYTES = 32 * _TRITON_WARPS * 16
 # Bytes of the image block of a Mosaic program, as float32. Blocks are double-buffered
-# and the body holds a few more; VMEM has 16 MiB by default.
+# and the body has a few temporaries; VMEM has 16 MiB by default.
 _MOSAIC_BYTES = 512 * 1024
 _MOSAIC_LANES = 128
 _MOSAIC_SUBLANES = 32  # of a uint8 tile: blocks of w' are a multiple, or whole
@@ -188,7 +188,7 @@ class _Triton:
 
     @property
     def blocks(self) -> tuple[int, int, int]:
-        """Rows of windows, windows of a row and channels that a program takes."""
+        """Rows of windows, windows per row and channels of one program."""
         taken, left = [], _TRITON_BYTES // self.sizes.itemsize
         rows = self.sizes.photos * self.sizes.height
         for size in (self.sizes.channels, self.sizes.width, rows):
@@ -199,7 +199,7 @@ class _Triton:
     @property
     def grid(self) -> tuple[int, ...]:
         rows, columns, channels = self.blocks
-        # Channels come first, and vary fastest: programs side by side share lines.
+        # Channels vary fastest, so that neighbouring programs share cache lines.
         return (
             self.sizes.channels // channels,
             self.sizes.width // columns,
@@ -246,7 +246,7 @@ class _Mosaic:
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """Rows of windows and windows of a row that a program takes."""
+        """Rows of windows and windows per row of one program."""
         channels = 2 * self.sizes.slots * self.sizes.channels
         window = 2 * 4 * -(-channels // _MOSAIC_LANES) * _MOSAIC_LANES  # bytes
         windows = max(_MOSAIC_BYTES // window, 1)
@@ -308,7 +308,7 @@ def _call(body: Callable, layout, interpret: bool, kinds, outputs, *arrays):
 
 
 def _run(body: Callable, sizes: _Sizes, inputs: dict, outputs) -> list[jax.Array]:
-    """Run a body on NHWC arrays as the platform it is lowered for wants it."""
+    """Run a body on NHWC arrays in the layout of the platform it is lowered for."""
 
     def on(layout, interpret=False):
         return functools.partial(
@@ -317,7 +317,7 @@ def _run(body: Callable, sizes: _Sizes, inputs: dict, outputs) -> list[jax.Array
 
     triton = on(_Triton(sizes))
     # Decided at lowering and not by the devices of this process, so that code can be
-    # compiled and exported for another platform; that platform's kernel alone is
+    # compiled and exported for another platform; only that platform's kernel is
     # lowered.
     return jax.lax.platform_dependent(
         *inputs.values(),

@@ -1,7 +1,7 @@
 """Pooling and unpooling of any window by positions and scatter: the reference.
 
 The three functions have the same signature in `pooling_xla.py` and
-`pooling_pallas.py`; `pooling.py` says what they mean and gives them gradients. Packed
+`pooling_pallas.py`; `pooling.py` documents them and adds gradients. Packed
 codes exist for 2×2 windows only, which `pooling.py` checks.
 """
 
@@ -33,13 +33,13 @@ def pool(images, grid: WindowGrid, relu: bool, packed: bool):
 
 
 def unpool(values, switches, gate, grid: WindowGrid, packed: bool):
-    """Values (n, h', w', c) where gate > 0 to (n, h, w, c), summed where they meet."""
+    """Values (n, h', w', c) where gate > 0 to (n, h, w, c); equal positions add up."""
     values = gated(values, gate)
     n, _, _, channels = values.shape
     codes = unpack_codes(switches, channels) if packed else switches
     height, width = grid.image_size
     positions = _flat_positions(codes, grid).reshape(n, -1, channels)
-    # Negative indices would count from the end; past the end they are dropped.
+    # Negative indices would count from the end; those past the end are dropped.
     positions = jnp.where(positions < 0, height * width, positions)
     images = jnp.zeros((n, height * width, channels), values.dtype)
     photo = jnp.arange(n)[:, None, None]
@@ -67,7 +67,7 @@ def _window_elements(grid: WindowGrid):
     """Yield (code, rows, columns, inside) for each element of the window.
 
     rows (h',) and columns (w',) are image positions of that element in every window,
-    clamped into the image; inside (h', w') says where clamping changed nothing.
+    clamped to the image; inside (h', w') is true where clamping changed nothing.
     """
     starts = grid.starts
     height, width = grid.image_size

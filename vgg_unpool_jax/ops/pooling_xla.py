@@ -1,8 +1,8 @@
-"""Pooling and unpooling of 2×2 windows by slices and selects, left to XLA to fuse.
+"""Pooling and unpooling of 2×2 windows by slices and selects, which XLA fuses.
 
 No scatter and no gather: every value of the output depends on at most four known
 positions. The three functions have the same signature in `pooling_scatter.py` and
-`pooling_pallas.py`; `pooling.py` says what they mean and gives them gradients.
+`pooling_pallas.py`; `pooling.py` documents them and adds gradients.
 """
 
 import functools
@@ -19,13 +19,13 @@ def beats(candidate: jax.Array, best: jax.Array) -> jax.Array:
     """Strictly greater, or the first NaN.
 
     A comparison with NaN is false, so `not <=` holds for a greater candidate and where
-    one of both is NaN; `best == best` takes out that it is the one already found.
+    either is NaN; `best == best` excludes the case that the maximum already is NaN.
     """
     return ~(candidate <= best) & (best == best)
 
 
 def first_maximum(quarters, code_dtype) -> tuple[jax.Array, jax.Array]:
-    """Maximum of arrays of one shape and the position of the first that has it."""
+    """Elementwise maximum of arrays, and the index of the first array that has it."""
     best = quarters[0]
     codes = jnp.zeros(best.shape, code_dtype)
     for code, candidate in enumerate(quarters[1:], start=1):
@@ -40,8 +40,8 @@ def pool(images, grid: WindowGrid, relu: bool, packed: bool):
     quarters = _quarters(images, grid)
     if relu:
         quarters = [jax.nn.relu(quarter) for quarter in quarters]
-    # Not the maximum that comes with the codes: on a CPU, XLA computes either in a loop
-    # of its own, and plain maxima take half the time of compares and selects.
+    # The maximum of `first_maximum` is not used: on a CPU, XLA computes either one in
+    # its own loop, and plain maxima take half the time of comparisons and selects.
     pooled = functools.reduce(jnp.maximum, quarters)
     _, codes = first_maximum(quarters, jnp.uint8)
     return pooled, written_out(pack_codes(codes) if packed else codes)
@@ -73,7 +73,7 @@ def pick(images, switches, gate, grid: WindowGrid, packed: bool):
 
 
 def _unpacked(switches, channels):
-    # Within one loop over the image, the shifts kept a CPU from vectorising it.
+    # Inside the loop over the image, the shifts kept a CPU from vectorising it.
     return written_out_on_cpu(unpack_codes(switches, channels))
 
 
@@ -85,7 +85,7 @@ def gated(values: jax.Array, gate: jax.Array | None) -> jax.Array:
 
 
 def crop_to_windows(images: jax.Array, grid: WindowGrid) -> jax.Array:
-    """Without an odd last row or column, which has no window."""
+    """Drop an odd last row or column, which is in no window."""
     height, width = (2 * size for size in grid.pooled_size)
     return images[:, :height, :width]
 
@@ -100,9 +100,9 @@ def _quarters(images: jax.Array, grid: WindowGrid) -> list[jax.Array]:
     """The four (n, h/2, w/2, c) elements of every 2×2 window, in code order."""
     images = crop_to_windows(images, grid)
     n, height, width, channels = images.shape
-    # In this view, free of any copy, a pair of columns is one run of 2c channels and
-    # its halves are contiguous slices; strided slices of the image took up to a
-    # quarter longer on a CPU.
+    # In this view, which needs no copy, a pair of columns is one run of 2c channels and
+    # its halves are contiguous slices; strided slices of the image took up to a quarter
+    # longer on a CPU.
     pairs = images.reshape(n, height // 2, 2, width // 2, 2 * channels)
     return [
         pairs[:, :, row, :, column * channels : (column + 1) * channels]

@@ -1,19 +1,19 @@
 """Converters between window codes and the switch layouts of other programs.
 
 Inside the library switches are uint8 codes inside the window (see `ops/pooling.py`).
-Others keep int64 positions in the unpooled image of shape (n, h, w, c):
+Other programs use int64 positions in the unpooled image of shape (n, h, w, c):
 
 * TensorFlow (`tf.nn.max_pool_with_argmax`): `(y * w + x) * c + channel`, with
   `include_batch_in_index=True` plus `photo * h * w * c`.
 * torch (`max_pool2d(return_indices=True)`, NCHW): `y * w + x` in each plane.
 * The published VGG19 unpooling collection: a list of coordinates
-  (photo, y, x, channel), one row a pooled value in row-major NHWC order; for the pools
-  of blocks 1 to 4 its shape is (n·H·W·16, 4), (n·H·W·8, 4), (n·H·W·4, 4) and
+  (photo, y, x, channel), one row per pooled value in row-major NHWC order. Its shape
+  for the pools of blocks 1 to 4 is (n·H·W·16, 4), (n·H·W·8, 4), (n·H·W·4, 4) and
   (n·H·W·2, 4), where H × W is the size of the photo.
 
-This is the border of the library, so everything here is NumPy on the host (flat indices
-need 64 bits, which JAX has switched off by default) and checked: indices of a wrong
-type, outside the image or outside their own window raise `ValueError`.
+Everything here is NumPy on the host (flat indices need 64 bits, which JAX disables by
+default) and checked: indices of a wrong type, outside the image or outside their own
+window raise `ValueError`.
 """
 
 from collections.abc import Sequence
@@ -69,9 +69,9 @@ def tensorflow_to_codes(
 ) -> np.ndarray:
     """Inverse of `codes_to_tensorflow`: (n, h', w', c) integers to uint8 codes.
 
-    TensorFlow clamps indices into the unpadded image where padding wins a window of
-    negative values ("SAME"); such an index may point into another window and is then
-    refused like any other index outside its window.
+    With "SAME" padding, where padding is the maximum of a window of negative values,
+    TensorFlow clamps the index into the unpadded image; such an index may point into
+    another window and is then refused like any other index outside its window.
     """
     grid, indices = _check_indices(indices, image_shape, window, strides, padding)
     n, height, width, channels = image_shape
@@ -229,9 +229,9 @@ def _check_axis(axis: str, came, wanted) -> None:
     wrong = came != wanted
     if wrong.any():
         raise ValueError(
-            f"{int(wrong.sum())} indices name another {axis} than their own, the first "
+            f"{int(wrong.sum())} indices have another {axis} than their own, the first "
             f"is {int(came[wrong][0])} where "
-            f"{int(np.broadcast_to(wanted, came.shape)[wrong][0])} was wanted"
+            f"{int(np.broadcast_to(wanted, came.shape)[wrong][0])} was expected"
         )
 
 

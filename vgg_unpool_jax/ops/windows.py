@@ -34,7 +34,7 @@ class WindowGrid:
 
     @property
     def starts(self) -> tuple[np.ndarray, np.ndarray]:
-        """First row (h',) and first column (w',) of each window; in padding < 0."""
+        """First row (h',) and first column (w',) of each window; < 0 in padding."""
         rows, columns = (
             np.arange(count) * stride - pads[0]
             for count, stride, pads in zip(
@@ -83,7 +83,7 @@ def make_grid(image_size: Size, window, strides, padding: Padding) -> WindowGrid
       window: (height, width) of a window.
       strides: (vertical, horizontal) step.
       padding: "VALID" (no padding, an incomplete last window is dropped), "SAME"
-        (ceil(size / stride) windows, the surplus split with the odd row at the end,
+        (ceil(size / stride) windows, padding split evenly with an odd row at the end,
         as in TensorFlow) or ((top, bottom), (left, right)).
 
     Returns:
@@ -125,7 +125,7 @@ def _axis_padding(padding, axis, size, extent, stride) -> Size:
                 if max(before, after) < extent:
                     return before, after
         except (TypeError, IndexError, ValueError):
-            pass  # reported below with the value that came
+            pass  # reported below with the given value
     raise ValueError(
         "padding must be 'VALID', 'SAME' or ((top, bottom), (left, right)) with every "
         f"amount at least 0 and less than the window {extent}, got {padding!r}"

@@ -1,22 +1,22 @@
 """3×3 convolution by Winograd's minimal filtering, in bands that stay in the cache.
 
-Four outputs in a row need twelve products directly and six here; in both directions
-that is a quarter of the products:
+Four outputs in a row need twelve products directly and six here; in two dimensions this
+is a quarter of the products:
 
     outputs of a tile = A^T [ (G k G^T) ⊙ (B^T x B) ] A       4×4 from 6×6 inputs
 
-⊙ runs over 36 positions, and at each the channels meet in a matrix product. Transforms
-cost additions and memory traffic, so a band of tiles is taken through all three stages
-before the next is begun. The weight gradient is the same identity read backwards:
+⊙ runs over 36 positions, and at each of them the channels are combined by a matrix
+product. Transforms cost additions and memory traffic, so a band of tiles passes all
+three stages before the next one starts. The weight gradient is the transposed identity:
 
     dk = G^T [ Σ over tiles (B^T x B) ⊙ (A g A^T) ] G
 
-The points are 0, ±3/4, ±3/2 and not the textbook's 0, ±1, ±2, which lose more digits:
-of 512 non-negative channels the root mean square error is 1.8e-6 of the outputs'
-standard deviation, with the textbook's points 3.8e-6, and that of XLA's convolution
-2.8e-7 (`tests/ops/test_winograd.py` holds the first).
+The points are 0, ±3/4, ±3/2 instead of the textbook's 0, ±1, ±2, which lose more
+digits: for 512 non-negative channels the root mean square error is 1.8e-6 of the
+outputs' standard deviation, 3.8e-6 with the textbook's points, and 2.8e-7 for XLA's
+convolution (`tests/ops/test_winograd.py` checks the first).
 
-An infinity or NaN in the input spreads to the whole of a tile.
+An infinity or NaN in the input spreads over its tile.
 
 Source: Lavin & Gray 2015, arXiv 1509.09308; on points, Barabasz et al. 2018,
 arXiv 1803.10986.
@@ -31,8 +31,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-TILE = 4  # outputs a side
-_INPUTS = TILE + 2  # inputs a side, and positions
+TILE = 4  # outputs per side of a tile
+_INPUTS = TILE + 2  # inputs per side
 _POINTS = (
     Fraction(0),
     Fraction(3, 4),
@@ -41,13 +41,12 @@ _POINTS = (
     Fraction(-3, 2),
 )
 
-# Accelerators would else round factors to bfloat16 or TF32, and transforms make much of
-# every rounding.
+# Accelerators would otherwise round factors to bfloat16 or TF32, and the transforms
+# amplify rounding errors.
 _PRECISION = jax.lax.Precision.HIGHEST
 
-# Transformed inputs of a band, in bytes. Measured on two cores with 1 MiB of L2 each
-# and 32 MiB of L3, from 2 to 6 MiB are equally fast, whole images at 192² 1.6 times
-# slower.
+# Transformed inputs of a band, in bytes. On two cores with 1 MiB of L2 each and 32 MiB
+# of L3, 2 to 6 MiB are equally fast; whole images of 192² take 1.6 times as long.
 _BAND_BYTES = 4 * 2**20
 
 
@@ -61,9 +60,10 @@ def _product(left: list[Fraction], right: list[Fraction]) -> list[Fraction]:
 
 
 def make_transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The matrices B^T (6, 6), G (6, 3) and A^T (4, 6), by Toom and Cook.
+    """The matrices B^T (6, 6), G (6, 3) and A^T (4, 6) of the Toom-Cook algorithm.
 
-    A row stands for a point at which polynomials are evaluated, the last for infinity.
+    Each row belongs to a point at which polynomials are evaluated, the last to
+    infinity.
     """
     inputs, kernel, outputs = [], [], []
     for point in _POINTS:
@@ -88,8 +88,8 @@ _B_T, _G, _A_T = make_transforms()
 def _combine(matrix: np.ndarray, parts: list[jax.Array]) -> list[jax.Array]:
     """Σ row[k] · parts[k] for each row, without the terms that are zero.
 
-    Rows 1 and 2, and 3 and 4 of a matrix with six rows belong to points p and -p: they
-    share the sums of even and of odd terms.
+    Rows 1 and 2, and rows 3 and 4, of a matrix with six rows belong to points p and -p:
+    they share the sums of even and of odd terms.
     """
 
     def total(row):
@@ -133,8 +133,8 @@ def _make_bands(shape: tuple[int, ...], channels: int, kernel_size: int) -> _Ban
     Args:
       shape: of the images.
       channels: the larger of the two channel counts.
-      kernel_size: elements of the 36 transformed kernels. All of them are read once a
-        band, so that a band smaller than they are would wait for memory.
+      kernel_size: elements of the 36 transformed kernels. All of them are read once per
+        band, so a band smaller than they are would be limited by memory.
     """
     n, height, width, _ = shape
     rows, columns = -(-height // TILE), -(-width // TILE)
@@ -185,7 +185,7 @@ def _transform(images: jax.Array, matrix: np.ndarray, bands: _Bands) -> jax.Arra
 
     parts = slices(images, 1, bands.rows)
     rows = jnp.stack(_combine(matrix, parts))
-    # Else XLA would compute each row again for each of six columns.
+    # Without the barrier XLA would recompute each row for each of six columns.
     rows = jax.lax.optimization_barrier(rows)
     parts = slices(rows, 3, bands.columns)
     tiles = jnp.stack(_combine(matrix, parts), axis=1)
@@ -194,7 +194,7 @@ def _transform(images: jax.Array, matrix: np.ndarray, bands: _Bands) -> jax.Arra
 
 def _transform_kernel(kernel: jax.Array) -> jax.Array:
     """G k G^T: (3, 3, i, o) to (36, i, o)."""
-    # As one product it compiles in a hundredth of the time of thirty-six sums.
+    # One product compiles in a hundredth of the time of thirty-six sums.
     matrix = np.kron(_G, _G).astype(np.float32)
     kernel = kernel.reshape(9, *kernel.shape[2:])
     return jnp.tensordot(matrix, kernel, 1, precision=_PRECISION)
@@ -223,8 +223,8 @@ def convolve(
     Args:
       images: (n, h, w, i) float32.
       kernel: (3, 3, i, o) float32.
-      finish: what is done to each output, such as adding a bias, while a band is in the
-        cache; it takes and gives (·, ·, ·, o).
+      finish: applied to the outputs of each band while they are in the cache, such as
+        adding a bias; (·, ·, ·, o) to the same shape.
 
     Returns:
       (n, h, w, o) float32.

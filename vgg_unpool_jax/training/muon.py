@@ -1,15 +1,17 @@
 """The Muon optimizer for convolution kernels.
 
-Muon is steepest descent under the largest singular value of a kernel taken as the
-matrix (height * width * inputs, outputs): the step is as long along features that
-hardly vary as along those that vary most. Adam scales single weights, whatever
-direction they add up to. What that does to the L1 of the pairs is measured in
-docs/training_notes.md. Sources: K. Jordan et al., "Muon: an optimizer for hidden layers
-in neural networks", 2024; the length of a step: arXiv 2502.16982, section 2.2.
+Muon is steepest descent in the spectral norm of a kernel, taken as the matrix (height *
+width * inputs, outputs): steps have the same length along all its singular directions,
+those in which features hardly vary included, whereas Adam scales each weight
+separately. docs/training_notes.md has the effect on the L1 of the pairs. Sources: K.
+Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+https://kellerjordan.github.io/posts/muon/; length of a step: arXiv 2502.16982, section
+2.2.
 
-The result is that of `optax.contrib.muon`. There every iteration multiplies with the
-whole kernel; here all of them act on its Gram matrix, for a 3×3 kernel of 512 channels
-with 0.4 of the multiplications, and a mapped step divides the kernels among devices.
+The result is that of `optax.contrib.muon`, in which every iteration multiplies the
+whole kernel. Here all iterations act on its Gram matrix, with 0.4 of the
+multiplications for a 3×3 kernel of 512 channels, and a mapped step divides the kernels
+among devices.
 """
 
 import math
@@ -19,14 +21,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-# Of Jordan's iteration: steep at 0, it leaves singular values near 1, not at 1.
+# Coefficients of Jordan's iteration, whose polynomial is steep at 0; singular values
+# end near 1, not at 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
-# Root mean square of an update at learning rate 1, about that of Adam's: a rate that
-# suits one suits the other.
+# Root mean square of an update at learning rate 1, about that of Adam, so that both can
+# use the same learning rates.
 _RMS = 0.2
 
-# [function(array) for array in arrays], by whatever way.
+# Computes [function(array) for array in arrays].
 MapArrays = Callable[[Callable, Sequence[jax.Array]], list[jax.Array]]
 
 
@@ -51,7 +54,7 @@ def muon(
       momentum: decay of Muon's average of gradients.
       b1: decay of Adam's average of gradients.
       b2: decay of Adam's average of their squares.
-      eps: of Adam; it also keeps Muon from dividing by a gradient of zeros.
+      eps: of Adam; also added to the norm by which Muon divides.
       map_arrays: how the kernels' updates are computed, such as
         `parallel.map_divided`, where each device computes a share of them.
 
@@ -86,9 +89,9 @@ def orthogonalize(kernel: jax.Array, eps: float = 1e-8) -> jax.Array:
       eps: added to its norm.
 
     Returns:
-      An array like `kernel`: U diag(s) V^T of its singular vectors, with s between
-      0.68 and 1.14 for singular values that are not lost to rounding, scaled to the
-      root mean square of 0.2 that an s of 1 gives.
+      An array like `kernel`: U diag(s) V^T with its singular vectors and s between 0.68
+      and 1.14 (for singular values above rounding errors), scaled so that s = 1 would
+      give a root mean square of 0.2.
     """
     matrix = kernel.reshape(-1, kernel.shape[-1])
     rows, columns = matrix.shape
@@ -102,7 +105,7 @@ def orthogonalize(kernel: jax.Array, eps: float = 1e-8) -> jax.Array:
 
 
 def _to_orthogonal(gram: jax.Array) -> jax.Array:
-    """The matrix that Jordan's iteration on X, with X^T X = gram, multiplies X with."""
+    """The matrix by which Jordan's iteration multiplies X, where X^T X = gram."""
     a, b, c = _COEFFICIENTS
     identity = jnp.eye(len(gram), dtype=gram.dtype)
     total = identity
