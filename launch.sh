@@ -29,6 +29,8 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   faults         disturb trainings for real (kill -9, SIGTERM, full disk, hostile
                  photos, ...) and print what came of it, the table of
                  docs/reliability.md; further arguments go to pytest
+  fuzz           search for generated inputs that fail a test, from a random seed;
+                 FUZZ_SEED=NUMBER repeats a search; further arguments go to pytest
 
 TEXT
   list_commands
@@ -198,12 +200,22 @@ run_faults() {
   "$VENV/bin/python" -m pytest tests/faults "$@"
 }
 
+run_fuzz() {
+  install test requirements-dev.txt
+  cd "$ROOT"
+  local seed=${FUZZ_SEED:-$((RANDOM * 32768 + RANDOM))}
+  echo "FUZZ_SEED=$seed"
+  "$VENV/bin/python" -m pytest -k "fuzz or hypothesis" --timeout=3600 \
+    --hypothesis-profile=fuzz --hypothesis-seed="$seed" "$@"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case "$command" in
   quickstart) quickstart "$@" ;;
   test) run_tests "$@" ;;
   faults) run_faults "$@" ;;
+  fuzz) run_fuzz "$@" ;;
   install) install_for "$@" ;;
   local | slurm | tpu)
     . "$ROOT/scripts/launch/options.sh"

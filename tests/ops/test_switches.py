@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK
@@ -40,7 +40,6 @@ def _geometries(draw):
     return shape, window, strides, padding, draw(st.integers(0, 2**31))
 
 
-@settings(max_examples=40, deadline=None)
 @given(_geometries())
 def test_flat_layouts_round_trip_and_name_the_maxima(geometry):
     shape, window, strides, padding, seed = geometry
