@@ -11,7 +11,6 @@ import pytest
 from configs.unpooling import base as unpooling
 from tests.faults.damage import HOPELESS, assert_documented, damaged, relaxed
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.systems.unpooling.release import training_facts
 from vgg_unpool_jax.systems.unpooling.system import SYSTEM
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
@@ -75,12 +74,6 @@ READERS = {
         "validation.json",
         VALIDATIONS,
         lambda folder: ValidationHistory(folder, 5).would_be_best({"loss": 1.0}),
-    ),
-    "results": Reader(
-        "results.json",
-        RESULTS,
-        lambda folder: json_file.read(folder / "results.json"),
-        ValueError,
     ),
     "results for the table": Reader(
         "results.json",
