@@ -91,19 +91,31 @@ def _pairs() -> str:
             )
         )
     head = ("pair", "published L1", "ours", "PSNR", "SSIM", "parameters", "training")
-    return f"{table(head, rows)}\n\n{_measured_on('pairs', 'Keras')}"
+    return table(head, rows)
 
 
-def _measured_on(name: str, weights: str | None = None) -> str:
-    """Data, weights and hardware of a result file as a paragraph."""
+def _data() -> str:
+    """Data, weights and hardware of the tables of README.md."""
+    pairs, vae, style = map(read, ("pairs", "vae", "stylization"))
+    hardware = {facts["hardware"] for facts in (pairs, vae, style)}
+    run = next(iter(vae["runs"].values()))
+    return _fill(
+        f"Pairs: tested on {pairs['test_photos']}, trained on "
+        f"{pairs['training_photos']}. VAE: tested on {vae['test_photos']}, trained for "
+        f"{run['steps']} steps of {run['batch_size']} in {run['minutes']} minutes on "
+        f"{vae['training_photos']}. Style: {style['test_photos']}, with masks; "
+        f"{style['pairs']}. VGG19 weights: {pairs['vgg19_weights']}. "
+        f"Hardware: {' and '.join(sorted(hardware))}."
+    )
+
+
+def _measured_on(name: str) -> str:
+    """Data, weights and hardware of a result file."""
     facts = read(name)
-    parts = [
-        f"Test: {facts['test_photos']}.",
-        f"Training: {facts['training_photos']}.",
-        f"VGG19 weights: {weights or facts['vgg19_weights']}.",
-        f"Hardware: {facts['hardware']}.",
-    ]
-    return _fill(" ".join(parts))
+    return _fill(
+        f"Test: {facts['test_photos']}. Training: {facts['training_photos']}. "
+        f"VGG19 weights: {facts['vgg19_weights']}. Hardware: {facts['hardware']}."
+    )
 
 
 def _intervals() -> str:
@@ -175,13 +187,7 @@ def _vae() -> str:
             )
         )
     head = ("loss", "PCC", "SSIM, zero padding", "MSE", "ELBO, nats", "active units")
-    run = next(iter(facts["runs"].values()))
-    text = (
-        f"Test: {facts['test_photos']}. Training: {run['steps']} steps of "
-        f"{run['batch_size']} in {run['minutes']} minutes; {facts['training_photos']}. "
-        f"Hardware: {facts['hardware']}."
-    )
-    return f"{table(head, rows)}\n\n{_fill(text)}"
+    return table(head, rows)
 
 
 _VAE_ROWS = {
@@ -238,22 +244,17 @@ _IN_README = {
 
 
 def _style() -> str:
-    facts = read("stylization")
     rows = [
         (
             _IN_README[row["method"]],
             f"{row['edges']:.3f}",
             _percent(row["style_by_region"]),
         )
-        for row in facts["rows"]
+        for row in read("stylization")["rows"]
         if row["method"] in _IN_README
     ]
     head = ("method", "structure kept (SSIM of edges)", "style taken")
-    text = (
-        f"Photos: {facts['test_photos']}, with masks. Weights: {facts['pairs']}. "
-        f"Hardware: {facts['hardware']}."
-    )
-    return f"{table(head, rows)}\n\n{_fill(text)}"
+    return table(head, rows)
 
 
 def _style_all() -> str:
@@ -274,6 +275,7 @@ def _style_all() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
+    "data": _data,
     "pairs": _pairs,
     "pairs-intervals": _intervals,
     "vae": _vae,
