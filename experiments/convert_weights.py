@@ -5,13 +5,13 @@
 
 Reads Keras' .h5 and .keras, torchvision's .pth and .safetensors; .pth needs PyTorch,
 to read and to write. The file holds the layers that encoders use, up to block5_conv2,
-and says which preprocessing they want; docs/export.md has how others load it.
+and records their preprocessing; docs/export.md shows how other programs load it.
 """
 
 from absl import flags
 
 from experiments.cli import command
-from vgg_unpool_jax.pretrained.conversion import read_weights, save_weights
+from vgg_unpool_jax.pretrained.conversion import save_weights
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 
 _INPUT = flags.DEFINE_string(
@@ -22,7 +22,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "File to write.")
 
 def main() -> None:
     """Run the command."""
-    weights = read_weights(_INPUT.value) if _INPUT.value else load_vgg19_weights()
+    weights = load_vgg19_weights(_INPUT.value)
     save_weights(weights, _OUTPUT.value)
     print(
         f"{_OUTPUT.value}: {len(weights.params)} layers of {weights.origin} (SHA-256 "

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from vgg_unpool_jax.errors import WeightsUnavailableError
-from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, cache_folder, fetch
+from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, fetch
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 
 NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -59,13 +59,12 @@ def server(monkeypatch):
 
 @pytest.fixture
 def public(server, tmp_path, make_weights, layouts, monkeypatch):
-    """A small file that the server has and whose MD5 stands for the public one's."""
+    """A small file that the server has and whose digest stands for the public one's."""
     weights = make_weights()
     path = layouts.write_keras(tmp_path / "public.h5", weights.params)
     server.content = path.read_bytes()
-    file = dataclasses.replace(
-        PUBLIC_FILES["keras"], digest=hashlib.md5(server.content).hexdigest()
-    )
+    digest = hashlib.sha256(server.content).hexdigest()
+    file = dataclasses.replace(PUBLIC_FILES["keras"], sha256=digest)
     monkeypatch.setitem(PUBLIC_FILES, "keras", file)
     return weights
 
@@ -83,14 +82,9 @@ def test_the_public_addresses_are_the_documented_ones():
         "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
         "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
     )
-    assert (keras.algorithm, keras.digest) == (
-        "md5",
-        "253f8cb515780f3b799900260a226db6",
-    )
     assert f"{torchvision.folder}/{torchvision.name}" == (
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
     )
-    assert (torchvision.algorithm, torchvision.digest) == ("sha256", "dcbb9e9d")
 
 
 def test_download_once_then_the_cache(
@@ -119,25 +113,13 @@ def test_the_variable_goes_before_the_cache(
     assert load_vgg19_weights(block=1).origin == f"keras:{NAME}"
 
 
-def test_the_argument_goes_before_the_variable_of_the_cache(
-    server, public, cache, tmp_path, monkeypatch
-):
-    load_vgg19_weights(block=1, cache_dir=tmp_path / "argument")
-    assert (tmp_path / "argument" / NAME).exists()
-    assert not cache.exists()
-    assert cache_folder() == cache
-    monkeypatch.delenv("VGG_UNPOOL_CACHE")
-    assert cache_folder().name == "vgg_unpool_jax"
-
-
 def test_a_wrong_hash_is_refused_and_deleted(server, public, cache, assert_refused):
     server.content += b"\0"
     assert_refused(
         lambda: load_vgg19_weights(block=1),
         server.url,
-        "MD5",
-        hashlib.md5(server.content).hexdigest(),
-        PUBLIC_FILES["keras"].digest,
+        hashlib.sha256(server.content).hexdigest(),
+        PUBLIC_FILES["keras"].sha256,
         "deleted",
     )
     assert list(cache.iterdir()) == []
@@ -155,13 +137,12 @@ def test_torchvisions_file_is_checked_by_the_digits_in_its_name(
     assert_refused(
         lambda: load_vgg19_weights(block=1, flavour="torchvision"),
         "vgg19-dcbb9e9d.pth",
-        "SHA256",
         digits,
-        "wanted dcbb9e9d...",
+        "expected dcbb9e9d",
         "deleted",
     )
     assert list(cache.iterdir()) == []
-    file = dataclasses.replace(PUBLIC_FILES["torchvision"], digest=digits)
+    file = dataclasses.replace(PUBLIC_FILES["torchvision"], sha256=digits)
     monkeypatch.setitem(PUBLIC_FILES, "torchvision", file)
     got = load_vgg19_weights(block=1, flavour="torchvision")
     assert got.origin == "torchvision:vgg19-dcbb9e9d.pth"
@@ -170,7 +151,7 @@ def test_torchvisions_file_is_checked_by_the_digits_in_its_name(
     assert server.requests == ["/vgg/vgg19-dcbb9e9d.pth"] * 2
 
 
-@pytest.mark.parametrize("status", [403, 404, 503])
+@pytest.mark.parametrize("status", [404, 503])
 def test_an_error_of_the_server(status, server, public, cache, assert_refused):
     server.status = status
     assert_refused(
@@ -184,20 +165,16 @@ def test_an_error_of_the_server(status, server, public, cache, assert_refused):
     assert list(cache.iterdir()) == []
 
 
-def test_no_server(cache, monkeypatch, assert_refused):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        # Bound but not listening: connections are refused.
-        assert_refused(
-            lambda: load_vgg19_weights(block=1),
-            f"{url}/{NAME}",
-            "no connection",
-            "VGG19_WEIGHTS",
-            error=WeightsUnavailableError,
-        )
+def test_without_a_network_one_sentence_says_so(cache, monkeypatch, assert_refused):
+    monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", "http://127.0.0.1:9/vgg")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert_refused(
+        lambda: load_vgg19_weights(block=1),
+        f"http://127.0.0.1:9/vgg/{NAME}",
+        "no connection to the server",
+        "VGG19_WEIGHTS",
+        error=WeightsUnavailableError,
+    )
 
 
 def test_a_server_that_never_answers(cache, monkeypatch, assert_refused):
@@ -220,20 +197,10 @@ def test_a_connection_that_breaks_off(server, public, cache, assert_refused):
     server.content = server.content[:-1000]
     assert_refused(
         lambda: load_vgg19_weights(block=1),
-        "the connection broke off",
+        "could not be downloaded",
         error=WeightsUnavailableError,
     )
     assert list(cache.iterdir()) == []
-
-
-@pytest.mark.parametrize("address", ["vgg", "http://", "http://.a/", "ftp://a.invalid"])
-def test_an_address_that_is_none(address, cache, monkeypatch, assert_refused):
-    monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", address)
-    assert_refused(
-        lambda: load_vgg19_weights(block=1),
-        address.rstrip("/"),
-        error=WeightsUnavailableError,
-    )
 
 
 def test_a_web_page_in_place_of_the_file(server, public, cache, assert_refused):
@@ -264,7 +231,10 @@ def test_a_damaged_file_in_the_cache(server, public, cache, caplog, assert_refus
     cached = cache / NAME
     cached.write_bytes(server.content[:-1])
     assert_refused(
-        lambda: load_vgg19_weights(block=1, download=False), cached, "MD5", "delete it"
+        lambda: load_vgg19_weights(block=1, download=False),
+        cached,
+        "SHA-256",
+        "delete it",
     )
     server.status = 503
     with caplog.at_level(logging.WARNING):
@@ -272,7 +242,7 @@ def test_a_damaged_file_in_the_cache(server, public, cache, caplog, assert_refus
             lambda: load_vgg19_weights(block=1), error=WeightsUnavailableError
         )
     assert cached.read_bytes() == server.content[:-1]
-    assert f"{cached} does not have the MD5" in caplog.text
+    assert f"{cached} does not have the SHA-256" in caplog.text
     server.status = 200
     load_vgg19_weights(block=1)
     assert cached.read_bytes() == server.content
@@ -287,11 +257,6 @@ def test_a_cache_that_cannot_be_written(server, public, tmp_path, assert_refused
         "cannot be written",
         "VGG_UNPOOL_CACHE",
     )
-
-
-def test_a_folder_in_place_of_the_cached_file(server, cache, assert_refused):
-    (cache / NAME).mkdir(parents=True)
-    assert_refused(lambda: load_vgg19_weights(block=1), cache / NAME, "cannot be read")
 
 
 def test_several_downloads_at_the_same_time(server, public, cache):

@@ -87,8 +87,7 @@ def test_a_file_that_ends_early_is_refused(tmp_path, assert_refused):
         lambda: load_vgg19_weights(path, block=3),
         path,
         "no layer block3_conv1",
-        "ends at block2_conv2",
-        "cut at block3_conv2",
+        "its last layer is block2_conv2",
     )
 
 
@@ -127,7 +126,7 @@ def test_a_wrong_shape_is_refused(layer, kind, shape, tmp_path, assert_refused):
         path,
         f"the {kind} of layer {layer}",
         f"shape {shape}",
-        f"wants {wanted}",
+        f"shape {wanted}",
     )
 
 
@@ -138,29 +137,20 @@ def test_half_a_layer_is_refused(kind, tmp_path, assert_refused):
     assert_refused(lambda: load_vgg19_weights(path), path, f"no {kind}", "block2_conv1")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_values_that_are_not_finite_are_refused(
     value, tmp_path, make_weights, layouts, assert_refused
 ):
     weights = make_weights()
-    weights.params["block1_conv2"]["kernel"][2, 1, 63, 0] = value
-    path = layouts.write_keras(tmp_path / "w.h5", weights.params)
+    params = weights.params
+    params["block1_conv2"]["kernel"] = params["block1_conv2"]["kernel"].astype("f8")
+    params["block1_conv2"]["kernel"][2, 1, 63, 0] = value
+    path = layouts.write_keras(tmp_path / "w.h5", params, dtype=np.float64)
     assert_refused(
         lambda: load_vgg19_weights(path, block=1),
         path,
         "kernel of layer block1_conv2",
         "NaN or infinite",
-    )
-
-
-def test_float64_beyond_float32_is_refused(
-    tmp_path, make_weights, layouts, assert_refused
-):
-    params = make_weights().params
-    params["block1_conv1"]["bias"] = np.full(64, 1e300)
-    path = layouts.write_keras(tmp_path / "w.h5", params, dtype=np.float64)
-    assert_refused(
-        lambda: load_vgg19_weights(path, block=1), "bias of layer block1_conv1"
     )
 
 

@@ -101,7 +101,7 @@ def test_without_torch_one_sentence_says_what_to_do(
     torch.save({}, path)
     monkeypatch.setitem(sys.modules, "torch", None)
     assert_refused(
-        lambda: load_vgg19_weights(path), path, "pip install torch", "save_safetensors"
+        lambda: load_vgg19_weights(path), path, "pip install torch", "convert_weights"
     )
     # Without a path neither: not after half a gigabyte has been downloaded.
     assert_refused(
@@ -124,7 +124,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path, assert_refused):
             _use_new_zipfile_serialization=zipped,
         )
         assert_refused(
-            lambda path=path: load_vgg19_weights(path), path, "plain tensors"
+            lambda path=path: load_vgg19_weights(path), path, "cannot be read"
         )
     assert not marker.exists()
 
@@ -199,7 +199,7 @@ def test_a_wrong_shape_is_refused(tmp_path, assert_refused):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([1, 2], ("list", "wanted a state dict")),
+        ([1, 2], ("list", "expected a state dict")),
         ({}, ("no convolution of VGG19", "found nothing")),
         ({"state_dict": {}}, ("no convolution of VGG19", "state_dict")),
         ({"features.0.weight": 3}, ("features.0.weight is a int", "tensor")),

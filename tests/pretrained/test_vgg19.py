@@ -1,11 +1,8 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from vgg_unpool_jax.pretrained.vgg19 import (
     VGG19_CONVOLUTIONS,
-    VGG19Weights,
     arrays_sha256,
     convolutions_up_to,
     random_vgg19_weights,
@@ -84,13 +81,3 @@ def test_the_digest_depends_on_every_array():
             before = arrays_sha256(weights.params)
             array.flat[-1] += 1
             assert arrays_sha256(weights.params) != before
-
-
-def test_unknown_preprocessing_is_refused():
-    with pytest.raises(ValueError, match=r"preprocessing must be one of .*'inception'"):
-        VGG19Weights({}, "inception", "nowhere", "")
-
-
-def test_weights_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        random_vgg19_weights(block=1).origin = "elsewhere"

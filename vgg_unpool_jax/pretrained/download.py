@@ -1,24 +1,22 @@
-"""The public VGG19 files: where they are, how they are checked, where they are kept."""
+"""The public VGG19 files: addresses, digests and the cache."""
 
-import contextlib
 import dataclasses
 import logging
 import os
 import pathlib
-import secrets
 
 import pooch
 import requests
 
 from vgg_unpool_jax.errors import WeightsError, WeightsUnavailableError, first_line
-from vgg_unpool_jax.io.paths import is_remote
-from vgg_unpool_jax.pretrained.formats import is_web_page
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import local_path
 from vgg_unpool_jax.pretrained.hashes import file_digest
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 # Environment variables. The address is that of a folder, for mirrors inside a network
-# without access to the public ones; what comes from there is hash-checked all the same.
+# without access to the public ones; files from there are hash-checked all the same.
 CACHE_VARIABLE = "VGG_UNPOOL_CACHE"
 URL_VARIABLE = "VGG_UNPOOL_WEIGHTS_URL"
 
@@ -31,189 +29,137 @@ class PublicFile:
     """A weight file at a public address.
 
     Attributes:
-        name: its file name, on the server and in the cache.
-        folder: address of the folder that it is in.
-        algorithm: which digest is known of it, "md5" or "sha256".
-        digest: that digest in hexadecimal, or the first digits of it.
+      name: its file name, on the server and in the cache.
+      folder: address of the folder that it is in.
+      sha256: of the file, in hexadecimal, or the first digits of it.
     """
 
     name: str
     folder: str
-    algorithm: str
-    digest: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Purpose:
-    """What sentences say of a download that went wrong.
-
-    Attributes:
-        what: is downloaded, such as "the VGG19 weights".
-        remedy: what a user can do where it cannot be had.
-        refusal: class of errors for what was had and is of no use.
-        unavailable: class of errors for what could not be had.
-    """
-
-    what: str
-    remedy: str
-    refusal: type[Exception] = WeightsError
-    unavailable: type[Exception] = WeightsUnavailableError
+    sha256: str
 
 
 PUBLIC_FILES = {
     "keras": PublicFile(
         "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "https://storage.googleapis.com/tensorflow/keras-applications/vgg19",
-        "md5",
-        "253f8cb515780f3b799900260a226db6",
+        "61db546356702cb9e72952fcb4f947d6f4dc25b94a0adf514ab3d28e1577acd5",
     ),
     # torchvision publishes the first eight digits only, in the name of the file.
     "torchvision": PublicFile(
-        "vgg19-dcbb9e9d.pth",
-        "https://download.pytorch.org/models",
-        "sha256",
-        "dcbb9e9d",
+        "vgg19-dcbb9e9d.pth", "https://download.pytorch.org/models", "dcbb9e9d"
     ),
 }
 
 
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
-    """Folder in which downloaded weights are kept.
+    """Folder for downloaded weights.
 
     Args:
-        cache_dir: the folder; None for what the environment variable VGG_UNPOOL_CACHE
-            says, else the user's cache folder of this operating system.
+      cache_dir: the folder; None for the environment variable VGG_UNPOOL_CACHE, else
+        the user's cache folder of this operating system.
 
     Returns:
-        The folder, which need not exist.
+      The folder, which need not exist.
     """
     chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
-    return expand_home(chosen or pooch.os_cache("vgg_unpool_jax"))
-
-
-def expand_home(path: str | os.PathLike) -> pathlib.Path:
-    """Replace a leading `~` or `~user`.
-
-    Args:
-        path: a path as a user wrote it.
-
-    Returns:
-        The path that it means.
-    """
-    if is_remote(path):  # pathlib would make a local folder of it
-        raise WeightsError(f"{path} is no folder of this machine, wanted is one")
-    try:
-        return pathlib.Path(path).expanduser()
-    except RuntimeError as error:
-        raise WeightsError(
-            f"the home folder in {path} cannot be found ({first_line(error)})"
-        ) from error
+    return local_path(chosen or pooch.os_cache("vgg_unpool_jax"))
 
 
 def fetch(
     flavour: str, *, cache_dir: str | os.PathLike | None = None, download: bool = True
 ) -> pathlib.Path:
-    """Path of a public file in the cache, downloaded if need be.
+    """Path of a public file in the cache, downloaded if necessary.
 
     The digest of the file is checked on every call. A damaged file in the cache is
     downloaded again.
 
     Args:
-        flavour: "keras" or "torchvision".
-        cache_dir: see `cache_folder`.
-        download: False to use only what is in the cache.
+      flavour: "keras" or "torchvision".
+      cache_dir: see `cache_folder`.
+      download: False to use only files in the cache.
 
     Returns:
-        The path of a file with the right digest.
+      The path of a file with the right digest.
     """
     public = PUBLIC_FILES[flavour]
     path = cache_folder(cache_dir) / public.name
+    url = f"{(os.environ.get(URL_VARIABLE) or public.folder).rstrip('/')}/{public.name}"
     if path.exists():
-        if _matches(path, public):
+        if file_digest(path).startswith(public.sha256):
             return path
-        damaged = (
-            f"the cached file {path} does not have the {public.algorithm.upper()} "
-            f"{public.digest} of the public one"
-        )
+        damaged = f"the cached file {path} does not have the SHA-256 {public.sha256}"
         if not download:
             raise WeightsError(f"{damaged}, delete it")
-        _log.warning("%s, downloading it again", damaged)
-    folder = os.environ.get(URL_VARIABLE) or public.folder
-    url = f"{folder.rstrip('/')}/{public.name}"
+        _LOG.warning("%s, downloading it again", damaged)
     if not download:
         raise WeightsUnavailableError(
-            f"no VGG19 weights are at {path} and downloading is off: {_what_to_do(url)}"
+            f"no VGG19 weights are at {path} and downloading is off: name a weight "
+            f"file, set VGG19_WEIGHTS to it, or allow the download of {url}"
         )
-    remedy = (
-        "name the path of a weight file, set VGG19_WEIGHTS to it, or put the public "
-        f"file at {path}"
+    download_file(
+        url,
+        path,
+        public.sha256,
+        what="the VGG19 weights",
+        remedy="name the path of a weight file, set VGG19_WEIGHTS to it, or put the "
+        f"public file at {path}",
     )
-    purpose = Purpose("the VGG19 weights", remedy)
-    download_checked(url, path, public.algorithm, public.digest, purpose)
     return path
 
 
-def download_checked(
+def download_file(
     url: str,
     path: pathlib.Path,
-    algorithm: str,
-    digest: str | None,
-    purpose: Purpose,
+    sha256: str | None,
+    *,
+    what: str,
+    remedy: str,
+    refusal: type[WeightsError] = WeightsError,
+    unavailable: type[WeightsError] = WeightsUnavailableError,
 ) -> None:
-    """Download aside, check, and rename: what has the name was checked.
+    """Download a file aside, check it, and rename it.
 
     Args:
-        url: of the file, http or https.
-        path: its place; missing folders are made, a file that is there is replaced.
-        algorithm: "md5" or "sha256".
-        digest: what the file must have, in hexadecimal, or the first digits of it; None
-            for one of which no digest is known.
-        purpose: for what is said of errors.
+      url: of the file, http or https.
+      path: of the result; missing folders are made, an existing file is replaced.
+      sha256: of the file or its first digits; None if it is unknown.
+      what: is downloaded, for messages, such as "the VGG19 weights".
+      remedy: what a user can do without the download.
+      refusal: class of the error for another file than expected.
+      unavailable: class of the error for a failed download.
     """
-    _log.info("downloading %s from %s to %s", purpose.what, url, path)
-    # A name of its own, for several processes may fill one cache at the same time.
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _get(url, aside, purpose)
-        _check_downloaded(url, aside, algorithm, digest, purpose)
-        os.replace(aside, path)
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise purpose.refusal(
-            f"{purpose.what} from {url} cannot be written to {path} ({reason}), "
-            f"choose another cache folder with {CACHE_VARIABLE}"
-        ) from error
-    finally:
-        # Gone after the rename; never there if the folder could not be made.
-        with contextlib.suppress(OSError):
-            aside.unlink()
-
-
-def _what_to_do(url: str) -> str:
-    return (
-        "name the path of a weight file, set VGG19_WEIGHTS to it, or let the program "
-        f"download {url}"
-    )
-
-
-def _matches(path: pathlib.Path, public: PublicFile) -> bool:
-    return file_digest(path, public.algorithm).startswith(public.digest)
-
-
-def _get(url: str, aside: pathlib.Path, purpose: Purpose):
     download = pooch.HTTPDownloader(
         timeout=_SECONDS_WITHOUT_ANSWER,
         chunk_size=_CHUNK_BYTES,
         hooks={"response": _close_refusal},
     )
+
+    _LOG.info("downloading %s from %s to %s", what, url, path)
     try:
-        download(url, str(aside), None)
+        with replacing(path) as file:
+            download(url, file, None)
+            file.flush()
+            # The login page of a hotel's network answers every address with success.
+            if _is_web_page(file.name):
+                raise unavailable(
+                    f"{url} answered with a web page in place of {what}: {remedy}"
+                )
+            found = file_digest(file.name)
+            if not found.startswith(sha256 or ""):
+                raise refusal(
+                    f"the file from {url} has the SHA-256 {found}, expected {sha256}, "
+                    "so it was deleted"
+                )
     # UnicodeError: a host name that cannot be encoded, which requests lets through.
     except (requests.exceptions.RequestException, UnicodeError) as error:
-        raise purpose.unavailable(
-            f"{purpose.what} could not be downloaded from {url} ({_reason(error)}): "
-            f"{purpose.remedy}"
+        raise unavailable(
+            f"{what} could not be downloaded from {url} ({_reason(error)}): {remedy}"
+        ) from error
+    except OSError as error:
+        raise refusal(
+            f"{what} from {url} cannot be written to {path} ({first_line(error)}), "
+            f"choose another cache folder with {CACHE_VARIABLE}"
         ) from error
 
 
@@ -223,6 +169,12 @@ def _close_refusal(response: requests.Response, **_):
         response.close()
 
 
+def _is_web_page(path: str) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(1024).lower()
+    return b"<html" in head or b"<!doctype html" in head
+
+
 def _reason(error: Exception) -> str:
     # requests' own texts are long and full of object addresses.
     kinds = requests.exceptions
@@ -230,29 +182,6 @@ def _reason(error: Exception) -> str:
         return f"the server answered {error.response.status_code}"
     if isinstance(error, kinds.Timeout):
         return f"no answer within {_SECONDS_WITHOUT_ANSWER} seconds"
-    if isinstance(error, kinds.SSLError):
-        return "the server's certificate was not accepted"
-    if isinstance(error, kinds.ChunkedEncodingError):
-        return "the connection broke off"
     if isinstance(error, kinds.ConnectionError):
         return "no connection to the server"
     return first_line(error)
-
-
-def _check_downloaded(url, aside: pathlib.Path, algorithm, digest, purpose: Purpose):
-    with open(aside, "rb") as file:
-        head = file.read(1024)
-    # The login page of a hotel's network answers every address with success.
-    if is_web_page(head):
-        raise purpose.unavailable(
-            f"{url} answered with a web page in place of {purpose.what}: "
-            f"{purpose.remedy}"
-        )
-    if digest is None:
-        return
-    found = file_digest(aside, algorithm)
-    if not found.startswith(digest):
-        raise purpose.refusal(
-            f"what {url} sent has the {algorithm.upper()} {found}, wanted {digest}"
-            f"{'' if len(digest) >= 32 else '...'}, so it was deleted"
-        )

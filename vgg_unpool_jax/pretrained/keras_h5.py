@@ -1,82 +1,77 @@
 """Reader of Keras' HDF5 files, with and without the classifier on top."""
 
-import os
+import contextlib
+import io
+import json
+import pathlib
 import re
+import zipfile
+from collections.abc import Iterator, Sequence
 
 import h5py
 import numpy as np
 
-from vgg_unpool_jax.errors import WeightsError, first_line
-from vgg_unpool_jax.nets.vgg19_layers import VGG19_CONVOLUTIONS
-from vgg_unpool_jax.pretrained.collect import StoredArray, collect_params
+from vgg_unpool_jax.nets.vgg19_layers import Convolution
+from vgg_unpool_jax.pretrained.weight_file import (
+    NOTE_KEY,
+    StoredArray,
+    WeightFile,
+    index_arrays,
+)
 
-_LAYER_NAMES = frozenset(layer.name for layer in VGG19_CONVOLUTIONS)
+# The file inside a `.keras` archive.
+ARCHIVED = "model.weights.h5"
+
 # Keras 1 wrote `block1_conv1_W_1:0`, Keras 2 `kernel:0`, Keras 3 `kernel`.
 _LEAF = re.compile(r"(?:^|_)(?:(?P<kernel>W|kernel)|(?P<bias>b|bias))(?:_\d+)?(?::0)?$")
 # Keras 3's `.weights.h5` numbers a layer's arrays in the order of their creation.
 _NUMBERED = {"0": "kernel", "1": "bias"}
-# A whole saved model also holds the optimizer's moments under the layers' names.
+# A whole saved model also holds the optimizer's moments under the layers' names
 # (`optimizer_weights` in old files, `optimizer` in new ones).
 _OPTIMIZER = "optimizer"
 
 
-def read_keras_h5(path: os.PathLike, *, block: int) -> dict[str, dict[str, np.ndarray]]:
-    """Read the convolutions of an encoder from a Keras HDF5 file.
+@contextlib.contextmanager
+def open_keras_h5(
+    path: pathlib.Path, network: Sequence[Convolution], *, archived: bool = False
+) -> Iterator[WeightFile]:
+    """Open a Keras HDF5 file.
 
-    Takes the weight files of Keras 1 to 3 (`.h5` and `.weights.h5`) and whole models
-    saved as `.h5`, also where VGG19 is a part of the saved model.
+    Reads the weight files of Keras 1 to 3 (`.h5` and `.weights.h5`) and whole models
+    saved as `.h5`, also where the network is a part of the saved model.
 
     Args:
-        path: the file.
-        block: the encoder is cut at block`block`_conv2, 1 to 5.
+      path: the file.
+      network: the layers to look for, by their Keras names.
+      archived: True for a `.keras` archive.
 
-    Returns:
-        layer name -> {"kernel": float32 (3, 3, in, out), "bias": float32 (out,)}.
+    Yields:
+      Its arrays, with kernels (height, width, in, out).
     """
-    try:
-        with h5py.File(path, "r") as file:
-            stored, found = _list_arrays(path, file)
-            return collect_params(
-                path, stored, block=block, kernel_axes="HWIO", found=found
-            )
-    except WeightsError:
-        raise
-    # h5py answers damage with OSError, RuntimeError, KeyError, ValueError and others,
-    # depending on which structure is hit; to the user all of them mean the same.
-    except Exception as error:
-        raise WeightsError(
-            f"{path} cannot be read as an HDF5 file, it is damaged or incomplete "
-            f"({first_line(error)})"
-        ) from error
+    content = path
+    if archived:
+        with zipfile.ZipFile(path) as archive:
+            content = io.BytesIO(archive.read(ARCHIVED))
+    layers = {layer.name for layer in network}
+    with h5py.File(content, "r") as file:
+        found = []
+
+        def visit(name, item):
+            if isinstance(item, h5py.Dataset) and not name.startswith(_OPTIMIZER):
+                key = _layer_and_kind(name, item, layers)
+                is_float = np.issubdtype(item.dtype, np.floating)
+                dtype = str(item.dtype)
+                array = StoredArray(name, item.shape, dtype, is_float, lambda: item[()])
+                found.append((key, array))
+
+        file.visititems(visit)
+        names = [array.name for _, array in found]
+        note = {"preprocessing": "caffe", **json.loads(file.attrs.get(NOTE_KEY, "{}"))}
+        arrays = index_arrays(path, found)
+        yield WeightFile(path, "keras", "keras", arrays, names, note)
 
 
-def _list_arrays(path, file: h5py.File):
-    """List VGG19's arrays in the file, and the names of all its arrays."""
-    stored: dict[tuple[str, str], StoredArray] = {}
-    found: list[str] = []
-
-    def visit(name, item):
-        if not isinstance(item, h5py.Dataset) or name.startswith(_OPTIMIZER):
-            return
-        found.append(name)
-        key = _layer_and_kind(name, item)
-        if key is None:
-            return
-        if key in stored:
-            raise WeightsError(
-                f"{path} holds the {key[1]} of layer {key[0]} more than once "
-                f"({stored[key].name} and {name}), so it is not clear which to take"
-            )
-        is_float = np.issubdtype(item.dtype, np.floating)
-        stored[key] = StoredArray(
-            name, item.shape, str(item.dtype), is_float, lambda: item[()]
-        )
-
-    file.visititems(visit)
-    return stored, found
-
-
-def _layer_and_kind(name: str, item: h5py.Dataset) -> tuple[str, str] | None:
+def _layer_and_kind(name: str, item: h5py.Dataset, layers) -> tuple[str, str] | None:
     *groups, leaf = name.split("/")
     if groups and groups[-1] == "vars":
         # Keras 3 names these groups by class (`conv2d_7`) and keeps the layer's own
@@ -85,7 +80,7 @@ def _layer_and_kind(name: str, item: h5py.Dataset) -> tuple[str, str] | None:
         layer = layer.decode() if isinstance(layer, bytes) else str(layer)
         kind = _NUMBERED.get(leaf)
     else:
-        layer = next((group for group in groups if group in _LAYER_NAMES), "")
+        layer = next((group for group in groups if group in layers), "")
         match = _LEAF.search(leaf)
         kind = match.lastgroup if match else None
-    return (layer, kind) if layer in _LAYER_NAMES and kind else None
+    return (layer, kind) if layer in layers and kind else None

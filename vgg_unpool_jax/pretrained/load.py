@@ -1,20 +1,29 @@
 """From a path, or from nothing, to the weights of a VGG19 encoder."""
 
-import functools
+import contextlib
 import os
 import pathlib
+import zipfile
 
-from vgg_unpool_jax.errors import WeightsError
+from vgg_unpool_jax.errors import WeightsError, first_line
 from vgg_unpool_jax.io.paths import local_path
-from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
-from vgg_unpool_jax.pretrained import identity
+from vgg_unpool_jax.nets.vgg19_layers import (
+    PREPROCESSINGS,
+    VGG19_CONVOLUTIONS,
+    convolutions_up_to,
+)
 from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, fetch
-from vgg_unpool_jax.pretrained.formats import Format, recognise
 from vgg_unpool_jax.pretrained.hashes import file_digest
-from vgg_unpool_jax.pretrained.keras_h5 import read_keras_h5
-from vgg_unpool_jax.pretrained.safetensors_file import read_safetensors
-from vgg_unpool_jax.pretrained.torchvision_pth import import_torch, read_torchvision_pth
-from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
+from vgg_unpool_jax.pretrained.keras_h5 import ARCHIVED, open_keras_h5
+from vgg_unpool_jax.pretrained.safetensors_file import open_safetensors
+from vgg_unpool_jax.pretrained.torchvision_pth import import_torch, open_torchvision_pth
+from vgg_unpool_jax.pretrained.vgg19 import NOTE_FIELDS, VGG19Weights, arrays_sha256
+from vgg_unpool_jax.pretrained.weight_file import (
+    WeightFile,
+    check_network,
+    present_layers,
+    read_layers,
+)
 
 WEIGHTS_VARIABLE = "VGG19_WEIGHTS"
 
@@ -29,71 +38,105 @@ def load_vgg19_weights(
 ) -> VGG19Weights:
     """Load the weights of a VGG19 encoder cut at block`block`_conv2.
 
-    Keras' `.h5` (with or without top), torchvision's `.pth` and `.safetensors` files
-    are told apart by their content. The preprocessing belongs to the weights: a Keras
-    file is `"caffe"`, a state dict with torchvision's keys is `"torchvision"`. Ports of
-    the Caffe weights under torchvision's keys exist and cannot be told apart; for those
-    say `dataclasses.replace(weights, preprocessing="caffe")`. Files that `conversion`
-    wrote say themselves what they are.
+    Keras' `.h5` (with or without top) and `.keras`, torchvision's `.pth` and
+    `.safetensors` files are recognised by their content. The preprocessing belongs to
+    the weights: a Keras file is `"caffe"`, a state dict with torchvision's keys is
+    `"torchvision"`. Ports of the Caffe weights under torchvision's keys exist and
+    cannot be recognised; for those use `dataclasses.replace(weights,
+    preprocessing="caffe")`. Files of `convert_weights` record the preprocessing, the
+    origin and the SHA-256 of the weights that they are copies of.
 
     Args:
-        path: a weight file, local or gs://, taken as it is: its SHA-256 is recorded,
-            not checked. None for the file that the environment variable VGG19_WEIGHTS
-            names, else the public file in the cache, else a download of it, both
-            hash-checked.
-        block: 1 to 5; only the layers up to block`block`_conv2 are returned.
-        cache_dir: folder for downloads; None for the environment variable
-            VGG_UNPOOL_CACHE, else the user's cache folder.
-        flavour: which public file to take where none is named, "keras" or
-            "torchvision" (other weights; reading them needs PyTorch).
-        download: False to stay off the network. VGG_UNPOOL_WEIGHTS_URL in the
-            environment is the address of a folder to download from instead.
+      path: a weight file. None takes the file that the environment variable
+        VGG19_WEIGHTS names, else the public file in the cache, else a download of it,
+        both hash-checked.
+      block: 1 to 5; only the layers up to block`block`_conv2 are returned.
+      cache_dir: folder for downloads; None for the environment variable
+        VGG_UNPOOL_CACHE, else the user's cache folder.
+      flavour: the public file to take where none is named, "keras" or "torchvision"
+        (other weights; reading them needs PyTorch).
+      download: False to stay off the network. VGG_UNPOOL_WEIGHTS_URL in the
+        environment is the address of a folder to download from instead.
 
     Returns:
-        Parameters as float32 NumPy arrays, kernels (3, 3, in, out) and biases (out,),
-        with their preprocessing, origin and SHA-256.
+      Parameters as float32 NumPy arrays, kernels (3, 3, in, out) and biases (out,),
+      with their preprocessing, origin and SHA-256.
     """
     convolutions_up_to(block)
     if flavour not in PUBLIC_FILES:
         raise ValueError(
             f"flavour must be one of {tuple(PUBLIC_FILES)}, got {flavour!r}"
         )
-    if path is not None:
-        return _read(_as_path(path), block)
     named = os.environ.get(WEIGHTS_VARIABLE)
-    if named:
-        try:
-            return _read(_as_path(named), block)
-        except WeightsError as error:
-            raise WeightsError(
-                f"the file that {WEIGHTS_VARIABLE} names cannot be used: {error}"
-            ) from error
-    if flavour == "torchvision":
-        # Asked before the download: the file has half a gigabyte.
-        import_torch(f"torchvision's {PUBLIC_FILES[flavour].name}")
-    return _read(fetch(flavour, cache_dir=cache_dir, download=download), block)
-
-
-def _as_path(path: str | os.PathLike) -> pathlib.Path:
-    if not os.fspath(path):
-        # pathlib would make the current folder of it.
-        raise WeightsError("the path of the VGG19 weights is empty, name a file")
-    return local_path(path)
+    if path is None and named:
+        path = named
+        if not local_path(path).is_file():
+            raise WeightsError(f"{WEIGHTS_VARIABLE} names {path}, which is no file")
+    if path is None:
+        if flavour == "torchvision":
+            # Checked before the download, which has half a gigabyte.
+            import_torch(f"torchvision's {PUBLIC_FILES[flavour].name}")
+        path = fetch(flavour, cache_dir=cache_dir, download=download)
+    return _read(local_path(path), block)
 
 
 def _read(path: pathlib.Path, block: int) -> VGG19Weights:
-    kind = recognise(path)
-    if kind is Format.SAFETENSORS:
-        return read_safetensors(path, block=block)
-    if kind is Format.KERAS_H5:
-        preprocessing, origin = "caffe", f"keras:{path.name}"
-        read = functools.partial(read_keras_h5, path)
-    else:
-        zipped = kind is Format.TORCH_ZIP
-        preprocessing, origin = "torchvision", f"torchvision:{path.name}"
-        read = functools.partial(read_torchvision_pth, path, zipped=zipped)
-    params = read(block=block)
-    copied = identity.identify(path, kind, lambda block: read(block=block))
-    if copied is not None:
-        return VGG19Weights(params, *copied)
-    return VGG19Weights(params, preprocessing, origin, file_digest(path, "sha256"))
+    # Pipes and devices are excluded as well: reading them could wait for ever.
+    if not path.is_file():
+        raise WeightsError(f"there is no weight file at {path}")
+    try:
+        with _open(path) as file:
+            return _read_vgg19(file, block)
+    except WeightsError:
+        raise
+    # h5py, torch, safetensors and zipfile raise nearly anything for damaged files.
+    except Exception as error:
+        raise WeightsError(
+            f"{path} cannot be read, it is damaged or incomplete ({first_line(error)})"
+        ) from error
+
+
+def _open(path: pathlib.Path) -> contextlib.AbstractContextManager[WeightFile]:
+    with open(path, "rb") as file:
+        head = file.read(16)
+    # First, because the eight bytes before it are a length: they can be anything.
+    if head[8:9] == b"{":
+        return open_safetensors(path, VGG19_CONVOLUTIONS)
+    if head.startswith(b"\x89HDF"):
+        return open_keras_h5(path, VGG19_CONVOLUTIONS)
+    if head.startswith(b"PK"):
+        with zipfile.ZipFile(path) as archive:
+            if ARCHIVED in archive.namelist():
+                return open_keras_h5(path, VGG19_CONVOLUTIONS, archived=True)
+        return open_torchvision_pth(path, VGG19_CONVOLUTIONS)
+    if head.startswith(b"\x80"):  # a pickle
+        return open_torchvision_pth(path, VGG19_CONVOLUTIONS, zipped=False)
+    raise WeightsError(
+        f"{path} is no weight file: it begins with {head[:8]!r}, expected a Keras .h5, "
+        "a PyTorch .pth or a .safetensors file"
+    )
+
+
+def _read_vgg19(file: WeightFile, block: int) -> VGG19Weights:
+    needed = convolutions_up_to(block)
+    check_network(file, VGG19_CONVOLUTIONS, needed, "VGG19")
+    preprocessing = file.note.get("preprocessing")
+    if preprocessing not in PREPROCESSINGS:
+        raise WeightsError(
+            f"{file.path} has the preprocessing {preprocessing!r} in its metadata, "
+            f"expected one of {', '.join(PREPROCESSINGS)}"
+        )
+    facts = [file.note.get(field) for field in NOTE_FIELDS]
+    if not all(isinstance(fact, str) and fact.isprintable() for fact in facts):
+        origin = f"{file.format}:{file.path.name}"
+        digest = file_digest(file.path, "sha256")
+        return VGG19Weights(read_layers(file, needed), preprocessing, origin, digest)
+    _, origin, sha256, arrays = facts
+    params = read_layers(file, present_layers(file, VGG19_CONVOLUTIONS))
+    if arrays_sha256(params) != arrays:
+        raise WeightsError(
+            f"{file.path} was changed after it was written: its arrays do not have the "
+            "SHA-256 in its metadata"
+        )
+    params = {layer.name: params[layer.name] for layer in needed}
+    return VGG19Weights(params, preprocessing, origin, sha256)

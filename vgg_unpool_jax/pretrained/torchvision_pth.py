@@ -1,101 +1,120 @@
-"""Reader of PyTorch's `.pth` files with torchvision's VGG19."""
+"""Reader of PyTorch's `.pth` files with a network of torchvision."""
 
-import os
-from collections.abc import Mapping
+import contextlib
+import json
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from vgg_unpool_jax.errors import WeightsError, first_line
-from vgg_unpool_jax.pretrained.collect import StoredArray, collect_params
-from vgg_unpool_jax.pretrained.torchvision_layout import (
-    torchvision_keys,
-    torchvision_name,
+from vgg_unpool_jax.nets.vgg19_layers import Convolution
+from vgg_unpool_jax.pretrained.weight_file import (
+    NOTE_KEY,
+    StoredArray,
+    WeightFile,
+    index_arrays,
 )
+
+_KEY = re.compile(r"features\.(\d+)\.(weight|bias)")
+_KINDS = {"weight": "kernel", "bias": "bias"}
 
 
 def import_torch(what: str):
     """Import PyTorch, which is not a requirement of this package.
 
     Args:
-        what: the file that needs it, for the message.
+      what: the file that needs it, for the message.
 
     Returns:
-        The module `torch`.
+      The module `torch`.
     """
     try:
         import torch
     # OSError: an installation whose shared libraries do not load.
     except (ImportError, OSError) as error:
         raise WeightsError(
-            f"reading {what} needs PyTorch, which cannot be imported "
-            f"({first_line(error)}): run `pip install torch --index-url "
-            "https://download.pytorch.org/whl/cpu`, or convert the file where PyTorch "
-            "is installed with vgg_unpool_jax.weights' load_vgg19_weights and "
-            "save_safetensors"
+            f"{what} needs PyTorch, which cannot be imported ({first_line(error)}): "
+            "run `pip install torch "
+            "--index-url https://download.pytorch.org/whl/cpu`, or "
+            "convert the file with convert_weights where PyTorch is installed"
         ) from error
     return torch
 
 
-def read_torchvision_pth(
-    path: os.PathLike, *, block: int, zipped: bool = True
-) -> dict[str, dict[str, np.ndarray]]:
-    """Read the convolutions of an encoder from a state dict of torchvision's VGG19.
+def torchvision_key(
+    path: pathlib.Path, name: str, network: Sequence[Convolution]
+) -> tuple[str, str] | None:
+    """Layer name and kind of an entry of a state dict.
+
+    Args:
+      path: the file, for messages.
+      name: of the entry, such as "features.0.weight".
+      network: the layers, whose indices in `features` are known.
+
+    Returns:
+      Layer name and "kernel" or "bias"; None for entries outside `features`.
+    """
+    match = _KEY.fullmatch(name)
+    if match is None:
+        return None
+    for layer in network:
+        if str(layer.torchvision_index) == match[1]:
+            return layer.name, _KINDS[match[2]]
+    raise WeightsError(
+        f"{path} has {name}, where VGG19 has no convolution, so it belongs to another "
+        "network"
+    )
+
+
+@contextlib.contextmanager
+def open_torchvision_pth(
+    path: pathlib.Path, network: Sequence[Convolution], *, zipped: bool = True
+) -> Iterator[WeightFile]:
+    """Open a state dict of torchvision.
 
     Only tensors and plain containers are unpickled, never objects that could run code.
 
     Args:
-        path: the file, with keys `features.N.weight` (out, in, 3, 3) and
-            `features.N.bias` (out,).
-        block: the encoder is cut at block`block`_conv2, 1 to 5.
-        zipped: False for the format before PyTorch 1.6, which is not a zip archive.
+      path: the file, with keys `features.N.weight` (out, in, height, width) and
+        `features.N.bias` (out,).
+      network: the layers to look for.
+      zipped: False for the format before PyTorch 1.6, which is not a zip archive.
 
-    Returns:
-        layer name -> {"kernel": float32 (3, 3, in, out), "bias": float32 (out,)}.
+    Yields:
+      Its arrays.
     """
     torch = import_torch(f"the PyTorch file {path}")
-    try:
-        # Mapped, the fully connected layers (nine tenths of the file) are never read;
-        # the old format cannot be mapped.
-        state = torch.load(
-            os.fspath(path), map_location="cpu", weights_only=True, mmap=zipped
-        )
-        if not isinstance(state, Mapping):
-            raise WeightsError(
-                f"{path} holds a {type(state).__name__}, wanted a state dict with keys "
-                "such as features.0.weight"
-            )
-        found = [str(key) for key in state]
-        stored = {}
-        for key, target in torchvision_keys(path, found).items():
-            stored[target] = _stored(torch, path, key, state[key])
-        return collect_params(
-            path,
-            stored,
-            block=block,
-            kernel_axes="OIHW",
-            found=found,
-            name_in_file=torchvision_name,
-        )
-    except WeightsError:
-        raise
-    # torch.load answers damage with UnpicklingError, RuntimeError, EOFError, KeyError,
-    # ValueError, AttributeError and others; to the user all of them mean the same.
-    except Exception as error:
+    # Mapped, the fully connected layers (nine tenths of the file) are never read; the
+    # old format cannot be mapped.
+    state = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
+    if not isinstance(state, Mapping):
         raise WeightsError(
-            f"{path} cannot be read as a PyTorch file of plain tensors, it is damaged, "
-            f"incomplete or holds other objects ({first_line(error)})"
-        ) from error
+            f"{path} holds a {type(state).__name__}, expected a state dict with keys "
+            "such as features.0.weight"
+        )
+    found = []
+    for name, value in state.items():
+        key = torchvision_key(path, str(name), network)
+        if key is not None:
+            found.append((key, _stored(torch, path, name, value)))
+    versions = getattr(state, "_metadata", None) or {}
+    note = {"preprocessing": "torchvision", **json.loads(versions.get(NOTE_KEY, "{}"))}
+    names = [str(name) for name in state]
+    arrays = index_arrays(path, found)
+    yield WeightFile(path, "torchvision", "torchvision", arrays, names, note)
 
 
-def _stored(torch, path, key: str, value) -> StoredArray:
+def _stored(torch, path, name: str, value) -> StoredArray:
     if not isinstance(value, torch.Tensor):
         raise WeightsError(
-            f"{path}: {key} is a {type(value).__name__}, wanted a tensor"
+            f"{path}: {name} is a {type(value).__name__}, expected a tensor"
         )
 
     def read() -> np.ndarray:
         return value.detach().to(torch.float32).numpy()
 
     return StoredArray(
-        key, tuple(value.shape), str(value.dtype), value.is_floating_point(), read
+        name, tuple(value.shape), str(value.dtype), value.is_floating_point(), read
     )

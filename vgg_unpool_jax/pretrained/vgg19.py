@@ -1,4 +1,4 @@
-"""The form in which VGG19 weights are handed around, and random ones."""
+"""VGG19 weights with their preprocessing and origin, and random ones."""
 
 import dataclasses
 import hashlib
@@ -13,29 +13,31 @@ from vgg_unpool_jax.nets.vgg19_layers import (
     VGG19_CONVOLUTIONS,
     convolutions_up_to,
 )
+from vgg_unpool_jax.pretrained.weight_file import KINDS
 
 Preprocessing = Literal["caffe", "torchvision"]
-KINDS = ("kernel", "bias")
+# The facts that a converted file records, see `VGG19Weights.note`.
+NOTE_FIELDS = ("preprocessing", "origin", "sha256", "arrays_sha256")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VGG19Weights:
-    """Parameters of a VGG19 encoder together with what they expect as input.
+    """Parameters of a VGG19 encoder and the preprocessing that they expect.
 
     Two readings of the same weights have the same `sha256`; the arrays themselves are
     not compared by `==`.
 
     Attributes:
-        params: layer name -> {"kernel": float32 (3, 3, in, out), "bias": float32
-            (out,)}, from block1_conv1 up to blockX_conv2. Kernels are as stored: with
-            `"caffe"` the input channels of the first kernel are in the order BGR.
-        preprocessing: `"caffe"`: BGR on [0, 255] minus (103.939, 116.779, 123.68), as
-            Keras' weights want it; `"torchvision"`: RGB on [0, 1] minus (0.485, 0.456,
-            0.406), divided by (0.229, 0.224, 0.225).
-        origin: where the weights come from, such as `"keras:NAME.h5"`,
-            `"torchvision:NAME.pth"`, `"safetensors:NAME"` or `"random:seed=0"`.
-        sha256: hexadecimal SHA-256 of the file that they come from; of the arrays where
-            there is no such file.
+      params: layer name -> {"kernel": float32 (3, 3, in, out), "bias": float32
+        (out,)}, from block1_conv1 up to blockX_conv2. Kernels are as stored: with
+        `"caffe"` the input channels of the first kernel are in the order BGR.
+      preprocessing: `"caffe"`: BGR on [0, 255] minus (103.939, 116.779, 123.68), as
+        Keras' weights expect it; `"torchvision"`: RGB on [0, 1] minus (0.485, 0.456,
+        0.406), divided by (0.229, 0.224, 0.225).
+      origin: such as `"keras:NAME.h5"`, `"torchvision:NAME.pth"`,
+        `"safetensors:NAME"` or `"random:seed=0"`.
+      sha256: hexadecimal SHA-256 of the file that they come from; of the arrays where
+        there is no such file.
     """
 
     params: Mapping[str, Mapping[str, np.ndarray]]
@@ -50,16 +52,22 @@ class VGG19Weights:
                 f"got {self.preprocessing!r}"
             )
 
+    def note(self) -> dict[str, str]:
+        """The facts that a copy records, so that it is recognised as these weights."""
+        digest = arrays_sha256(self.params)
+        facts = (self.preprocessing, self.origin, self.sha256, digest)
+        return dict(zip(NOTE_FIELDS, facts, strict=True))
+
 
 def arrays_sha256(params: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     """SHA-256 of parameters, the same on every machine.
 
     Args:
-        params: layer name -> {"kernel": (3, 3, in, out), "bias": (out,)}.
+      params: layer name -> {"kernel": (3, 3, in, out), "bias": (out,)}.
 
     Returns:
-        The hexadecimal digest over names, shapes and little-endian float32 values, in
-        the order of the network's layers.
+      The hexadecimal digest over names, shapes and little-endian float32 values, in
+      the order of the network's layers.
     """
     digest = hashlib.sha256()
     for layer in VGG19_CONVOLUTIONS:
@@ -82,15 +90,15 @@ def random_vgg19_weights(
     depend on the seed only, not on `block`.
 
     Args:
-        seed: seed of NumPy's default generator, at least 0.
-        block: the encoder is cut at block`block`_conv2, 1 to 5.
-        preprocessing: what the encoder is to do with its input.
+      seed: seed of NumPy's default generator, at least 0.
+      block: the encoder is cut at block`block`_conv2, 1 to 5.
+      preprocessing: the encoder's preprocessing of its input.
 
     Returns:
-        Weights with origin `"random:seed=SEED"` and the SHA-256 of the arrays.
+      Weights with origin `"random:seed=SEED"` and the SHA-256 of the arrays.
 
     Source:
-        He et al. 2015, Delving Deep into Rectifiers, equation 10.
+      He et al. 2015, Delving Deep into Rectifiers, equation 10.
     """
     generator = np.random.default_rng(seed)
     params = {}

@@ -26,11 +26,7 @@ from typing import Any
 
 from vgg_unpool_jax.errors import ReleaseError, ReleaseUnavailableError, first_line
 from vgg_unpool_jax.io.paths import local_path, read_bytes
-from vgg_unpool_jax.pretrained.download import (
-    Purpose,
-    cache_folder,
-    download_checked,
-)
+from vgg_unpool_jax.pretrained.download import cache_folder, download_file
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.releases.release_metadata import check_version, read_metadata
 
@@ -248,7 +244,7 @@ def _fetch(release: Release, address: str) -> pathlib.Path:
         purpose = _purpose(
             f"the decoder {release.name}", f"name its file, or put it at {cached}"
         )
-        download_checked(url, cached, "sha256", release.sha256, purpose)
+        download_file(url, cached, release.sha256, **purpose)
         return cached
     raise ReleaseUnavailableError(
         f"the decoder {release.name} is not at {url}: name its file, or put it there"
@@ -281,7 +277,7 @@ def _web_registry(address: str, cache: str) -> Registry:
         f"mend or unset the environment variable {RELEASES_VARIABLE}",
     )
     try:
-        download_checked(f"{address}/{FILE}", path, "sha256", None, purpose)
+        download_file(f"{address}/{FILE}", path, None, **purpose)
     except ReleaseUnavailableError as error:
         if not path.is_file():
             raise
@@ -289,5 +285,10 @@ def _web_registry(address: str, cache: str) -> Registry:
     return parse_registry(address, f"{address}/{FILE}", path.read_bytes())
 
 
-def _purpose(what: str, remedy: str) -> Purpose:
-    return Purpose(what, remedy, ReleaseError, ReleaseUnavailableError)
+def _purpose(what: str, remedy: str) -> dict[str, Any]:
+    return {
+        "what": what,
+        "remedy": remedy,
+        "refusal": ReleaseError,
+        "unavailable": ReleaseUnavailableError,
+    }
