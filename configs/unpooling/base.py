@@ -128,7 +128,9 @@ def _set_reports(config: ml_collections.ConfigDict) -> None:
     config.checkpoints = checkpoints = ml_collections.ConfigDict()
     checkpoints.every_steps = 1000
     checkpoints.max_to_keep = 3
-    checkpoints.keep_best = True  # by validation loss, in the workdir's folder "best"
+    checkpoints.keep_best = True  # in the workdir's folder "best"
+    checkpoints.best_metric = "loss"  # of the validation
+    checkpoints.best_mode = "min"
 
 
 # The deepest decoder of the package from which `:best` starts. That of block 4 is

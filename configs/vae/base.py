@@ -101,7 +101,7 @@ def _published(train_source, validation_source, share) -> ml_collections.ConfigD
     data.max_broken_share = 0.01
 
     config.loss = loss = ml_collections.ConfigDict()
-    loss.name = "seed"
+    loss.name = "published"
     loss.lambda_mse = 1e-6
     loss.mean_kl = True
 
@@ -132,7 +132,9 @@ def _published(train_source, validation_source, share) -> ml_collections.ConfigD
     config.checkpoints = checkpoints = ml_collections.ConfigDict()
     checkpoints.every_steps = 1000
     checkpoints.max_to_keep = 3
-    checkpoints.keep_best = True  # by validation loss, in the workdir's folder "best"
+    checkpoints.keep_best = True  # in the workdir's folder "best"
+    checkpoints.best_metric = "encoder_loss"  # of the validation
+    checkpoints.best_mode = "min"
     return config
 
 
@@ -143,6 +145,7 @@ def _beta(config: ml_collections.ConfigDict) -> None:
     config.loss.beta = 1.0
     config.loss.kl_warmup_steps = 0
     config.loss.free_bits = 0.0
+    config.checkpoints.best_metric = "loss"
     optimizer = config.optimizer
     optimizer.name = "adam"
     optimizer.schedule = "linear"

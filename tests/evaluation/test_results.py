@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from vgg_unpool_jax.evaluation.metrics import METRICS
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import format_table, write_results
 from vgg_unpool_jax.evaluation.statistics import Summary
@@ -169,7 +170,8 @@ def test_the_table_is_aligned_and_ordered():
             "ms_ssim": Summary(0.98765, (0.98, 0.99), 40),
             "psnr": Summary(math.inf, None, 40),
             "l1": Summary(2.5, None, 1),
-        }
+        },
+        METRICS,
     )
     assert table.splitlines() == [
         "metric   unit           mean     95 % interval  photos",

@@ -7,11 +7,12 @@ import optax
 import pytest
 
 from vgg_unpool_jax.data import make_augmentation
+from vgg_unpool_jax.evaluation.reports import Report
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.optimizers import Optimizer
 from vgg_unpool_jax.training.state import create_train_state
 from vgg_unpool_jax.training.step import make_evaluation_step, make_train_step
-from vgg_unpool_jax.training.system import Aux
+from vgg_unpool_jax.training.system import ALL, Aux
 
 
 class Scaling:
@@ -25,19 +26,19 @@ class Scaling:
     def init(self, key, batch):
         return {"gain": jnp.float32(2.0)}, {"seen": jnp.float32(0.0)}
 
-    def loss(self, params, model_state, batch, key, train):
-        gain = params["gain"] + self._noise * jax.random.normal(key)
-        outputs = gain * batch["image"]
+    def losses(self, params, model_state, batch, keys, train):
+        noise = jax.vmap(jax.random.normal)(keys)[:, None, None, None]
+        outputs = (params["gain"] + self._noise * noise) * batch["image"]
         loss = jnp.mean((outputs - model_state["frozen"]["target"]) ** 2)
         seen = {"seen": model_state["seen"] + (1.0 if train else 100.0)}
         terms = {"mean_output": jnp.mean(outputs)}
-        return loss, Aux(
-            terms, seen, {"target": batch["image"], "reconstruction": outputs}
-        )
+        images = batch["image"]
+        pictures = {"input": images, "output": outputs, "target": images}
+        return {ALL: loss}, Aux(terms, seen, pictures)
 
 
-def _keep(key, images):
-    return images
+def _keep(keys, arrays):
+    return dict(arrays)
 
 
 def _train_step(objective, *, decay=0.0, augment=_keep, rate=0.1):
@@ -131,11 +132,11 @@ def test_training_images_are_augmented_with_the_key_of_the_step():
     objective = Scaling()
     flips = []
 
-    def augment(keys, images):
-        assert images.dtype == jnp.float32
+    def augment(keys, arrays):
+        assert arrays["image"].dtype == jnp.float32
         flips.append(keys)
         added = jnp.floor(jax.vmap(jax.random.uniform)(keys) * 1000)
-        return images + added[:, None, None, None]
+        return {**arrays, "image": arrays["image"] + added[:, None, None, None]}
 
     step = _train_step(objective, augment=augment, rate=0.0)
     state, frozen = _start(objective, rate=0.0)
@@ -149,10 +150,10 @@ def test_training_images_are_augmented_with_the_key_of_the_step():
 
 def test_the_flip_mirrors_some_photos_wherever_they_are_in_the_batch():
     class Left(Scaling):
-        def loss(self, params, model_state, batch, key, train):
-            loss, aux = super().loss(params, model_state, batch, key, train)
+        def losses(self, params, model_state, batch, keys, train):
+            losses, aux = super().losses(params, model_state, batch, keys, train)
             left = jnp.zeros(64).at[batch["index"]].set(batch["image"][:, 0, 0, 0])
-            return loss, aux.replace(terms={"left": left * jax.device_count()})
+            return losses, aux.replace(terms={"left": left * jax.device_count()})
 
     objective = Left()
     images = np.zeros((64, 1, 2, 1), np.uint8)
@@ -173,9 +174,9 @@ def test_the_flip_mirrors_some_photos_wherever_they_are_in_the_batch():
 
 def test_a_loss_knows_the_step_of_training():
     class Counting(Scaling):
-        def loss(self, params, model_state, batch, key, train):
-            loss, aux = super().loss(params, model_state, batch, key, train)
-            return loss, aux.replace(terms={"step": batch["step"]})
+        def losses(self, params, model_state, batch, keys, train):
+            losses, aux = super().losses(params, model_state, batch, keys, train)
+            return losses, aux.replace(terms={"step": batch["step"]})
 
     objective = Counting()
     step = _train_step(objective)
@@ -191,14 +192,16 @@ def test_a_loss_knows_the_step_of_training():
 
 
 def _evaluate(objective, values, indices, seed=0):
-    def quality(predictions, targets):
-        return {"error": jnp.mean(jnp.abs(predictions - targets), axis=(1, 2, 3))}
+    class Corner(Report):
+        def photo_metrics(self, outputs):
+            difference = jnp.abs(outputs["output"] - outputs["target"])
+            return {"error": jnp.mean(difference, axis=(1, 2, 3))}
 
-    def collect(outputs):
-        return {"corner": outputs["reconstruction"][:, 0, 0]}
+        def collect(self, outputs):
+            return {"corner": outputs["output"][:, 0, 0]}
 
     evaluate = parallel.parallelize_evaluation(
-        make_evaluation_step(objective, quality, collect)
+        make_evaluation_step(objective, Corner())
     )
     params, model_state = objective.init(None, None)
     images = np.asarray(values, np.uint8).reshape(-1, 1, 1, 1)
@@ -218,7 +221,7 @@ def test_evaluation_gives_every_photo_its_own_numbers():
     np.testing.assert_allclose(metrics["loss"], [(2 - 3) ** 2, 1, (10 - 3) ** 2])
     np.testing.assert_allclose(metrics["mean_output"], [2, 4, 10])
     np.testing.assert_allclose(metrics["photo_error"], [1, 2, 5])
-    np.testing.assert_allclose(outputs["reconstruction"].ravel(), [2, 4, 10])
+    np.testing.assert_allclose(outputs["output"].ravel(), [2, 4, 10])
     np.testing.assert_allclose(outputs["target"].ravel(), [1, 2, 5])
     np.testing.assert_allclose(collected["corner"], [[2], [4], [10]])
 

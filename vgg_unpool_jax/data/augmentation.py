@@ -1,33 +1,32 @@
-"""Random changes to training batches, on the device.
+"""Random changes to training batches, on the device."""
 
-Images are float32 of shape (n, S, S, 3), RGB in [0, 255].
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 
 
-def make_augmentation(*, flip: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def make_augmentation(*, flip: bool) -> Callable:
     """Build the function that augments a batch; it can be jitted and pmapped.
 
     Args:
-      flip: mirror each image left to right with probability 1/2.
+      flip: mirror each photo left to right with probability 1/2.
 
     Returns:
-      A function `(keys, images) -> images` of the same shape and dtype, with a key
-      (n,) for each image; the same key gives the same draw. It raises `ValueError`
-      where `images` has no shape (n, H, W, C).
+      A function `(keys, arrays) -> arrays` with a key (n,) for each photo. Of the
+      arrays by name, all images (n, h, w, c) of a photo are changed in the same way;
+      the others stay. The same key gives the same draw.
     """
     # Imported here because reader processes import this package, too, and never
     # augment.
     import dm_pix
 
-    def augment(keys: jax.Array, images: jax.Array) -> jax.Array:
-        if images.ndim != 4:
-            raise ValueError(f"images must have shape (n, H, W, C), got {images.shape}")
+    def augment(keys: jax.Array, arrays: Mapping[str, jax.Array]):
         if not flip:
-            return images
-        return jax.vmap(dm_pix.random_flip_left_right)(keys, images)
+            return dict(arrays)
+        mirror = jax.vmap(dm_pix.random_flip_left_right)
+        return {
+            name: mirror(keys, array) if array.ndim == 4 else array
+            for name, array in arrays.items()
+        }
 
     return augment

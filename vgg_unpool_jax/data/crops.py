@@ -1,10 +1,11 @@
-"""Which square of a photo is used, named by a short text.
+"""Which part of a photo is used, named by a short text.
 
-| spec | square | resized to S |
+| spec | part | resized to S |
 |---|---|---|
 | `center_resize` | the largest centred one | bicubic |
 | `center_resize:375` | centred, 375 pixels, black where the photo ends | bilinear |
 | `center` | centred, S pixels; photos that are too small do not fit | no |
+| `whole` | the whole photo, of any shape; batches of one | no |
 | `random` | anywhere, S pixels; photos that are too small are enlarged | no |
 | `random_resize:0.5` | anywhere, side 0.5 to 1 times the short side | bicubic |
 """
@@ -23,9 +24,10 @@ CROPS = (
     "random",
     "random_resize:SHARE",
     "center",
+    "whole",
 )
 # Those that always give the same pixels.
-TEST_CROPS = ("center_resize", "center_resize:PIXELS", "center")
+TEST_CROPS = ("center_resize", "center_resize:PIXELS", "center", "whole")
 
 _NUMBERS = {
     "PIXELS": "PIXELS a whole number, at least 1",
@@ -52,6 +54,12 @@ class Crop:
         """Whether `cut` draws random numbers."""
         return self.form not in TEST_CROPS
 
+    @property
+    def blank(self) -> np.ndarray:
+        """Zeros in place of a photo that cannot be used; of "whole" no pixels."""
+        size = 0 if self.form == "whole" else self.image_size
+        return np.zeros((size, size, 3), np.uint8)
+
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a photo of this shape, (H, W, ...), can be cut."""
         return self.form != "center" or min(shape[:2]) >= self.image_size
@@ -59,14 +67,14 @@ class Crop:
     def cut(
         self, photo: np.ndarray, rng: np.random.Generator | None = None
     ) -> np.ndarray:
-        """Cut the square out of a photo.
+        """Cut the part out of a photo.
 
         Args:
           photo: uint8 array of shape (H, W, 3).
           rng: where random numbers come from; only random crops need one.
 
         Returns:
-          A uint8 array of shape (S, S, 3).
+          A uint8 array of shape (S, S, 3); of "whole" the photo itself.
         """
         if self.is_random and rng is None:
             raise ValueError(f"rng must be a generator for crop {self.form}, got None")
@@ -82,6 +90,8 @@ class Crop:
                 return transforms.random_square_resize(
                     photo, size, rng, least_share=self.number
                 )
+            case "whole":
+                return photo
             case _:
                 return transforms.center_crop(photo, size)
 

@@ -6,6 +6,7 @@ whatever order and process, gets the same bytes; resuming is starting at another
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,22 +19,24 @@ from vgg_unpool_jax.errors import PhotoError
 # in a row mean that the share of broken photos is near 1.
 _ATTEMPTS = 32
 
-# Random streams that must not overlap: the order of an epoch, the crop of an example.
-_ORDER, _CROP = 0, 1
+# Random streams that must not overlap: the order of an epoch, the crop of an example,
+# whatever else is drawn for it.
+_ORDER, _CROP, _EXAMPLE = 0, 1, 2
 
 
 class Example(NamedTuple):
     """One element of a batch and the news from reading it.
 
     Attributes:
-      image: uint8 (S, S, 3); zeros where `mask` is False.
+      arrays: "image", uint8 (S, S, 3), and whatever else belongs to the example; zeros
+        where `mask` is False.
       index: number of the photo in the source; -1 for padding.
-      mask: whether `image` counts.
+      mask: whether `arrays` count.
       broken: (number in the source, reason) of every photo that could not be read.
       too_small: (height, width) of a photo that the crop does not fit into, else None.
     """
 
-    image: np.ndarray
+    arrays: dict[str, np.ndarray]
     index: int
     mask: bool
     broken: tuple[tuple[int, str], ...] = ()
@@ -47,6 +50,11 @@ class ExampleStream:
       source: the photos.
       indices: int64 (count,), the photos of the source to use.
       crop: what is cut out of each photo.
+      make_example: (crop, random generator) -> arrays of the example, "image" among
+        them, always of the same shapes for the same crop; None for the crop alone.
+        With `shuffle` the generator is that of the example's number, else that of the
+        photo's number: evaluation draws the same for a photo whichever photos are
+        evaluated beside it.
       seed: seed of epoch orders and random crops.
       shuffle: True: every epoch in a new order, and a broken photo is replaced by the
         next readable one. False: in the order of `indices`, a broken photo leaves a
@@ -61,6 +69,7 @@ class ExampleStream:
         indices: np.ndarray,
         *,
         crop: Crop,
+        make_example: Callable | None,
         seed: int,
         shuffle: bool,
         num_epochs: int | None,
@@ -69,6 +78,7 @@ class ExampleStream:
         self._source = source
         self._indices = indices
         self._crop = crop
+        self._make_example = make_example
         self._seed = seed
         self._shuffle = shuffle
         if num_epochs is None:
@@ -101,8 +111,8 @@ class ExampleStream:
                     broken=tuple(broken),
                     too_small=photo.shape[:2],
                 )
-            image = self._cut(photo, k)
-            return Example(image, index=index, mask=True, broken=tuple(broken))
+            arrays = self._arrays(photo, k, index)
+            return Example(arrays, index=index, mask=True, broken=tuple(broken))
         return Example(
             self._blank(), index=broken[0][0], mask=False, broken=tuple(broken)
         )
@@ -118,13 +128,20 @@ class ExampleStream:
             place = order[(place + attempt) % len(order)]
         return int(self._indices[place])
 
-    def _cut(self, photo: np.ndarray, k: int) -> np.ndarray:
+    def _arrays(self, photo: np.ndarray, k: int, index: int) -> dict[str, np.ndarray]:
         rng = _generator(self._seed, _CROP, k) if self._crop.is_random else None
-        return self._crop.cut(photo, rng)
+        image = self._crop.cut(photo, rng)
+        if self._make_example is None:
+            return {"image": image}
+        number = k if self._shuffle else index
+        return self._make_example(image, _generator(self._seed, _EXAMPLE, number))
 
-    def _blank(self) -> np.ndarray:
-        size = self._crop.image_size
-        return np.zeros((size, size, 3), np.uint8)
+    def _blank(self) -> dict[str, np.ndarray]:
+        blank = self._crop.blank
+        if self._make_example is None or not blank.size:
+            return {"image": blank}
+        arrays = self._make_example(blank, _generator(self._seed, _EXAMPLE, 0))
+        return {name: np.zeros_like(array) for name, array in arrays.items()}
 
 
 # At an epoch's border two orders are in use at once, a few more with many threads.

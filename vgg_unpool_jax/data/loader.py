@@ -5,12 +5,13 @@ A batch is a dict of host arrays:
 | key | array | |
 |---|---|---|
 | `image` | uint8 (n, S, S, 3) | RGB crops; zeros where `mask` is False |
+| others | (n, ...) | what `make_example` adds; zeros where `mask` is False |
 | `index` | int32 (n,) | number of the photo in the source; -1 for padding |
 | `mask` | bool (n,) | which images count |
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grain
 import numpy as np
@@ -39,6 +40,7 @@ def make_loader(
     seed: int,
     shuffle: bool,
     num_epochs: int | None,
+    make_example: Callable | None = None,
     start: int = 0,
     num_workers: int = 0,
     num_threads: int = 2,
@@ -59,15 +61,19 @@ def make_loader(
       indices: which of them to use, integers of shape (count,).
       batch_size: images of one batch over all processes together.
       image_size: side S of the crops in pixels.
-      crop: `center_resize`, `center_resize:375`, `random`, `random_resize:0.5` or
-        `center`, see `data/crops.py`. Photos that do not fit `center` come as mask
-        False and are named in `Loader.too_small`.
+      crop: `center_resize`, `center_resize:375`, `random`, `random_resize:0.5`,
+        `center` or `whole`, see `data/crops.py`. Photos that do not fit `center` come
+        as mask False and are named in `Loader.too_small`. With `whole`, photos have
+        their own shapes, `batch_size` is 1 and `image_size` has no effect.
       seed: seed of epoch orders and random crops, not negative.
       shuffle: True (training): every epoch in a new order; a broken photo is replaced
         by the next readable one. False (evaluation): in the order of `indices`; a
         broken photo comes as mask False.
       num_epochs: how often every photo comes; None for ever. The last batch is padded
         with mask False.
+      make_example: (crop, random generator) -> arrays of an example, "image" among
+        them; see `ExampleStream`. None for the crop alone. Reader processes need one
+        that can be pickled.
       start: number of (global) batches to skip: `Loader.position` of the run to go on.
       num_workers: reader processes; 0 reads in threads of this process. Workers hand
         their batches over in shared memory (/dev/shm), which containers may limit.
@@ -106,6 +112,7 @@ def make_loader(
         source,
         indices,
         crop=make_crop(crop, image_size),
+        make_example=make_example,
         seed=seed,
         shuffle=shuffle,
         num_epochs=num_epochs,
@@ -262,7 +269,10 @@ class Loader:
 def _collate(examples: Sequence[Example]):
     """Examples -> (batch, broken, too_small, whether an example was given up)."""
     batch = {
-        "image": np.stack([example.image for example in examples]),
+        **{
+            name: np.stack([example.arrays[name] for example in examples])
+            for name in examples[0].arrays
+        },
         "index": np.array([example.index for example in examples], np.int32),
         "mask": np.array([example.mask for example in examples], bool),
     }
@@ -325,6 +335,10 @@ def _check_arguments(**arguments) -> None:
     if index >= count:
         raise ValueError(
             f"process_index must be below process_count, got {index} of {count}"
+        )
+    if arguments["crop"] == "whole" and arguments["batch_size"] != 1:
+        raise ValueError(
+            f"batch_size must be 1 for the crop 'whole', got {arguments['batch_size']}"
         )
     if arguments["batch_size"] % count:
         raise ValueError(

@@ -9,11 +9,13 @@ border, centre and grid are left out for them.
 """
 
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgg_unpool_jax.evaluation.metrics import MetricInfo
 from vgg_unpool_jax.losses.checks import require_matching
 
 BORDER = 16  # width of the frame in pixels
@@ -21,6 +23,14 @@ MIN_SIDE = 3 * BORDER
 PERIODS = (2, 4, 8, 16)
 # Names of the colour errors among the metrics, in the order of the channels.
 COLOR_ERRORS = ("color_error_red", "color_error_green", "color_error_blue")
+
+ARTEFACT_METRICS = {
+    "border_l1": MetricInfo("border L1", "grey levels", 3, False),
+    "center_l1": MetricInfo("centre L1", "grey levels", 3, False),
+    "color_error_red": MetricInfo("red error", "grey levels", 3),
+    "color_error_green": MetricInfo("green error", "grey levels", 3),
+    "color_error_blue": MetricInfo("blue error", "grey levels", 3),
+}
 
 _WHITE = 255.0
 _LONGEST = PERIODS[-1]
@@ -122,7 +132,7 @@ def phase_counts(height: int, width: int) -> np.ndarray:
 
 def compute_artefacts(
     predictions: jax.Array, targets: jax.Array
-) -> tuple[dict[str, jax.Array], jax.Array | None]:
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """All of this module for a batch, after clipping the predictions to [0, 255].
 
     Works under `jax.jit`: what comes back depends on the shape alone.
@@ -134,7 +144,8 @@ def compute_artefacts(
     Returns:
       metrics: `(n,)` float32 for "border_l1", "center_l1" and each of `COLOR_ERRORS`;
         below 48 pixels the colour errors alone.
-      phase_errors: see `photo_phase_errors`; None below 48 pixels.
+      phases: "phase_errors" and "phase_counts", `(n, 16, 16)` each, see
+        `photo_phase_errors` and `phase_counts`; empty below 48 pixels.
     """
     predictions, targets = require_matching(predictions, targets)
     if predictions.shape[3] != len(COLOR_ERRORS):
@@ -145,10 +156,13 @@ def compute_artefacts(
     colors = photo_color_error(predictions, targets)
     metrics = {name: colors[:, i] for i, name in enumerate(COLOR_ERRORS)}
     if missing_artefacts(*predictions.shape[1:3]):
-        return metrics, None
+        return metrics, {}
     metrics["border_l1"] = photo_border_l1(predictions, targets)
     metrics["center_l1"] = photo_center_l1(predictions, targets)
-    return metrics, photo_phase_errors(predictions, targets)
+    errors = photo_phase_errors(predictions, targets)
+    counts = jnp.asarray(phase_counts(*predictions.shape[1:3]), jnp.int32)
+    counts = jnp.broadcast_to(counts, errors.shape)
+    return metrics, {"phase_errors": errors, "phase_counts": counts}
 
 
 def missing_artefacts(height: int, width: int) -> str:
@@ -168,8 +182,8 @@ def ratio(larger: float, smaller: float) -> float:
     return larger / smaller
 
 
-class GridSums:
-    """Absolute errors by pixel phase over all photos, in float64 on the host.
+def grid_ratios(collected: Mapping[str, np.ndarray]) -> dict[int, float]:
+    """How uneven the error is over the phases of a pixel grid, by its period.
 
     The ratio of period p is that of the largest to the smallest mean absolute error
     among the p × p phases: 1 without a grid, infinite where a phase has no error at
@@ -178,57 +192,26 @@ class GridSums:
     A pair of block 1, which has no pool, shows how much on the same photos: 1.001,
     1.044, 1.085 and 1.102 for the four periods on centre 256² crops of COCO128.
 
+    Args:
+      collected: "phase_errors" and "phase_counts", (photos, 16, 16) each, from
+        `compute_artefacts`.
+
+    Returns:
+      A ratio for each period of `PERIODS`; empty without such arrays.
+
     Source:
       Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts", 2016, for
       what is looked for; the measure is ours.
     """
-
-    def __init__(self) -> None:
-        self._totals = np.zeros((_LONGEST, _LONGEST))
-        self._counts = np.zeros((_LONGEST, _LONGEST), np.int64)
-
-    def update(
-        self,
-        phase_errors: np.ndarray,
-        counts: np.ndarray,
-        mask: np.ndarray | None = None,
-    ) -> None:
-        """Count a batch.
-
-        Args:
-          phase_errors: `(n, 16, 16)` from `photo_phase_errors`.
-          counts: `(16, 16)` from `phase_counts`, of one photo.
-          mask: `(n,)` bool, False for padding, whose values are never looked at; None
-            counts all.
-        """
-        phase_errors, counts = np.asarray(phase_errors, np.float64), np.asarray(counts)
-        wanted = (_LONGEST, _LONGEST)
-        if phase_errors.shape[1:] != wanted or counts.shape != wanted:
-            raise ValueError(
-                f"phase_errors has shape {phase_errors.shape} and counts has shape "
-                f"{counts.shape}; wanted (n, 16, 16) and (16, 16)."
-            )
-        if mask is not None:
-            phase_errors = phase_errors[np.asarray(mask, bool)]
-        self._totals = self._totals + phase_errors.sum(axis=0)
-        self._counts = self._counts + len(phase_errors) * counts
-
-    def merge(self, other: "GridSums") -> "GridSums":
-        """The sums over the photos of both, as if counted by one."""
-        both = GridSums()
-        both._totals = self._totals + other._totals
-        both._counts = self._counts + other._counts
-        return both
-
-    def ratios(self) -> dict[int, float]:
-        """Largest to smallest mean absolute error, by period; empty without photos."""
-        if not self._counts.any():
-            return {}
-        found = {}
-        for period in PERIODS:
-            means = _fold(self._totals, period) / _fold(self._counts, period)
-            found[period] = ratio(float(means.max()), float(means.min()))
-        return found
+    if "phase_errors" not in collected:
+        return {}
+    totals = collected["phase_errors"].sum(axis=0, dtype=np.float64)
+    counts = collected["phase_counts"].sum(axis=0, dtype=np.int64)
+    found = {}
+    for period in PERIODS:
+        means = _fold(totals, period) / _fold(counts, period)
+        found[period] = ratio(float(means.max()), float(means.min()))
+    return found
 
 
 def _fold(phases: np.ndarray, period: int) -> np.ndarray:

@@ -12,99 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 
-class FeatureMoments:
-    """Count, mean and covariance of features that come in batches, in float64.
-
-    Source:
-      Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
-      sample variances", 1979.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._mean: np.ndarray | None = None
-        self._scatter: np.ndarray | None = None
-
-    @property
-    def count(self) -> int:
-        """How many rows were counted."""
-        return self._count
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean of the features, `(d,)` float64; ValueError if there are none."""
-        if self._mean is None:
-            raise ValueError("No features were counted, so there is no mean.")
-        return self._mean.copy()
-
-    @property
-    def covariance(self) -> np.ndarray:
-        """Covariance, `(d, d)` float64 with n - 1 in the denominator, like `numpy.cov`.
-
-        ValueError if fewer than two rows were counted.
-        """
-        if self._count < 2:
-            raise ValueError(
-                f"{self._count} row(s) of features were counted; a covariance wants at "
-                "least 2."
-            )
-        return self._scatter / (self._count - 1)
-
-    def update(self, features: np.ndarray, mask: np.ndarray | None = None) -> None:
-        """Count a batch.
-
-        Args:
-          features: `(n, d)`, finite, any real dtype; the same d in every batch.
-          mask: `(n,)` bool, False for padding, whose rows are never looked at; None
-            counts all.
-        """
-        features = np.asarray(features)
-        if features.ndim != 2:
-            raise ValueError(f"features has shape {features.shape}; wanted (n, d).")
-        if mask is not None:
-            mask = np.asarray(mask)
-            if mask.shape != features.shape[:1] or mask.dtype != np.bool_:
-                raise ValueError(
-                    f"mask has shape {mask.shape} and dtype {mask.dtype}; wanted "
-                    f"{features.shape[:1]} and bool."
-                )
-            features = features[mask]
-        if not len(features):
-            return
-        features = features.astype(np.float64)
-        if not np.isfinite(features).all():
-            raise ValueError(
-                "features has nan or infinite values; wanted finite numbers."
-            )
-        mean = features.mean(axis=0)
-        centred = features - mean
-        self._add(len(features), mean, centred.T @ centred)
-
-    def _add(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
-        if not self._count:
-            self._count, self._mean, self._scatter = count, mean, scatter
-            return
-        if mean.shape != self._mean.shape:
-            raise ValueError(
-                f"features has {mean.size} columns; wanted {self._mean.size} like "
-                "those before."
-            )
-        total = self._count + count
-        apart = mean - self._mean
-        between = np.outer(apart, apart) * (self._count / total * count)
-        self._scatter = self._scatter + scatter + between
-        self._mean = self._mean + apart * (count / total)
-        self._count = total
-
-    def merge(self, other: "FeatureMoments") -> "FeatureMoments":
-        """The moments of the rows of both, as if counted by one."""
-        both = FeatureMoments()
-        for part in (self, other):
-            if part._count:
-                both._add(part._count, part._mean, part._scatter)
-        return both
-
-
 def _square_root(covariance: np.ndarray) -> np.ndarray:
     """The symmetric square root of a symmetric positive semidefinite matrix."""
     values, vectors = np.linalg.eigh(covariance)
@@ -112,7 +19,7 @@ def _square_root(covariance: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Fréchet distance of two Gaussians with the moments of two sets of features.
 
         |mean_a - mean_b|² + trace(A + B - 2 · (A · B)^½)
@@ -123,8 +30,8 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
     and through the same weights; below several times d photos they say little.
 
     Args:
-      a: moments of at least two rows of features.
-      b: moments of as long features, at least two rows.
+      a: finite rows of features `(n, d)`, at least two.
+      b: as long rows, at least two.
 
     Returns:
       The distance in squared units of the features, at least 0; 0 for equal moments.
@@ -135,22 +42,23 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
       The trace of the root is taken as the sum of the singular values of A^½ · B^½,
       which is the same number, stays real and holds for covariances of any rank.
     """
-    for name, moments in (("a", a), ("b", b)):
-        if moments.count < 2:
+    a, b = (np.asarray(rows, np.float64) for rows in (a, b))
+    for name, rows in (("a", a), ("b", b)):
+        if rows.ndim != 2 or len(rows) < 2 or rows.shape[1] != a.shape[1]:
             raise ValueError(
-                f"{name} has {moments.count} row(s) of features; wanted at least 2."
+                f"{name} has shape {rows.shape}; expected (n, {a.shape[-1]}) with at "
+                "least two rows"
             )
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(
-            f"a has features of length {a.mean.size} and b of length {b.mean.size}; "
-            "wanted equal lengths."
-        )
-    covariance_a, covariance_b = a.covariance, b.covariance
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{name} has nan or infinite values")
+    covariance_a, covariance_b = (
+        np.atleast_2d(np.cov(rows, rowvar=False)) for rows in (a, b)
+    )
     product = _square_root(covariance_a) @ _square_root(covariance_b)
     root_trace = np.linalg.svd(product, compute_uv=False).sum()
     traces = np.trace(covariance_a) + np.trace(covariance_b)
-    distance = np.square(a.mean - b.mean).sum() + traces - 2.0 * root_trace
-    return max(0.0, float(distance))
+    apart = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
+    return max(0.0, float(apart + traces - 2.0 * root_trace))
 
 
 def spatial_mean_features(

@@ -24,38 +24,21 @@ class MetricInfo:
       title: name for a table.
       unit: unit of the value, "" for a pure number.
       decimals: digits after the point that are worth printing.
+      larger_is_better: which direction is good; None where neither is.
     """
 
     title: str
     unit: str
     decimals: int
+    larger_is_better: bool | None = None
 
 
 METRICS = {
-    "l1": MetricInfo("L1", "grey levels", 3),
-    "l2": MetricInfo("L2", "grey levels²", 2),
-    "psnr": MetricInfo("PSNR", "dB", 2),
-    "ssim": MetricInfo("SSIM", "", 4),
-    "ms_ssim": MetricInfo("MS-SSIM", "", 4),
-}
-
-# Of where errors lie and which way they go; see `evaluation/artefacts.py`.
-ARTEFACT_METRICS = {
-    "border_l1": MetricInfo("border L1", "grey levels", 3),
-    "center_l1": MetricInfo("centre L1", "grey levels", 3),
-    "color_error_red": MetricInfo("red error", "grey levels", 3),
-    "color_error_green": MetricInfo("green error", "grey levels", 3),
-    "color_error_blue": MetricInfo("blue error", "grey levels", 3),
-}
-
-# Of a variational autoencoder; see `systems/vae/score.py`.
-VAE_METRICS = {
-    "photo_pcc": MetricInfo("PCC of a photo", "", 4),
-    "ssim_zero_padded": MetricInfo("SSIM, zero padding", "", 4),
-    "mse": MetricInfo("MSE on [0, 1]", "", 4),
-    "elbo": MetricInfo("ELBO", "nats", 1),
-    "log_likelihood": MetricInfo("log p(x|z)", "nats", 1),
-    "kl": MetricInfo("KL", "nats", 1),
+    "l1": MetricInfo("L1", "grey levels", 3, False),
+    "l2": MetricInfo("L2", "grey levels²", 2, False),
+    "psnr": MetricInfo("PSNR", "dB", 2, True),
+    "ssim": MetricInfo("SSIM", "", 4, True),
+    "ms_ssim": MetricInfo("MS-SSIM", "", 4, True),
 }
 
 

@@ -1,42 +1,117 @@
-"""What a system tells about a whole set of photos, beyond means of photo metrics.
+"""What is reported of a system: its metrics, and numbers and pictures of a whole set.
 
-Validation hands every batch of outputs to `collect`, inside its compiled step, keeps
-what comes back of every photo, and asks for numbers and pictures at the end.
+The same report serves validation during training and `evaluate`. `photo_metrics` and
+`collect` are traced into the compiled evaluation step; the rest is work of the host on
+the arrays that the step collected, such as correlation over all photos, entropy coding
+or plots.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from vgg_unpool_jax.data import Source
 from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.evaluation.artefacts import (
+    ARTEFACT_METRICS,
+    COLOR_ERRORS,
+    compute_artefacts,
+    grid_ratios,
+    missing_artefacts,
+    ratio,
+)
+from vgg_unpool_jax.evaluation.metrics import (
+    METRICS,
+    MetricInfo,
+    compute_photo_metrics,
+    missing_metrics,
+)
+from vgg_unpool_jax.evaluation.statistics import Summary
 
 PyTree = Any
+
+# Names of a system's images among its outputs; see `training/system.Aux`.
+INPUT, OUTPUT, TARGET = "input", "output", "target"
 
 _LOG = logging.getLogger(__name__)
 
 
-class Report(Protocol):
-    """The report of a system.
+class Report:
+    """The report of a system that makes images; others override what differs.
 
     Attributes:
-      error_gain: how often its pictures amplify errors, so that they can be seen.
+      metrics: title, unit, decimals and direction of each photo metric, in the order of
+        tables.
+      error_gain: factor by which pictures amplify errors, so that they can be seen.
     """
 
-    error_gain: float
+    metrics: ClassVar[Mapping[str, MetricInfo]] = METRICS | ARTEFACT_METRICS
+    error_gain: ClassVar[float] = 8.0
+
+    def __init__(self, objective=None):
+        """Make the report of an objective; this one needs nothing of it."""
+        del objective
+
+    def photo_metrics(self, outputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Metrics (n,) of each photo, from the objective's outputs; traced."""
+        if OUTPUT not in outputs:
+            return {}
+        images = outputs[OUTPUT], outputs[TARGET]
+        metrics = compute_photo_metrics(*images)
+        if outputs[TARGET].shape[3] == len(COLOR_ERRORS):
+            metrics |= compute_artefacts(*images)[0]
+        return metrics
 
     def collect(self, outputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Pick what is wanted of every photo: small arrays (n, ...).
-
-        Args:
-          outputs: the objective's outputs of a batch; traced.
-        """
+        """Small arrays (n, ...) to keep of each photo; traced."""
+        if OUTPUT not in outputs or outputs[TARGET].shape[3] != len(COLOR_ERRORS):
+            return {}
+        return compute_artefacts(outputs[OUTPUT], outputs[TARGET])[1]
 
     def scalars(self, collected: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Numbers for the log, from the arrays of all photos."""
+        """Numbers of the whole set, from the collected arrays of all photos."""
+        return {}
+
+    def results(
+        self, metrics: Mapping[str, Summary], collected: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
+        """Entries of results.json beside the metrics."""
+        grids = grid_ratios(collected)
+        return {
+            "border_ratio": border_ratio(metrics),
+            "grid_ratios": {str(period): value for period, value in grids.items()},
+        }
+
+    def lines(
+        self,
+        metrics: Mapping[str, Summary],
+        collected: Mapping[str, np.ndarray],
+        size: tuple[int, int],
+    ) -> list[str]:
+        """Lines for people below the table of the metrics.
+
+        Args:
+          metrics: of the evaluated photos.
+          collected: arrays of all photos.
+          size: height and width of the smallest evaluated photo in pixels.
+        """
+        if not set(COLOR_ERRORS) <= set(metrics):
+            return []
+        colors = (f"{metrics[name].mean:+.3f}" for name in COLOR_ERRORS)
+        red, green, blue = colors
+        lines = [f"colour error, output - input: red {red}, green {green}, blue {blue}"]
+        left_out = missing_artefacts(*size)
+        if left_out:
+            lines.append(left_out)
+        else:
+            values = grid_ratios(collected).items()
+            grids = ", ".join(f"{value:.3f} at {period}" for period, value in values)
+            lines.insert(0, f"border L1 / centre L1: {border_ratio(metrics):.3f}")
+            lines.append(f"grid, worst / best pixel phase (1 is none): {grids} pixels")
+        return [*lines, *missing_metrics(*size).values()]
 
     def pictures(
         self,
@@ -45,7 +120,7 @@ class Report(Protocol):
         collected: Mapping[str, np.ndarray],
         labels: Sequence[str | None],
     ) -> dict[str, np.ndarray]:
-        """Pictures (h, w, 3) uint8 by name.
+        """Pictures (h, w, 3) uint8 by name, beside the grid of reconstructions.
 
         Args:
           params: as evaluated.
@@ -53,28 +128,14 @@ class Report(Protocol):
           collected: the arrays of all photos.
           labels: the class of each photo, None where there is none.
         """
-
-
-class NoReport:
-    """Of a system whose photo metrics say it all."""
-
-    error_gain = 8.0
-
-    def __init__(self, objective=None):
-        """Nothing is needed of the objective."""
-        del objective
-
-    def collect(self, outputs):
-        """Nothing."""
         return {}
 
-    def scalars(self, collected):
-        """Nothing."""
-        return {}
 
-    def pictures(self, params, model_state, collected, labels):
-        """Nothing."""
-        return {}
+def border_ratio(metrics: Mapping[str, Summary]) -> float | None:
+    """L1 of the border to that of the centre; None for crops below 48 pixels."""
+    if "border_l1" not in metrics:
+        return None
+    return ratio(metrics["border_l1"].mean, metrics["center_l1"].mean)
 
 
 def read_labels(source: Source, indices: np.ndarray) -> list[str | None]:

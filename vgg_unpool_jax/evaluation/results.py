@@ -14,16 +14,9 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.evaluation.metrics import (
-    ARTEFACT_METRICS,
-    METRICS,
-    VAE_METRICS,
-    MetricInfo,
-)
+from vgg_unpool_jax.evaluation.metrics import MetricInfo
 from vgg_unpool_jax.evaluation.statistics import Summary
 from vgg_unpool_jax.io import json_file
-
-_KNOWN = METRICS | ARTEFACT_METRICS | VAE_METRICS
 
 
 def _to_json(value: Any, place: str) -> Any:
@@ -69,8 +62,8 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
     json_file.write(path, _to_json(results, "results"), sort_keys=True)
 
 
-def _row(name: str, summary: Summary) -> tuple[str, ...]:
-    info = _KNOWN.get(name, MetricInfo(name, "", 4))
+def _row(name: str, summary: Summary, info: MetricInfo | None) -> tuple[str, ...]:
+    info = info or MetricInfo(name, "", 4)
     interval = "-"
     if summary.interval is not None:
         low, high = summary.interval
@@ -79,22 +72,24 @@ def _row(name: str, summary: Summary) -> tuple[str, ...]:
     return info.title, info.unit or "-", mean, interval, str(summary.photos)
 
 
-def format_table(metrics: Mapping[str, Summary]) -> str:
+def format_table(
+    metrics: Mapping[str, Summary], infos: Mapping[str, MetricInfo]
+) -> str:
     """A plain table for a terminal.
 
     Args:
-      metrics: a summary per metric, as from `MetricSums.summary`. Those of `METRICS`,
-        `ARTEFACT_METRICS` and `VAE_METRICS` come first and in their order; others
-        follow under their own names.
+      metrics: a summary per metric, as from `MetricSums.summary`.
+      infos: titles and units. Metrics with one come first, in this order; others follow
+        under their own names.
 
     Returns:
       Aligned lines without a newline at the end: metric, unit, mean, 95 % interval of
       the mean ("-" where there is none), number of photos.
     """
-    names = [name for name in _KNOWN if name in metrics]
-    names += [name for name in metrics if name not in _KNOWN]
+    names = [name for name in infos if name in metrics]
+    names += [name for name in metrics if name not in infos]
     header = ("metric", "unit", "mean", "95 % interval", "photos")
-    rows = [header, *(_row(name, metrics[name]) for name in names)]
+    rows = [header, *(_row(name, metrics[name], infos.get(name)) for name in names)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     rows.insert(1, tuple("-" * width for width in widths))
     lines = []

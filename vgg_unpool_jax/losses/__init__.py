@@ -5,7 +5,6 @@ from vgg_unpool_jax.losses.latent import (
     gaussian_log_likelihood,
     half_squared_error,
     kl_to_standard_normal,
-    scale_gradient,
     with_free_bits,
 )
 from vgg_unpool_jax.losses.ms_ssim import (
@@ -31,6 +30,5 @@ __all__ = [
     "ms_ssim_loss",
     "perceptual",
     "require_matching",
-    "scale_gradient",
     "with_free_bits",
 ]

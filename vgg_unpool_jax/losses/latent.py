@@ -87,24 +87,3 @@ def with_free_bits(kl: jax.Array, free_bits: float) -> jax.Array:
       2016, section "free bits".
     """
     return jnp.sum(jnp.maximum(jnp.mean(kl, axis=0), free_bits))
-
-
-def scale_gradient(tree, factor: float):
-    """The identity, whose gradient is multiplied by `factor`.
-
-    With it a part of the parameters descends `factor` times the loss of the others, in
-    one backward pass.
-    """
-    return _scale_gradient(factor, tree)
-
-
-def _identity(factor, tree):
-    del factor
-    return tree
-
-
-_scale_gradient = jax.custom_vjp(_identity, nondiff_argnums=(0,))
-_scale_gradient.defvjp(
-    lambda factor, tree: (tree, None),
-    lambda factor, _, cotangent: (jax.tree.map(lambda x: factor * x, cotangent),),
-)

@@ -17,7 +17,6 @@ from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.paths import to_path
 
 FILE = "validation.json"
-LOSS = "loss"
 
 # Raised for JSON of another shape.
 _OTHER_SHAPE = (
@@ -60,12 +59,26 @@ class ValidationHistory:
         """Whether the validation of a step is done."""
         return step in self._metrics
 
-    def would_be_best(self, metrics: Mapping[str, float]) -> bool:
-        """Whether a validation has the smallest loss so far; False without a loss."""
-        if LOSS not in metrics:
+    def would_be_best(
+        self, metrics: Mapping[str, float], name: str = "loss", mode: str = "min"
+    ) -> bool:
+        """Whether a validation is better than all before it.
+
+        Args:
+          metrics: of the validation; without any it is not.
+          name: of the metric that decides.
+          mode: "min" or "max", what is better.
+        """
+        if not metrics:
             return False
-        losses = [m[LOSS] for m in self._metrics.values() if LOSS in m]
-        return metrics[LOSS] < min(losses, default=float("inf"))
+        if name not in metrics or mode not in ("min", "max"):
+            raise ConfigError(
+                f"checkpoints.best_metric must be one of {', '.join(sorted(metrics))} "
+                f"and checkpoints.best_mode min or max, got {name!r} and {mode!r}"
+            )
+        sign = 1.0 if mode == "min" else -1.0
+        before = [sign * m[name] for m in self._metrics.values() if name in m]
+        return sign * metrics[name] < min(before, default=float("inf"))
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write down a validation; of several processes one writes."""

@@ -25,6 +25,7 @@ SCHEDULES = {
 }
 OPTIMIZERS = {
     "adam": ("b1", "b2", "eps"),
+    "frozen": (),  # keeps its parameters, which are saved all the same
     "muon": ("momentum", "b1", "b2", "eps"),
     "rmsprop": ("decay", "eps"),
 }
@@ -37,10 +38,14 @@ class Optimizer:
     Attributes:
       transformation: the optax optimizer of all parameters.
       learning_rates: step -> learning rate, by the name under which it is logged.
+      parts: the parts of the parameters that have an optimizer of their own, if any.
+      frozen: those among them that are not trained.
     """
 
     transformation: optax.GradientTransformation
     learning_rates: Mapping[str, Callable]
+    parts: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
 
 
 def make_optimizer(
@@ -65,8 +70,12 @@ def make_optimizer(
             _make_one(config, schedule, map_arrays), {"learning_rate": schedule}
         )
     transformations, rates = {}, {}
+    frozen = frozen_parts(config)
     for name in parts:
         section = _with_overrides(config, name)
+        if name in frozen:
+            transformations[name] = optax.set_to_zero()
+            continue
         schedule = make_schedule(section, total_steps, steps_per_epoch)
         transformations[name] = _make_one(section, schedule, map_arrays)
         rates[f"learning_rate/{name}"] = schedule
@@ -74,7 +83,15 @@ def make_optimizer(
     partitioned = optax.partition(
         transformations, lambda params: label_parameters(params, names)
     )
-    return Optimizer(partitioned, rates)
+    return Optimizer(partitioned, rates, names, frozen)
+
+
+def frozen_parts(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+    """The parts of the parameters that a config's section `optimizer` freezes."""
+    parts = config.get("parts", None) or {}
+    return tuple(
+        name for name in parts if parts[name].get("name", config.name) == "frozen"
+    )
 
 
 def label_parameters(params: Mapping, parts: tuple[str, ...]):
@@ -150,6 +167,11 @@ def _staircase(config, steps_per_epoch):
 
 def _make_one(config, schedule, map_arrays) -> optax.GradientTransformation:
     _require_fields(config, "name", OPTIMIZERS)
+    if config.name == "frozen":
+        raise ConfigError(
+            "optimizer.name 'frozen' is for an entry of optimizer.parts: a run has to "
+            "train something"
+        )
     if not config.eps > 0:
         raise ConfigError(f"optimizer.eps must be positive, got {config.eps}")
     if config.name == "adam":

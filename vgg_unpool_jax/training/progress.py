@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from typing import TextIO
 
 from tqdm import tqdm
@@ -70,12 +71,12 @@ class Progress:
         """Tell that the devices had nothing to do for so long but wait for a batch."""
         self._waited += seconds
 
-    def report(self, step: int, loss: float) -> dict[str, float]:
+    def report(self, step: int, losses: Mapping[str, float]) -> dict[str, float]:
         """Tell that `step` steps are done.
 
         Args:
           step: number of finished steps.
-          loss: mean loss since the last report.
+          losses: mean of each loss since the last report.
 
         Returns:
           "images_per_second" and "data_wait", the share of the time that the devices
@@ -85,17 +86,18 @@ class Progress:
         elapsed = max(now - self._last_time, 1e-9)
         images_per_second = (step - self._step) / elapsed * self._batch_size
         data_wait = min(self._waited / elapsed, 1.0)
+        shown = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4g}, {images_per_second:.1f} img/s")
+            self._bar.set_postfix_str(f"{shown}, {images_per_second:.1f} img/s")
             self._bar.update(step - self._step)
         else:
             done = max(step - self._first, 1)
             left = (now - self._began) / done * (self._total - step)
             _LOG.info(
-                "step %d of %d: loss %.4g, %.1f images/s, %.0f %% data wait, %s left",
+                "step %d of %d: %s, %.1f images/s, %.0f %% data wait, %s left",
                 step,
                 self._total,
-                loss,
+                shown,
                 images_per_second,
                 100 * data_wait,
                 format_seconds(left),

@@ -31,6 +31,8 @@ FREE_FIELDS = (
     "checkpoints.every_steps",
     "checkpoints.max_to_keep",
     "checkpoints.keep_best",
+    "checkpoints.best_metric",
+    "checkpoints.best_mode",
 )
 
 # Fields that older configs lack, and their values then, so that older runs resume.
@@ -43,6 +45,9 @@ LATER_FIELDS = {
     "initialize_shared_from": "",
     "decoder.upsampling": "unpool",
 }
+
+# Values that older configs call otherwise: (field, value) -> today's value.
+RENAMED_VALUES = {("loss.name", "seed"): "published"}
 
 
 def save(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
@@ -145,7 +150,13 @@ def _list(differences: list[tuple[str, Any, Any]]) -> str:
 
 
 def _differences(old, new) -> list[tuple[str, Any, Any]]:
-    old, new = (LATER_FIELDS | _flatten(config.to_dict()) for config in (old, new))
+    old, new = (
+        {
+            field: RENAMED_VALUES.get((field, str(value)), value)
+            for field, value in (LATER_FIELDS | _flatten(config.to_dict())).items()
+        }
+        for config in (old, new)
+    )
     missing = "absent"
     return [
         (field, old.get(field, missing), new.get(field, missing))

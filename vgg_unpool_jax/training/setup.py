@@ -16,7 +16,8 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
 from vgg_unpool_jax.training.state import TrainState, create_train_state
-from vgg_unpool_jax.training.system import Objective
+from vgg_unpool_jax.training.step import as_float, photo_keys
+from vgg_unpool_jax.training.system import Objective, System
 
 
 def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
@@ -33,6 +34,7 @@ def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
 
 def make_train_loader(
     config: ml_collections.ConfigDict,
+    system: System,
     part: Split,
     *,
     start: int,
@@ -51,6 +53,7 @@ def make_train_loader(
         batch_size=data.batch_size,
         image_size=data.image_size,
         crop=data.crop,
+        make_example=system.example_maker(config, "data"),
         seed=config.seed,
         shuffle=True,
         num_epochs=None,
@@ -64,7 +67,9 @@ def make_train_loader(
     )
 
 
-def check_images(config: ml_collections.ConfigDict, objective: Objective):
+def check_images(
+    config: ml_collections.ConfigDict, system: System, objective: Objective
+):
     """Check crops and trace the system at both image sizes, before anything is read.
 
     What the evaluation cannot take would otherwise show hours later.
@@ -74,9 +79,10 @@ def check_images(config: ml_collections.ConfigDict, objective: Objective):
     """
     key = jax.random.key(config.seed)
 
-    def loss(params, model_state, frozen, batch):
+    def losses(params, model_state, frozen, batch):
         model_state = {**model_state, "frozen": frozen}
-        return objective.loss(params, model_state, batch, key, False)
+        keys = photo_keys(key, batch["index"])
+        return objective.losses(params, model_state, batch, keys, False)
 
     for section in ("evaluation", "data"):
         # A `ValueError`, which the caller turns into a `ConfigError`.
@@ -86,10 +92,18 @@ def check_images(config: ml_collections.ConfigDict, objective: Objective):
             name=f"{section}.crop",
         )
         size, count = config[section].image_size, config[section].batch_size
-        images = jax.ShapeDtypeStruct((count, size, size, 3), np.float32)
+        if config[section].crop == "whole":
+            continue  # each photo has its own size
+        example = np.zeros((size, size, 3), np.uint8)
+        arrays = {"image": example}
+        make_example = system.example_maker(config, section)
+        if make_example is not None:
+            arrays = make_example(example, np.random.default_rng(0))
+        batch = {name: np.stack([array] * count) for name, array in arrays.items()}
+        batch = as_float({**batch, "index": np.zeros(count, np.int32)})
         try:
-            shapes = jax.eval_shape(objective.init, key, {"image": images})
-            jax.eval_shape(loss, *shapes, objective.frozen, {"image": images})
+            shapes = jax.eval_shape(objective.init, key, batch)
+            jax.eval_shape(losses, *shapes, objective.frozen, batch)
         except ValueError as error:
             raise ConfigError(f"{section}.image_size is {size}: {error}") from error
     return shapes
@@ -122,10 +136,10 @@ def initial_state(config, system, objective, optimizer, part) -> TrainState:
     # measured on it are equal everywhere.
     # It is read in threads: reader processes are not worth starting for one batch.
     whole = {"num_workers": 0, "process_index": 0, "process_count": 1}
-    with make_train_loader(config, part, start=0, **whole) as loader:
-        images = next(loader)["image"].astype(np.float32)
-    key = jax.random.key(config.seed)
-    params, model_state = objective.init(key, {"image": images})
+    with make_train_loader(config, system, part, start=0, **whole) as loader:
+        batch = as_float(next(loader))
+    del batch["mask"]
+    params, model_state = objective.init(jax.random.key(config.seed), batch)
     if config.initialize_from and config.get("initialize_shared_from", ""):
         raise ConfigError(
             "initialize_from and initialize_shared_from cannot both be set, got "

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vgg_unpool_jax.evaluation.reports import Report
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.optimizers import Optimizer
 from vgg_unpool_jax.training.state import TrainState
-from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Objective
+from vgg_unpool_jax.training.system import ALL, Objective
 
 
 def make_train_step(
@@ -22,40 +23,45 @@ def make_train_step(
     """Build the step that the trainer maps over devices.
 
     Args:
-      objective: the system.
+      objective: the system's.
       optimizer: its optimizer.
-      augment: (keys, images) -> images on the device, a key for each image.
+      augment: (keys, arrays by name) -> arrays, a key for each photo.
       average_decay: decay of the parameter average; 0 for none.
 
     Returns:
       step(state, frozen, batch, key) -> (state, metrics): batch holds uint8 "image"
-      (n, h, w, 3) and int32 "index" (n,), the photos' numbers; metrics are scalars
-      averaged over all devices: the objective's terms, "loss", "gradient_norm",
+      (n, h, w, 3), int32 "index" (n,), the photos' numbers, and whatever else the
+      system's examples hold; metrics are scalars averaged over all devices: the
+      objective's terms, "loss" or "PART_loss" of each part, "gradient_norm",
       "parameter_norm" and the learning rates.
     """
 
     def step(state: TrainState, frozen, batch, key):
         augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step))
-        # A photo's draw is its own, whatever device it came to.
-        augment_keys = jax.vmap(jax.random.fold_in, (None, 0))(
-            augment_key, batch["index"]
-        )
-        images = augment(augment_keys, as_float(batch["image"]))
-        batch = dict(batch, image=images, step=state.step)
+        index = batch["index"]
+        batch = augment(photo_keys(augment_key, index), as_float(batch))
+        batch = dict(batch, step=state.step)
 
-        def compute_loss(params):
+        def losses(params):
             model_state = {**state.model_state, "frozen": frozen}
-            key = parallel.device_key(loss_key)
-            return objective.loss(params, model_state, batch, key, True)
+            keys = photo_keys(loss_key, index)
+            return objective.losses(params, model_state, batch, keys, True)
 
-        gradient_fn = jax.value_and_grad(compute_loss, has_aux=True)
-        (loss, aux), gradients = gradient_fn(state.params)
+        values, pull_back, aux = jax.vjp(losses, state.params, has_aux=True)
+        gradients = _gradients_by_part(
+            values, pull_back, state.params, optimizer.frozen
+        )
         gradients = parallel.average_over_devices(gradients)
         updates, opt_state = optimizer.transformation.update(
             gradients, state.opt_state, state.params
         )
         params = optax.apply_updates(state.params, updates)
-        metrics = parallel.average_over_devices({"loss": loss, **aux.terms})
+        # Adding an update of zero would turn -0 into 0.
+        params = {**params, **{part: state.params[part] for part in optimizer.frozen}}
+        params, opt_state = _let_rest(
+            aux.active, optimizer, (state.params, state.opt_state), (params, opt_state)
+        )
+        metrics = parallel.average_over_devices({**_named(values), **aux.terms})
         metrics |= {
             "gradient_norm": optax.tree.norm(gradients),
             "parameter_norm": optax.tree.norm(params),
@@ -74,6 +80,65 @@ def make_train_step(
     return step
 
 
+def _gradients_by_part(values, pull_back, params, frozen: tuple[str, ...]):
+    """Each part's gradient of its own loss, from one forward pass.
+
+    XLA removes what a pull-back computes of the other parts.
+    """
+    if set(values) == {ALL}:
+        (gradients,) = pull_back({ALL: jnp.ones_like(values[ALL])})
+        for part in frozen:
+            gradients[part] = jax.tree.map(jnp.zeros_like, params[part])
+        return gradients
+    if set(values) | set(frozen) != set(params):
+        raise ValueError(
+            f"the objective must return a loss {ALL!r}, or one for each part that is "
+            f"not frozen: the model has the parts {', '.join(sorted(params))}, the "
+            f"losses are {', '.join(sorted(values))}, frozen are "
+            f"{', '.join(frozen) or 'none'}"
+        )
+    gradients = {}
+    for part in params:
+        if part in frozen:
+            gradients[part] = jax.tree.map(jnp.zeros_like, params[part])
+        else:
+            cotangents = {
+                name: jnp.full_like(value, float(name == part))
+                for name, value in values.items()
+            }
+            gradients[part] = pull_back(cotangents)[0][part]
+    return gradients
+
+
+def _let_rest(active: Mapping[str, jax.Array], optimizer: Optimizer, old, new):
+    """(params, opt_state): of parts that are not active the old ones."""
+    if not active:
+        return new
+    unknown = sorted(set(active) - set(optimizer.parts))
+    if unknown:
+        raise ValueError(
+            f"optimizer.parts must name the parts that may rest, {', '.join(unknown)}: "
+            "each needs an optimizer of its own"
+        )
+    params, states = dict(new[0]), dict(new[1].inner_states)
+    for part, flag in active.items():
+        # One decision on all devices, whatever share of the batch each has seen.
+        flag = parallel.average_over_devices(jnp.float32(flag)) > 0.5
+        params[part], states[part] = jax.tree.map(
+            lambda x, y, flag=flag: jnp.where(flag, x, y),
+            (params[part], states[part]),
+            (old[0][part], old[1].inner_states[part]),
+        )
+    return params, new[1]._replace(inner_states=states)
+
+
+def _named(values: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return {
+        "loss" if part == ALL else f"{part}_loss": value
+        for part, value in values.items()
+    }
+
+
 def _update_average(state: TrainState, params, decay: float):
     if state.average is None:
         return None
@@ -83,46 +148,49 @@ def _update_average(state: TrainState, params, decay: float):
     return optax.incremental_update(params, state.average, rate)
 
 
-def make_evaluation_step(
-    objective: Objective, photo_metrics: Callable, collect: Callable
-) -> Callable:
+def make_evaluation_step(objective: Objective, report: Report) -> Callable:
     """Build the function that evaluates photos one by one.
 
-    Every photo's loss and terms are its own, so that they average over any number of
+    Every photo's losses and terms are its own, so that they average over any number of
     photos without a batch of another size weighing more.
 
     Args:
-      objective: the system.
-      photo_metrics: (reconstructions, targets) -> dict of (n,) arrays.
-      collect: outputs -> dict of (n, ...) arrays that are wanted of every photo; see
-        `evaluation/reports.Report`.
+      objective: the system's.
+      report: the system's.
 
     Returns:
       evaluate(params, model_state, frozen, batch, key) -> (metrics, collected,
-      outputs): metrics is a dict of (n,) arrays, outputs the objective's outputs.
+      outputs): metrics is a dict of (n,) arrays, those of the report with "photo_" in
+      front of their names, outputs the objective's outputs.
     """
 
     def evaluate(params, model_state, frozen, batch: Mapping[str, jax.Array], key):
-        images = as_float(batch["image"])
-
-        def one_photo(image, key):
+        def one_photo(example, key):
             state = {**model_state, "frozen": frozen}
-            loss, aux = objective.loss(
-                params, state, {"image": image[None]}, key, False
-            )
+            example = jax.tree.map(lambda x: x[None], example)
+            values, aux = objective.losses(params, state, example, key[None], False)
             outputs = jax.tree.map(lambda x: x[0], aux.outputs)
-            return {"loss": loss, **aux.terms}, outputs
+            return {**_named(values), **aux.terms}, outputs
 
-        # A photo's key is its own, whatever batch or device it came to.
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["index"])
-        metrics, outputs = jax.vmap(one_photo)(images, keys)
-        quality = photo_metrics(outputs[RECONSTRUCTION], outputs[TARGET])
+        keys = photo_keys(key, batch["index"])
+        metrics, outputs = jax.vmap(one_photo)(as_float(batch), keys)
+        quality = report.photo_metrics(outputs)
         metrics |= {f"photo_{name}": values for name, values in quality.items()}
-        return metrics, collect(outputs), outputs
+        return metrics, report.collect(outputs), outputs
 
     return evaluate
 
 
-def as_float(images: jax.Array) -> jax.Array:
-    """uint8 photos as float32 in [0, 255]."""
-    return images.astype(jnp.float32)
+def photo_keys(key: jax.Array, index: jax.Array) -> jax.Array:
+    """A key (n,) of each photo: its own, whatever batch or device it comes to."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+
+
+def as_float(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """A batch whose uint8 images (n, h, w, c) are float32 in [0, 255]."""
+    return {
+        name: array.astype(jnp.float32)
+        if array.dtype == jnp.uint8 and array.ndim == 4
+        else array
+        for name, array in batch.items()
+    }

@@ -1,7 +1,7 @@
 """What a system is: all that training and evaluation know of it.
 
 A system is one folder under `systems/`, one under `configs/`, one under
-`tests/systems/`, and one line in `systems/__init__.py`.
+`tests/systems/`, and one name in `systems/__init__.py`.
 """
 
 import dataclasses
@@ -11,39 +11,45 @@ from typing import Any, Protocol
 import flax.struct
 import jax
 import ml_collections
+import numpy as np
 
-from vgg_unpool_jax.evaluation.reports import NoReport, Report
+from vgg_unpool_jax.evaluation.reports import Report
 
 PyTree = Any
 
-# Names of the outputs that evaluation compares and pictures show.
-TARGET = "target"
-RECONSTRUCTION = "reconstruction"
+# The key of a loss that all parameters descend.
+ALL = "all"
 
 
 class Aux(flax.struct.PyTreeNode):
-    """What a loss returns beside its scalar.
+    """What an objective returns beside its losses.
 
     Attributes:
-      terms: named scalars, logged under their own names, unweighted.
-      model_state: the new model state (without the frozen part).
-      outputs: named arrays with a leading photo axis. "target" and "reconstruction"
-        are RGB images on the scale of [0, 255] (n, h, w, 3), the reconstruction not
-        clipped; evaluation compares these two.
+      terms: named scalars, logged under their own names, without coefficients.
+      model_state: the new model state (without the frozen arrays).
+      outputs: named arrays with a leading photo axis. A system that makes images has
+        three: "input", which the model saw, "output", not clipped, and "target", all
+        RGB (n, h, w, 3) on the scale of [0, 255]. Evaluation compares output and
+        target.
+      active: part -> boolean scalar, whether the part of the parameters takes this
+        step; parts that are not named do. A resting part keeps its parameters and the
+        state of its optimizer. Where devices disagree the majority decides.
     """
 
     terms: dict[str, jax.Array]
     model_state: PyTree
     outputs: dict[str, jax.Array]
+    active: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
 
 
 class Objective(Protocol):
-    """A system that can be trained.
+    """What a system minimises.
 
     Attributes:
       frozen: arrays that are neither trained nor saved, such as a pretrained encoder.
-        They are rebuilt from the config at every start; the trainer hands them to
-        `loss` as `model_state["frozen"]`.
+        They are made again from the config at every start; the trainer hands them to
+        `losses` as `model_state["frozen"]`. Parameters that a config freezes
+        (`optimizer.parts.PART.name = "frozen"`) are not among them: those are saved.
       record: JSON-ready facts about the inputs that made `frozen`, kept in every
         checkpoint. A run is resumed only with an equal record.
     """
@@ -54,28 +60,40 @@ class Objective(Protocol):
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Return (params, model_state) from a key and a first training batch.
 
-        A pure function of arrays: the trainer also traces it, for shapes alone.
+        A pure function of arrays: the trainer also traces it, for shapes alone. The
+        top-level names of `params` are the parts of the model.
         """
 
-    def loss(
+    def losses(
         self,
         params: PyTree,
         model_state: PyTree,
         batch: Mapping[str, jax.Array],
-        key: jax.Array,
+        keys: jax.Array,
         train: bool,
-    ) -> tuple[jax.Array, Aux]:
-        """Scalar mean loss over the photos of the batch, and what goes with it.
+    ) -> tuple[dict[str, jax.Array], Aux]:
+        """Scalar losses by the part of the parameters that descends them.
 
         Args:
           params: as from `init`.
           model_state: as from `init`, and "frozen".
-          batch: "image" (n, h, w, 3) float32 in [0, 255]; in training also "step", the
-            number of finished steps, for weights that change with it.
-          key: for whatever is random.
+          batch: "image" (n, h, w, 3) float32 in [0, 255], "index" (n,), whatever else
+            the system's examples hold; in training also "step", the number of finished
+            steps.
+          keys: (n,), a key of each photo for all that is random: its draws depend
+            neither on the device nor on the photos beside it.
           train: whether this is a step of training. In evaluation the batch is a single
             photo.
+
+        Returns:
+          Mean losses over the photos of the batch: one under `ALL`, or one for each
+          part that is not frozen; and what goes with them.
         """
+
+
+# (crop (h, w, 3) uint8, the example's own random generator) -> arrays of the example;
+# "image" must be among them.
+MakeExample = Callable[[np.ndarray, np.random.Generator], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +106,11 @@ class System:
         objective.
       load: (workdir or released model, pretrained weights or None) -> trained model;
         see `systems.load_trained` for what it offers.
+      make_report: objective -> its report beyond photo metrics.
+      make_example: (config, "data" or "evaluation") -> function that makes an example
+        of a crop, such as one with a damaged input; None for the crop alone.
       model_fields: config fields, or sections that end in a dot, that must agree where
         one run starts from the parameters of another.
-      make_report: objective -> what evaluation reports beyond photo metrics.
       share_parameters: (config, fresh parameters) -> parameters, some of them taken
         from `config.initialize_shared_from`; None where that is not supported.
     """
@@ -100,8 +120,17 @@ class System:
         [ml_collections.ConfigDict, Mapping[str, Any] | None], Objective
     ]
     load: Callable[..., Any]
+    make_report: Callable[[Objective], Report] = Report
+    make_example: (
+        Callable[[ml_collections.ConfigDict, str], MakeExample | None] | None
+    ) = None
     model_fields: tuple[str, ...] = ()
-    make_report: Callable[[Objective], Report] = NoReport
     share_parameters: Callable[[ml_collections.ConfigDict, PyTree], PyTree] | None = (
         None
     )
+
+    def example_maker(
+        self, config: ml_collections.ConfigDict, section: str
+    ) -> MakeExample | None:
+        """The function that makes examples in a section of the config, if any."""
+        return self.make_example and self.make_example(config, section)

@@ -84,8 +84,8 @@ def train_and_evaluate(
         raise ConfigError(f"the workdir {workdir} is not a folder")
     setup.check_numbers(config)
     with setup.config_errors():
-        parts = open_splits(config.data)
-        num_photos = len(parts["train"].indices)
+        splits = open_splits(config.data)
+        num_photos = len(splits["train"].indices)
         total_steps = setup.count_steps(config, num_photos)
         optimizer = make_optimizer(
             config.optimizer,
@@ -100,7 +100,7 @@ def train_and_evaluate(
         Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved,
     ):
         objective, state = _start_or_resume(
-            config, system, workdir, saved, optimizer.transformation, parts["train"]
+            config, system, workdir, saved, optimizer.transformation, splits["train"]
         )
         # Kept only now: a start that failed because of its config leaves none behind.
         run_config.save(workdir, config)
@@ -113,15 +113,14 @@ def train_and_evaluate(
                 average_decay=config.optimizer.average_decay,
             )
         )
-        validation = Validation(
-            config, objective, system.make_report(objective), parts, workdir
-        )
+        validation = Validation(config, system, objective, splits, workdir)
         history = ValidationHistory(workdir, first_step)
         with (
             _best_checkpoint(config, workdir) as best,
             setup.make_train_loader(
                 config,
-                parts["train"],
+                system,
+                splits["train"],
                 start=first_step,
                 num_workers=config.data.num_workers,
                 **parallel.this_process(),
@@ -174,7 +173,7 @@ def _held(workdir):
 
 
 def _best_checkpoint(config, workdir):
-    """Where the state with the smallest validation loss is kept, if it is."""
+    """Where the state of the best validation is kept, if it is."""
     if not config.checkpoints.get("keep_best", True):
         return contextlib.nullcontext()
     # With its config it is a workdir like any other, to load a model from.
@@ -193,7 +192,7 @@ def _start_or_resume(
     with setup.config_errors():
         record = setup.read_record(config, system, saved, resumed)
         objective = system.make_objective(config, record)
-        shapes = setup.check_images(config, objective)
+        shapes = setup.check_images(config, system, objective)
         if not resumed:
             state = setup.initial_state(
                 config, system, objective, transformation, photos
@@ -208,10 +207,10 @@ def _next_batch(loader, pending, progress) -> dict:
     """The next batch, sharded; tells `progress` how long the devices waited for it."""
     began = time.monotonic()
     batch = next(loader)
-    batch = parallel.shard_batch({key: batch[key] for key in ("image", "index")})
+    batch = parallel.shard_batch({k: v for k, v in batch.items() if k != "mask"})
     # Steps are dispatched ahead of the devices. While the last one is under way they
     # wait for nothing; when it ended in the meantime, the whole wait counts.
-    if not pending or pending[-1][1]["loss"].is_ready():
+    if not pending or pending[-1][1]["gradient_norm"].is_ready():
         progress.waited(time.monotonic() - began)
     return batch
 
@@ -225,6 +224,13 @@ def _hold_back(pending) -> None:
     ahead = _STEPS_AHEAD.get(jax.default_backend(), _STEPS_AHEAD_ELSEWHERE)
     if len(pending) > ahead:
         jax.block_until_ready(pending[-1 - ahead][1])
+
+
+def _losses(metrics) -> dict[str, float]:
+    """The loss, or the loss of each part of the parameters."""
+    if "loss" in metrics:
+        return {"loss": metrics["loss"]}
+    return {name: value for name, value in metrics.items() if name.endswith("_loss")}
 
 
 def _is_due(step: int, every_steps: int) -> bool:
@@ -309,13 +315,21 @@ class _Run:
             self.preempted = True
             return {}
         if step not in self.history:
-            if self.best is not None and self.history.would_be_best(metrics):
+            if self.best is not None and self._is_best(metrics):
                 if jax.process_count() > 1:  # orbax cannot write two at once there
                     self.saved.wait()
                 self.best.save(state, self.objective.record)
                 self.best.wait()
             self.history.add(step, metrics)
         return metrics
+
+    def _is_best(self, metrics) -> bool:
+        checkpoints = self.config.checkpoints
+        return self.history.would_be_best(
+            metrics,
+            checkpoints.get("best_metric", "loss"),
+            checkpoints.get("best_mode", "min"),
+        )
 
     def _log(self, pending, progress, loader) -> None:
         """Check, average and write the metrics of the steps since the last log."""
@@ -336,7 +350,7 @@ class _Run:
             for name in values[0][1]
         }
         step = values[-1][0]
-        means |= progress.report(step, means["loss"])
+        means |= progress.report(step, _losses(means))
         means["broken_photos"] = len(loader.broken)
         self.summaries.scalars(step, means, "train")
         # Before the checkpoint of this step: a run killed after it leaves no gap.

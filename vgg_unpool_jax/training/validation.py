@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping
 
 import jax
 import ml_collections
-import numpy as np
 
 from vgg_unpool_jax.data import Split, make_loader
-from vgg_unpool_jax.evaluation.metrics import compute_photo_metrics
-from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid, save_png
-from vgg_unpool_jax.evaluation.reports import Report, read_labels
-from vgg_unpool_jax.evaluation.statistics import MetricSums
+from vgg_unpool_jax.evaluation.evaluator import (
+    Evaluation,
+    evaluate_batches,
+    example_rows,
+)
+from vgg_unpool_jax.evaluation.pictures import picture_grid, save_png
+from vgg_unpool_jax.evaluation.reports import read_labels
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_evaluation_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
-from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Objective
+from vgg_unpool_jax.training.system import Objective, System
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,35 +30,36 @@ class Validation:
     def __init__(
         self,
         config: ml_collections.ConfigDict,
+        system: System,
         objective: Objective,
-        report: Report,
-        parts: Mapping[str, Split],
+        splits: Mapping[str, Split],
         workdir: pathlib.Path,
     ):
         """Choose photos; nothing is read yet.
 
         Args:
           config: of the run; its section "evaluation" counts here.
+          system: what is trained.
           objective: the system's.
-          report: the system's.
-          parts: photos to train and to validate on.
+          splits: photos to train and to validate on.
           workdir: pictures go to its folder "pictures".
         """
         self._config = config
-        limit = config.evaluation.num_photos
-        validation = parts["validation"]
-        self._parts = {
-            "train": parts["train"],
-            "validation": validation._replace(
-                indices=validation.indices[: limit or None]
-            ),
-        }
-        self._folder = workdir / "pictures"
-        self._report = report
-        self._evaluate = parallel.parallelize_evaluation(
-            make_evaluation_step(objective, compute_photo_metrics, self._report.collect)
+        self._make_example = system.example_maker(config, "evaluation")
+        evaluation = config.evaluation
+        validation = splits["validation"]
+        # The training photos are for a grid of pictures alone.
+        self._validation = validation._replace(
+            indices=validation.indices[: evaluation.num_photos or None]
         )
-
+        self._train = splits["train"]._replace(
+            indices=splits["train"].indices[: evaluation.num_pictures]
+        )
+        self._folder = workdir / "pictures"
+        self._report = system.make_report(objective)
+        self._evaluate = parallel.parallelize_evaluation(
+            make_evaluation_step(objective, self._report)
+        )
         self._named: set[str] = set()
 
     def run(
@@ -80,96 +83,76 @@ class Validation:
           says of all of them together; empty without any; None if abandoned.
         """
         step = int(state.step)
-        means, sums, parts, counted = {}, MetricSums(), [], 0
-        for batch in self._batches(self._parts["validation"]):
-            metrics, collected, _ = self._apply(state, frozen, batch)
-            collected["index"] = batch["index"]
-            values, mask = parallel.gather_photos(
-                {"metrics": metrics, "collected": collected}, batch["mask"]
-            )
-            sums.update(values["metrics"], mask)
-            parts.append(jax.tree.map(lambda x, m=mask: x[m], values["collected"]))
-            counted += int(mask.sum())
-            if abandon():
-                return None
-        if counted:
-            means = {name: entry.mean for name, entry in sums.summary().items()}
-            collected = jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
-            # In one order, however many processes there are.
-            order = np.argsort(collected["index"], kind="stable")
-            collected = {name: rows[order] for name, rows in collected.items()}
-            means |= self._report.scalars(collected)
+        found = self._measure(state, frozen, self._validation, abandon)
+        if found is None:
+            return None
+        means = {}
+        if found.metrics:
+            means = found.scalars()
             summaries.scalars(step, means, "validation")
             _LOG.info(
                 "step %d, validation on %d photos: %s",
                 step,
-                counted,
+                len(found.collected["index"]),
                 ", ".join(f"{name} {value:.4g}" for name, value in means.items()),
             )
             if jax.process_index() == 0:
-                labels = read_labels(
-                    self._parts["validation"].source, collected["index"]
-                )
+                labels = read_labels(self._validation.source, found.collected["index"])
                 pictures = self._report.pictures(
-                    state.evaluation_params, state.model_state, collected, labels
+                    state.evaluation_params, state.model_state, found.collected, labels
                 )
                 for name, picture in pictures.items():
-                    summaries.picture(step, name, picture)
-                    save_png(self._folder / f"{name}_{step:08d}.png", picture)
-        for name, part in self._parts.items():
-            self._draw(state, frozen, summaries, step, name, part)
+                    self._save(summaries, step, name, name, picture)
+        self._draw(summaries, step, "validation", found)
+        found = self._measure(state, frozen, self._train)
+        self._draw(summaries, step, "train", found)
         return means
 
-    def _draw(self, state, frozen, summaries, step, name, part) -> None:
-        first = part._replace(
-            indices=part.indices[: self._config.evaluation.num_pictures]
+    def _measure(self, state, frozen, split, abandon=lambda: False) -> Evaluation:
+        def apply(batch):
+            arrays = {name: batch[name] for name in batch if name != "mask"}
+            return parallel.unshard(
+                self._evaluate(
+                    state.evaluation_params,
+                    state.model_state,
+                    frozen,
+                    parallel.shard_batch(arrays),
+                    jax.random.key(self._config.seed),
+                )
+            )
+
+        return evaluate_batches(
+            apply,
+            self._batches(split),
+            self._report,
+            split.source.name,
+            num_examples=self._config.evaluation.num_pictures,
+            gather=parallel.gather_photos,
+            abandon=abandon,
         )
-        rows = []
-        for batch in self._batches(first):
-            _, _, outputs = self._apply(state, frozen, batch)
-            images = np.asarray(outputs[RECONSTRUCTION]).clip(0.0, 255.0)
-            targets = np.asarray(outputs[TARGET])
-            keep = batch["mask"]
-            rows.append((batch["image"][keep], images[keep], targets[keep]))
-        if not any(len(inputs) for inputs, _, _ in rows):  # none, or none readable
-            return
-        columns = zip(*rows, strict=True)
-        inputs, images, targets = (np.concatenate(column) for column in columns)
-        gain = self._report.error_gain
-        grid = picture_grid(
-            {
-                "input": inputs,
-                "reconstruction": images,
-                f"{gain:g}x error": error_image(images, targets, gain=gain),
-            }
-        )
-        summaries.picture(step, f"{name}/reconstructions", grid)
+
+    def _draw(self, summaries, step, name, found: Evaluation) -> None:
+        if found.examples:
+            rows = example_rows(found.examples.values(), self._report.error_gain)
+            tag = f"{name}/reconstructions"
+            self._save(summaries, step, name, tag, picture_grid(rows))
+
+    def _save(self, summaries, step, name, tag, picture) -> None:
+        summaries.picture(step, tag, picture)
         if jax.process_index() == 0:
-            save_png(self._folder / f"{name}_{step:08d}.png", grid)
+            save_png(self._folder / f"{name}_{step:08d}.png", picture)
 
-    def _apply(self, state, frozen, batch):
-        sharded = parallel.shard_batch(
-            {"image": batch["image"], "index": batch["index"]}
-        )
-        outputs = self._evaluate(
-            state.evaluation_params,
-            state.model_state,
-            frozen,
-            sharded,
-            jax.random.key(self._config.seed),
-        )
-        return jax.device_get(parallel.unshard(outputs))
-
-    def _batches(self, part):
-        if not len(part.indices):
+    def _batches(self, split):
+        if not len(split.indices):
             return
         evaluation, data = self._config.evaluation, self._config.data
         with make_loader(
-            part.source,
-            part.indices,
+            split.source,
+            split.indices,
             batch_size=evaluation.batch_size,
             image_size=evaluation.image_size,
             crop=evaluation.crop,
+            make_example=self._make_example,
             seed=self._config.seed,
             shuffle=False,
             num_epochs=1,

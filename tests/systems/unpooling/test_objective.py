@@ -23,22 +23,22 @@ from vgg_unpool_jax.systems import make_objective
 from vgg_unpool_jax.systems.unpooling import objective as unpooling
 from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS, UnpoolingDecoder
 from vgg_unpool_jax.systems.unpooling.objective import (
-    LossWeights,
+    LossCoefficients,
     UnpoolingObjective,
     load_recorded_weights,
     weights_record,
 )
 
-ALL_TERMS = LossWeights(l1=10.0, l2=1.0, ms_ssim=1000.0, perceptual=0.1)
-PIXELS_ONLY = LossWeights(l1=10.0, l2=1.0, ms_ssim=0.0, perceptual=0.0)
+ALL_TERMS = LossCoefficients(l1=10.0, l2=1.0, ms_ssim=1000.0, perceptual=0.1)
+PIXELS_ONLY = LossCoefficients(l1=10.0, l2=1.0, ms_ssim=0.0, perceptual=0.0)
 
 
-def _objective(block, loss_weights, **decoder):
+def _objective(block, coefficients, **decoder):
     return UnpoolingObjective(
         VGG19Encoder(block),
         UnpoolingDecoder(block, **decoder),
         random_vgg19_weights(0, block=block),
-        loss_weights,
+        coefficients,
     )
 
 
@@ -52,8 +52,9 @@ def _images(side, n=1, seed=0):
 def _loss_of(objective):
     def loss(params, model_state, images):
         state = {**model_state, "frozen": objective.frozen}
-        key = jax.random.key(0)
-        return objective.loss(params, state, {"image": images}, key, True)
+        keys = jax.random.split(jax.random.key(0), len(images))
+        losses, aux = objective.losses(params, state, {"image": images}, keys, True)
+        return losses["all"], aux
 
     return loss
 
@@ -71,7 +72,7 @@ def all_terms():
 
 def test_the_scalar_is_the_weighted_sum_of_the_terms(all_terms):
     _, _, images, loss, aux, _ = all_terms
-    outputs = np.asarray(aux.outputs["reconstruction"])
+    outputs = np.asarray(aux.outputs["output"])
     difference = outputs - np.asarray(images)
     assert set(aux.terms) == {"l1", "l2", "ms_ssim_loss", "perceptual"}
     np.testing.assert_allclose(aux.terms["l1"], np.mean(np.abs(difference)), rtol=1e-5)
@@ -93,7 +94,7 @@ def test_the_perceptual_term_is_the_mean_squared_difference_of_features(all_term
     apply = jax.jit(VGG19Encoder(1).apply)
     variables = {"params": objective.frozen["encoder"]}
     of_photo = np.asarray(apply(variables, images)[0], np.float64)
-    of_output = np.asarray(apply(variables, aux.outputs["reconstruction"])[0])
+    of_output = np.asarray(apply(variables, aux.outputs["output"])[0])
     by_hand = np.mean((of_output - of_photo) ** 2)
     np.testing.assert_allclose(aux.terms["perceptual"], by_hand, rtol=1e-4)
 
@@ -106,7 +107,7 @@ def test_outputs_are_the_photo_and_its_unclipped_reconstruction(all_terms):
     decoded, _ = jax.jit(UnpoolingDecoder(1).apply)(
         {"params": params}, features, named["switches"]
     )
-    reconstruction = np.asarray(aux.outputs["reconstruction"])
+    reconstruction = np.asarray(aux.outputs["output"])
     np.testing.assert_allclose(reconstruction, decoded, rtol=1e-4, atol=1e-2)
     assert reconstruction.min() < 0
 
@@ -139,7 +140,7 @@ def test_a_term_of_weight_zero_is_absent():
 
 
 def test_ms_ssim_on_small_images_says_why_not():
-    objective = _objective(1, LossWeights(1.0, 0.0, 1.0, 0.0))
+    objective = _objective(1, LossCoefficients(1.0, 0.0, 1.0, 0.0))
     images = _images(16)
     params, model_state = objective.init(jax.random.key(0), {"image": images})
     with pytest.raises(ValueError, match="176"):
@@ -162,7 +163,7 @@ def _count_primitives(jaxpr, name):
 def test_the_encoder_runs_on_the_reconstruction_only_for_the_perceptual_term(
     perceptual, encoder_runs
 ):
-    objective = _objective(2, LossWeights(1.0, 1.0, 0.0, perceptual))
+    objective = _objective(2, LossCoefficients(1.0, 1.0, 0.0, perceptual))
     image = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
     key = jax.random.key(0)
     params, state = jax.eval_shape(objective.init, key, {"image": image})
@@ -175,13 +176,13 @@ def test_the_encoder_runs_on_the_reconstruction_only_for_the_perceptual_term(
 
 def test_the_photo_reaches_the_loss_as_target_alone():
     """What the decoder is fed carries no gradient back into encoder and photo."""
-    objective = _objective(1, LossWeights(1.0, 0.0, 0.0, 0.0))
+    objective = _objective(1, LossCoefficients(1.0, 0.0, 0.0, 0.0))
     images = _images(8)
     params, state = objective.init(jax.random.key(0), {"image": images})
     loss = _loss_of(objective)
     gradient, aux = jax.grad(loss, argnums=2, has_aux=True)(params, state, images)
     # d mean|output - photo| / d photo, with the output held constant.
-    sign = np.sign(np.asarray(aux.outputs["reconstruction"] - images))
+    sign = np.sign(np.asarray(aux.outputs["output"] - images))
     np.testing.assert_allclose(gradient, -sign / images.size, rtol=1e-6)
 
 
@@ -225,9 +226,9 @@ def test_a_new_run_without_normalisation_has_no_model_state():
 
 
 @pytest.mark.parametrize("values", [(0, 0, 0, 0), (1, -1, 0, 0), (float("nan"),) * 4])
-def test_loss_weights_that_cannot_be_trained_with_are_refused(values):
+def test_coefficients_that_cannot_be_trained_with_are_refused(values):
     with pytest.raises(ValueError, match="at least one must be positive"):
-        LossWeights(*values)
+        LossCoefficients(*values)
 
 
 # --- weights from a config ------------------------------------------------------------
@@ -257,7 +258,7 @@ def _pair(block, *, remat="none", **options):
         VGG19Encoder(block, **options),
         UnpoolingDecoder(block, True, 64.0, 114.0, **options),
         random_vgg19_weights(0, block=block),
-        LossWeights(l1=10.0, l2=1.0, ms_ssim=0.0, perceptual=0.1),
+        LossCoefficients(l1=10.0, l2=1.0, ms_ssim=0.0, perceptual=0.1),
         remat=remat,
     )
 
@@ -342,7 +343,7 @@ def test_a_config_builds_the_pair_of_its_block():
         3, True, 64.0, 114.0, convolution="xla"
     )
     assert objective.record["vgg19"]["origin"] == "random:seed=0"
-    assert objective.loss_weights == LossWeights(10.0, 0.0, 0.0, 0.0)
+    assert objective.coefficients == LossCoefficients(10.0, 0.0, 0.0, 0.0)
 
 
 def test_an_unknown_system_is_refused_with_those_that_are_known():

@@ -19,7 +19,7 @@ def test_the_default_is_the_published_recipe(module):
     assert config.data.image_size == config.evaluation.image_size == 64
     assert config.data.flip
     assert config.loss.to_dict() == {
-        "name": "seed",
+        "name": "published",
         "lambda_mse": 1e-6,
         "mean_kl": True,
     }
@@ -53,9 +53,10 @@ def test_every_size_makes_a_network(size, variant):
     state = {**state, "frozen": {}}
     batch = {"image": images, "step": jax.ShapeDtypeStruct((), np.int32)}
     _, aux = jax.eval_shape(
-        lambda *args: objective.loss(*args, True), params, state, batch, key
+        lambda *args: objective.losses(*args, jax.random.split(key), True),
+        *(params, state, batch),
     )
-    assert aux.outputs["reconstruction"].shape == (2, size, size, 3)
+    assert aux.outputs["output"].shape == (2, size, size, 3)
     assert config.data.image_size == size
     # A network for larger photos has more stages, not a dense layer of billions.
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) < 40e6

@@ -1,4 +1,4 @@
-"""The VAE's objective: two losses in one pass, the ELBO, and the faults of its source.
+"""The VAE's objective: two losses in one forward pass, the ELBO, faults of its source.
 
 The published program measured a sampled code in evaluation and, in its later code, gave
 the encoder no gradient of the reconstruction.
@@ -12,11 +12,11 @@ import scipy.stats
 
 from configs.vae import base as vae_configs
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.reports import OUTPUT, TARGET
 from vgg_unpool_jax.losses import half_squared_error, kl_to_standard_normal
 from vgg_unpool_jax.systems import make_objective
 from vgg_unpool_jax.systems.vae.model import VAE
-from vgg_unpool_jax.systems.vae.objective import BetaLoss, SeedLoss, VAEObjective
-from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET
+from vgg_unpool_jax.systems.vae.objective import BetaLoss, PublishedLoss, VAEObjective
 
 MODEL = VAE(
     image_size=8,
@@ -53,16 +53,22 @@ def variables(images):
 def _loss(objective, variables, images, *, train=True, step=0, key=KEY):
     params, state = variables
     batch = {"image": images} | ({"step": jnp.int32(step)} if train else {})
-    loss = jax.jit(objective.loss, static_argnums=4)
-    return loss(params, {**state, "frozen": {}}, batch, key, train)
+    losses = jax.jit(objective.losses, static_argnums=4)
+    keys = jax.random.split(key, len(images))
+    values, aux = losses(params, {**state, "frozen": {}}, batch, keys, train)
+    return values.get("all", values), aux
+
+
+def _noise():
+    keys = jax.random.split(KEY, BATCH)
+    return jax.vmap(lambda key: jax.random.normal(key, (MODEL.latent_size,)))(keys)
 
 
 @jax.jit
 def _parts(params, state, images):
     """Sums over the batch of error and KL as the published program has them."""
-    noise = jax.random.normal(KEY, (BATCH, MODEL.latent_size))
     (outputs, latent), _ = MODEL.apply(
-        {"params": params, **state}, images, noise, True, mutable=["batch_stats"]
+        {"params": params, **state}, images, _noise(), True, mutable=["batch_stats"]
     )
     error = jnp.sum(half_squared_error(outputs / 127.5, images / 127.5))
     kl = jnp.sum(kl_to_standard_normal(latent["mean"], latent["log_variance"]))
@@ -72,10 +78,13 @@ def _parts(params, state, images):
 @pytest.mark.parametrize("mean_kl", [True, False])
 def test_each_network_descends_its_own_published_loss(images, variables, mean_kl):
     params, state = variables
-    objective = VAEObjective(MODEL, SeedLoss(1e-3, mean_kl, BATCH))
-    ours = jax.grad(lambda p: _loss(objective, (p, state), images)[0], has_aux=False)(
-        params
-    )
+    objective = VAEObjective(MODEL, PublishedLoss(1e-3, mean_kl, BATCH))
+    ours = {
+        part: jax.grad(
+            lambda p, part=part: _loss(objective, (p, state), images)[0][part]
+        )(params)[part]
+        for part in ("encoder", "decoder")
+    }
 
     def encoder_loss(params):
         error, kl = _parts(params, state, images)
@@ -100,13 +109,12 @@ def test_each_network_descends_its_own_published_loss(images, variables, mean_kl
 
 def test_the_published_losses_are_logged_as_sums_of_the_batch(images, variables):
     params, state = variables
-    total, aux = _loss(
-        VAEObjective(MODEL, SeedLoss(1e-3, True, BATCH)), variables, images
+    losses, aux = _loss(
+        VAEObjective(MODEL, PublishedLoss(1e-3, True, BATCH)), variables, images
     )
     error, kl = _parts(params, state, images)
-    np.testing.assert_allclose(total, kl / BATCH + error, rtol=1e-5)
-    np.testing.assert_allclose(aux.terms["encoder_loss"], total)
-    np.testing.assert_allclose(aux.terms["decoder_loss"], 1e-3 * error, rtol=1e-5)
+    np.testing.assert_allclose(losses["encoder"], kl / BATCH + error, rtol=1e-5)
+    np.testing.assert_allclose(losses["decoder"], 1e-3 * error, rtol=1e-5)
     np.testing.assert_allclose(aux.terms["kl"], kl / BATCH, rtol=1e-5)
 
 
@@ -129,9 +137,8 @@ def test_the_elbo_is_the_likelihood_of_a_drawn_code_less_the_divergence(
 ):
     params, state = variables
     total, aux = _loss(VAEObjective(MODEL, BetaLoss(1.0, 0, 0.0)), variables, images)
-    noise = jax.random.normal(KEY, (BATCH, 3))
     (outputs, latent), _ = MODEL.apply(
-        {"params": params, **state}, images, noise, True, mutable=["batch_stats"]
+        {"params": params, **state}, images, _noise(), True, mutable=["batch_stats"]
     )
     normal = scipy.stats.norm(np.asarray(outputs) / 127.5, 0.25)
     likelihood = normal.logpdf(np.asarray(images) / 127.5).sum(axis=(1, 2, 3))
@@ -144,11 +151,13 @@ def test_the_elbo_is_the_likelihood_of_a_drawn_code_less_the_divergence(
 def test_the_published_encoder_loss_is_an_elbo_up_to_a_constant(images, variables):
     std = BATCH**-0.5
     model = MODEL.clone(decoder_std=std)
-    seed, aux = _loss(
-        VAEObjective(model, SeedLoss(1.0, True, BATCH)), variables, images
+    losses, aux = _loss(
+        VAEObjective(model, PublishedLoss(1.0, True, BATCH)), variables, images
     )
     constant = -images[0].size * (np.log(std) + 0.5 * np.log(2 * np.pi))
-    np.testing.assert_allclose(seed, constant - aux.terms["elbo"], rtol=1e-4)
+    np.testing.assert_allclose(
+        losses["encoder"], constant - aux.terms["elbo"], rtol=1e-4
+    )
 
 
 def test_the_divergence_warms_up_over_the_steps(images, variables):
@@ -182,10 +191,10 @@ def test_evaluation_decodes_the_mean_and_not_a_sample(images, variables):
         for seed in (0, 1)
     ]
     np.testing.assert_array_equal(
-        rebuilt[0].outputs[RECONSTRUCTION], rebuilt[1].outputs[RECONSTRUCTION]
+        rebuilt[0].outputs[OUTPUT], rebuilt[1].outputs[OUTPUT]
     )
     wanted, _ = MODEL.apply({"params": params, **state}, images)
-    np.testing.assert_allclose(rebuilt[0].outputs[RECONSTRUCTION], wanted, rtol=1e-5)
+    np.testing.assert_allclose(rebuilt[0].outputs[OUTPUT], wanted, rtol=1e-5)
     np.testing.assert_array_equal(rebuilt[0].outputs[TARGET], images)
     # The bound itself is an expectation over codes.
     assert float(rebuilt[0].terms["elbo"]) != float(rebuilt[1].terms["elbo"])
@@ -229,17 +238,17 @@ def test_a_learned_standard_deviation_goes_to_that_of_the_errors(images):
 
 
 def test_configs_build_both_losses():
-    seed = make_objective(vae_configs.make_config("samples", "", "runlocal"))
-    assert seed._loss == SeedLoss(lambda_mse=1e-6, mean_kl=True, batch_size=2)
+    published = make_objective(vae_configs.make_config("samples", "", "runlocal"))
+    assert published._loss == PublishedLoss(lambda_mse=1e-6, mean_kl=True, batch_size=2)
     beta = make_objective(vae_configs.make_config("samples", "", "runlocal,beta"))
     assert beta._loss == BetaLoss(beta=1.0, kl_warmup_steps=0, free_bits=0.0)
-    assert seed.record == {} and seed.frozen == {}
+    assert published.record == {} and published.frozen == {}
 
 
 @pytest.mark.parametrize(
     ("variant", "field", "value", "match"),
     [
-        ("", "loss.name", "gan", "loss.name must be 'beta' or 'seed', got 'gan'"),
+        ("", "loss.name", "gan", "loss.name must be 'beta' or 'published', got 'gan'"),
         ("", "loss.lambda_mse", 0.0, "loss.lambda_mse must be positive, got 0.0"),
         ("beta", "loss.beta", -1.0, "loss.beta must be at least 0, got -1.0"),
         ("beta", "loss.kl_warmup_steps", -1, "loss.kl_warmup_steps must be at least 0"),
@@ -267,7 +276,12 @@ def test_configs_build_both_losses():
             60,
             "model cannot be used: image_size must be",
         ),
-        ("", "model.learn_decoder_std", True, "must be False with loss.name 'seed'"),
+        (
+            "",
+            "model.learn_decoder_std",
+            True,
+            "must be False with loss.name 'published'",
+        ),
         ("", "loss.name", "beta", "'beta' goes with the fields beta, free_bits, kl_"),
     ],
 )

@@ -14,7 +14,7 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.vae.objective import VAEObjective
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIDE = 16
 
 
@@ -60,20 +60,20 @@ def make_vae_config(photos):
     return make
 
 
-@pytest.fixture(scope="module", params=["", "beta"], ids=["seed", "beta"])
+@pytest.fixture(scope="module", params=["", "beta"], ids=["published", "beta"])
 def run(request, make_vae_config, tmp_path_factory):
     """A finished run of each loss: (config, workdir, result, traces of training)."""
     traces = []
-    loss = VAEObjective.loss
+    losses = VAEObjective.losses
 
-    def counted(self, params, model_state, batch, key, train):
+    def counted(self, params, model_state, batch, keys, train):
         traces.append(train)
-        return loss(self, params, model_state, batch, key, train)
+        return losses(self, params, model_state, batch, keys, train)
 
     config = make_vae_config(request.param)
     workdir = tmp_path_factory.mktemp("vae")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VAEObjective, "loss", counted)
+        patch.setattr(VAEObjective, "losses", counted)
         result = train_and_evaluate(config, workdir)
     return config, workdir, result, sum(traces)
 
@@ -106,7 +106,7 @@ def test_every_number_and_picture_is_in_tensorboard(run, read_events):
     config, workdir, _, _ = run
     tags = read_events(workdir / "tensorboard").Tags()
     rates = {"train/learning_rate"}
-    if config.loss.name == "seed":
+    if config.loss.name == "published":
         rates = {"train/learning_rate/encoder", "train/learning_rate/decoder"}
         assert {"train/encoder_loss", "train/decoder_loss"} <= set(tags["scalars"])
     assert rates | {"validation/pcc", "validation/active_units"} <= set(tags["scalars"])
@@ -184,7 +184,7 @@ def test_one_flag_sets_all_image_sizes():
 STATISTICS = """
 import sys
 import jax, jax.numpy as jnp, numpy as np, optax
-from vgg_unpool_jax.models import VAE
+from vgg_unpool_jax.systems.vae.model import VAE
 from vgg_unpool_jax.systems.vae.objective import BetaLoss, VAEObjective
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.optimizers import Optimizer
@@ -201,7 +201,7 @@ params, model_state = objective.init(jax.random.key(0), {"image": images[:4] * 1
 sgd = optax.sgd(0.0)
 state = create_train_state(params, model_state, sgd, averaged=False)
 step = parallel.parallelize_step(make_train_step(
-    objective, Optimizer(sgd, {}), lambda key, images: images, average_decay=0.0))
+    objective, Optimizer(sgd, {}), lambda keys, x: dict(x), average_decay=0.0))
 batch = parallel.shard_batch({"image": images, "index": np.arange(len(images))})
 state, _ = step(parallel.replicate(state), parallel.replicate({}), batch,
                 jax.random.key(0))

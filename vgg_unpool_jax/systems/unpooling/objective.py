@@ -23,6 +23,7 @@ from vgg_unpool_jax.errors import (
     WeightsMismatchError,
     WeightsUnavailableError,
 )
+from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT
@@ -41,7 +42,7 @@ from vgg_unpool_jax.systems.unpooling.initialization import (
     check_initialization,
     initialize_kernels,
 )
-from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Aux, PyTree
+from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
 # What the config calls random weights, and what the origin of such weights begins with.
 RANDOM_ORIGIN = "random"
@@ -59,8 +60,8 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class LossWeights:
-    """Factors of the four terms; a term of weight 0 is not computed."""
+class LossCoefficients:
+    """Coefficients of the four terms; a term with coefficient 0 is not computed."""
 
     l1: float
     l2: float
@@ -71,8 +72,8 @@ class LossWeights:
         values = dataclasses.astuple(self)
         if min(values) < 0 or not max(values) > 0:
             raise ConfigError(
-                "loss weights must not be negative and at least one must be positive, "
-                f"got {self}"
+                "loss coefficients must not be negative and one must be positive, got "
+                f"{self}"
             )
 
 
@@ -84,7 +85,7 @@ class UnpoolingObjective:
         encoder: VGG19Encoder,
         decoder: UnpoolingDecoder,
         weights: VGG19Weights,
-        loss_weights: LossWeights,
+        coefficients: LossCoefficients,
         *,
         remat: str = "none",
         initialization: str = "he",
@@ -95,7 +96,7 @@ class UnpoolingObjective:
           encoder: cut at the block of the decoder, with the weights' preprocessing.
           decoder: its mirror.
           weights: the encoder's parameters and where they come from.
-          loss_weights: factors of the terms.
+          coefficients: of the loss terms.
           remat: one of `REMAT`: what the gradient keeps of the forward pass.
           initialization: of the decoder's kernels; see `initialize_kernels`.
         """
@@ -104,7 +105,7 @@ class UnpoolingObjective:
             raise ConfigError(f"remat must be one of {', '.join(REMAT)}, got {remat!r}")
         self.encoder = encoder
         self.decoder = decoder
-        self.loss_weights = loss_weights
+        self.coefficients = coefficients
         self.remat = remat
         self.initialization = initialization
         self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
@@ -125,16 +126,16 @@ class UnpoolingObjective:
             model_state = {STATISTICS: {"feature_rms": rms}}
         return params, model_state
 
-    def loss(
+    def losses(
         self,
         params: PyTree,
         model_state: PyTree,
         batch: Mapping[str, jax.Array],
-        key: jax.Array,
+        keys: jax.Array,
         train: bool,
-    ) -> tuple[jax.Array, Aux]:
-        """Weighted sum of the terms over a batch of images in [0, 255]."""
-        del key, train  # nothing random, nothing that differs in training
+    ) -> tuple[dict[str, jax.Array], Aux]:
+        """Sum of the terms times their coefficients, of images in [0, 255]."""
+        del keys, train  # nothing random, nothing that differs in training
         model_state = dict(model_state)
         frozen = model_state.pop("frozen")
         images = batch["image"]
@@ -144,7 +145,7 @@ class UnpoolingObjective:
         if self.remat == "blocks":
             decode, encode = _keep_block_inputs(decode), _keep_block_inputs(encode)
         outputs = decode({"params": params, **model_state}, features, switches)
-        weights = dataclasses.asdict(self.loss_weights)
+        coefficients = dataclasses.asdict(self.coefficients)
         compute = {
             "l1": lambda: l1(outputs, images),
             "l2": lambda: l2(outputs, images),
@@ -153,12 +154,12 @@ class UnpoolingObjective:
                 encode(frozen["encoder"], outputs), features
             ),
         }
-        terms = {name: compute[name]() for name, weight in weights.items() if weight}
-        total = sum(weights[name] * term for name, term in terms.items())
-        if "ms_ssim" in terms:  # told apart from the similarity, which is 1 - loss
+        terms = {name: compute[name]() for name, c in coefficients.items() if c}
+        total = sum(coefficients[name] * term for name, term in terms.items())
+        if "ms_ssim" in terms:  # `ms_ssim` is the metric, 1 - loss
             terms["ms_ssim_loss"] = terms.pop("ms_ssim")
-        pictures = {TARGET: images, RECONSTRUCTION: outputs}
-        return total, Aux(terms, model_state, pictures)
+        pictures = {INPUT: images, OUTPUT: outputs, TARGET: images}
+        return {ALL: total}, Aux(terms, model_state, pictures)
 
     def _encode(self, encoder_params, images):
         features, intermediates = self.encoder.apply({"params": encoder_params}, images)
@@ -199,12 +200,12 @@ def from_config(
     else:
         weights = _find_weights(config.encoder)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
-    loss_weights = LossWeights(**config.loss.to_dict())
+    coefficients = LossCoefficients(**config.loss.to_dict())
     return UnpoolingObjective(
         encoder,
         decoder,
         weights,
-        loss_weights,
+        coefficients,
         remat=config.get("remat", "none"),
         initialization=config.get("initialization", "he"),
     )

@@ -15,10 +15,8 @@ import numpy as np
 
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import CheckpointError, ConfigError, ReleaseError, UserError
-from vgg_unpool_jax.evaluation.reconstruction import (
-    ReconstructionScore,
-    evaluate_reconstruction,
-)
+from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
+from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
 from vgg_unpool_jax.nets.convolution import AUTO
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder, check_image_shape
 from vgg_unpool_jax.nets.vgg19_layers import check_block, size_multiple
@@ -249,11 +247,16 @@ class Pair(Encoder):
         """The photo itself: a pair takes any size."""
         return photo
 
-    def evaluate(self, part: Split, **options) -> ReconstructionScore:
-        """Evaluate over photos; see `evaluation.evaluate_reconstruction`."""
+    def evaluate(self, split: Split, **options) -> Evaluation:
+        """Evaluate over photos; see `evaluation/evaluator.evaluate_split`."""
+
+        def compute_outputs(batch):
+            images = jnp.asarray(batch["image"], jnp.float32)
+            return {INPUT: images, OUTPUT: self.reconstruct(images), TARGET: images}
+
         options = {"image_size": self.image_size, "crop": self.crop, **options}
-        return evaluate_reconstruction(
-            self.reconstruct, part.source, part.indices, **options
+        return evaluate_split(
+            compute_outputs, Report(), split.source, split.indices, **options
         )
 
     def _decode(self, variables, features, switches):

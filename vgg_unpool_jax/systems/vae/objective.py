@@ -5,11 +5,10 @@ the scale of [-1, 1] and KL(x) the divergence of q(z|x) from N(0, I):
 
 | loss | encoder descends | decoder descends |
 |---|---|---|
-| `seed` | Σ KL / B + Σ e | λ Σ e |
+| `published` | Σ KL / B + Σ e | λ Σ e |
 | `beta` | mean of β KL - log p(x given z) | the same |
 
-The seed takes both gradients at the same parameters, in one backward pass: the
-decoder's parameters enter through an identity that multiplies their gradient by λ. (Its
+Both gradients are taken at the same parameters, from one forward pass. (The published
 program steps the encoder first and reuses the old graph, which no version of torch
 since 1.5 does.) Up to a constant its encoder loss is the negative ELBO of a Gaussian
 p(x|z) with standard deviation 1/√B, so both are compared by the ELBO. (With the KL
@@ -24,30 +23,31 @@ for a learned standard deviation.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.losses.latent import (
     gaussian_log_likelihood,
     half_squared_error,
     kl_to_standard_normal,
-    scale_gradient,
     with_free_bits,
 )
 from vgg_unpool_jax.systems.vae.model import HALF_RANGE, VAE, check_sizes
-from vgg_unpool_jax.training.system import RECONSTRUCTION, TARGET, Aux, PyTree
+from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
 # Outputs beside the two images: parameters of q(z|x), (n, latent_size) each, and half
 # the squared error of a drawn code's image, (n,).
 MEAN, LOG_VARIANCE, ERROR = "mean", "log_variance", "half_squared_error"
+LOG_STD = "log_std"  # of p(x|z), (n,)
 
 
 @dataclasses.dataclass(frozen=True)
-class SeedLoss:
+class PublishedLoss:
     """The published losses of encoder and decoder.
 
     Attributes:
@@ -63,13 +63,8 @@ class SeedLoss:
     def __post_init__(self):
         _require("loss.lambda_mse", self.lambda_mse, self.lambda_mse > 0, "positive")
 
-    @property
-    def decoder_gradient(self) -> float:
-        """Factor between the decoder's loss and its share of the encoder's."""
-        return self.lambda_mse
-
     def __call__(self, error, kl, log_likelihood, step):
-        """Scalar to descend, and its terms; see `BetaLoss.__call__`."""
+        """Losses by part, and terms; see `BetaLoss.__call__`."""
         del log_likelihood, step
         # Written with means over photos and B in front, so that devices which see a
         # share of the batch add up to the sums of the whole.
@@ -77,11 +72,11 @@ class SeedLoss:
             1 if self.mean_kl else self.batch_size
         )
         error_sum = self.batch_size * jnp.mean(error)
-        terms = {
-            "encoder_loss": kl_sum + error_sum,
-            "decoder_loss": self.lambda_mse * error_sum,
+        losses = {
+            "encoder": kl_sum + error_sum,
+            "decoder": self.lambda_mse * error_sum,
         }
-        return terms["encoder_loss"], terms
+        return losses, {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +92,6 @@ class BetaLoss:
     beta: float
     kl_warmup_steps: int
     free_bits: float
-    decoder_gradient: ClassVar[float] = 1.0
 
     def __post_init__(self):
         _require("loss.beta", self.beta, self.beta >= 0, "at least 0")
@@ -106,7 +100,7 @@ class BetaLoss:
         _require("loss.free_bits", self.free_bits, self.free_bits >= 0, "at least 0")
 
     def __call__(self, error, kl, log_likelihood, step):
-        """Scalar to descend, and its terms.
+        """Losses by part, and terms.
 
         Args:
           error: (n,) half squared errors.
@@ -117,21 +111,24 @@ class BetaLoss:
         """
         del error
         if step is None:
-            return jnp.mean(self.beta * jnp.sum(kl, axis=1) - log_likelihood), {}
+            loss = jnp.mean(self.beta * jnp.sum(kl, axis=1) - log_likelihood)
+            return {ALL: loss}, {}
         beta = jnp.float32(self.beta)
         if self.kl_warmup_steps:
             beta *= jnp.minimum(1.0, step / self.kl_warmup_steps)
         cost = with_free_bits(kl, self.free_bits)
-        return beta * cost - jnp.mean(log_likelihood), {"beta": beta}
+        return {ALL: beta * cost - jnp.mean(log_likelihood)}, {"beta": beta}
 
 
-_LOSSES = {"beta": BetaLoss, "seed": SeedLoss}
+_LOSSES = {"beta": BetaLoss, "published": PublishedLoss}
+# What older configs call it.
+_OLD_NAMES = {"seed": "published"}
 
 
 class VAEObjective:
     """The objective of a VAE; see `training/system.Objective`."""
 
-    def __init__(self, model: VAE, loss: SeedLoss | BetaLoss):
+    def __init__(self, model: VAE, loss: PublishedLoss | BetaLoss):
         """Put model and loss together."""
         self.model, self._loss = model, loss
         self.frozen: PyTree = {}
@@ -143,24 +140,22 @@ class VAEObjective:
         variables = jax.jit(self.model.init)(key, batch["image"])
         return variables["params"], {"batch_stats": variables["batch_stats"]}
 
-    def loss(
+    def losses(
         self,
         params: PyTree,
         model_state: PyTree,
         batch: Mapping[str, jax.Array],
-        key: jax.Array,
+        keys: jax.Array,
         train: bool,
-    ) -> tuple[jax.Array, Aux]:
-        """Loss over a batch of images in [0, 255].
+    ) -> tuple[dict[str, jax.Array], Aux]:
+        """Losses over a batch of images in [0, 255].
 
-        In evaluation "reconstruction" is decoded from the mean of q(z|x); the ELBO
+        In evaluation "output" is decoded from the mean of q(z|x); the ELBO
         takes a drawn code, as its definition does.
         """
         images = batch["image"]
-        factor = self._loss.decoder_gradient
-        if train and factor != 1.0:
-            params = {**params, "decoder": scale_gradient(params["decoder"], factor)}
-        noise = jax.random.normal(key, (images.shape[0], self.model.latent_size))
+        size = (self.model.latent_size,)
+        noise = jax.vmap(lambda key: jax.random.normal(key, size))(keys)
         variables = {"params": params, "batch_stats": model_state["batch_stats"]}
         (drawn, latent), updated = self.model.apply(
             variables, images, noise, train, mutable=["batch_stats"]
@@ -173,7 +168,7 @@ class VAEObjective:
         values = images[0].size
         log_likelihood = gaussian_log_likelihood(error, latent["log_std"], values)
         step = batch["step"] if train else None
-        total, terms = self._loss(error, kl, log_likelihood, step)
+        losses, terms = self._loss(error, kl, log_likelihood, step)
         terms |= {
             "half_squared_error": jnp.mean(error),
             "kl": jnp.mean(jnp.sum(kl, axis=1)),
@@ -181,10 +176,11 @@ class VAEObjective:
         }
         if self.model.learn_decoder_std:
             terms["decoder_std"] = jnp.exp(latent["log_std"])
-        pictures = {TARGET: images, RECONSTRUCTION: outputs}
+        pictures = {INPUT: images, OUTPUT: outputs, TARGET: images}
         posterior = {name: latent[name] for name in (MEAN, LOG_VARIANCE)}
-        outputs = {**pictures, **posterior, ERROR: error}
-        return total, Aux(terms, updated, outputs)
+        log_std = jnp.broadcast_to(latent["log_std"], error.shape)
+        outputs = {**pictures, **posterior, ERROR: error, LOG_STD: log_std}
+        return losses, Aux(terms, updated, outputs)
 
 
 def from_config(
@@ -194,9 +190,10 @@ def from_config(
     del record  # nothing is frozen
     fields = config.loss.to_dict()
     name = fields.pop("name")
+    name = _OLD_NAMES.get(name, name)
     if name not in _LOSSES:
-        raise ConfigError(f"loss.name must be 'beta' or 'seed', got {name!r}")
-    if name == "seed":
+        raise ConfigError(f"loss.name must be 'beta' or 'published', got {name!r}")
+    if name == "published":
         fields["batch_size"] = config.data.batch_size
     wanted = {field.name for field in dataclasses.fields(_LOSSES[name])}
     if set(fields) != wanted:
@@ -205,10 +202,10 @@ def from_config(
             f"loss.name {name!r} goes with the fields {listed}, this config has "
             f"{found}: take the variant with that loss"
         )
-    if name == "seed" and config.model.learn_decoder_std:
+    if name == "published" and config.model.learn_decoder_std:
         raise ConfigError(
-            "model.learn_decoder_std must be False with loss.name 'seed', which has no "
-            "standard deviation to learn"
+            "model.learn_decoder_std must be False with loss.name 'published': it has "
+            "no standard deviation to learn"
         )
     return VAEObjective(make_model(config), _LOSSES[name](**fields))
 

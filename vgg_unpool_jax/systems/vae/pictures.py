@@ -17,9 +17,6 @@ from vgg_unpool_jax.systems.vae.latent_pictures import (
 )
 from vgg_unpool_jax.systems.vae.latents import LatentStatistics, embed_tsne
 
-# A VAE's errors are large; amplified as a pair's are they would all be white.
-VAE_ERROR_GAIN = 2.0
-
 _STEPS = 8
 _TSNE_PHOTOS = 2000
 _TRAVERSED_DIMENSIONS = 8

@@ -16,13 +16,14 @@ import numpy as np
 
 from vgg_unpool_jax.data import Split, make_crop
 from vgg_unpool_jax.errors import ConfigError, PhotoError
+from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
 from vgg_unpool_jax.systems.unpooling.pair import Encoder, load_encoder
-from vgg_unpool_jax.systems.vae.objective import make_model
-from vgg_unpool_jax.systems.vae.pictures import VAE_ERROR_GAIN
-from vgg_unpool_jax.systems.vae.score import FRECHET_BLOCK, VAEScore, evaluate_vae
+from vgg_unpool_jax.systems.vae.objective import from_config, make_model
+from vgg_unpool_jax.systems.vae.report import FRECHET_BLOCK, VAEReport
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.step import as_float, photo_keys
 
 
 class TrainedVAE:
@@ -41,7 +42,7 @@ class TrainedVAE:
       error_gain: how often pictures amplify its errors.
     """
 
-    error_gain = VAE_ERROR_GAIN
+    error_gain = VAEReport.error_gain
 
     def __init__(
         self,
@@ -149,17 +150,17 @@ class TrainedVAE:
 
     def evaluate(
         self,
-        part: Split,
+        split: Split,
         *,
         image_size: int | None = None,
         **options,
-    ) -> VAEScore:
-        """Evaluate over photos; see `systems/vae/score.evaluate_vae`.
+    ) -> Evaluation:
+        """Evaluate over photos; see `evaluation/evaluator.evaluate_split`.
 
         Args:
-          part: the photos.
+          split: the photos.
           image_size: None, or the side of the images that this VAE takes.
-          **options: of `evaluate_vae`.
+          **options: of `evaluate_split`.
         """
         if image_size not in (None, self.image_size):
             raise ConfigError(
@@ -168,9 +169,37 @@ class TrainedVAE:
         features = None
         if self.encoder is not None:
             encode = self.encoder.encode
-            features = jax.jit(spatial_mean_features(lambda x: encode(x)[0]))
-        options = {"crop": self.crop, "features": features, **options}
-        return evaluate_vae(self, part, **options)
+            features = spatial_mean_features(lambda x: encode(x)[0])
+        objective = from_config(self.config)
+        report = VAEReport(
+            objective,
+            features=features,
+            decode=self.decode,
+            samples=64,
+            interpolations=6,
+            tsne=True,
+        )
+        params, model_state = self.variables["params"], dict(self.variables)
+        del model_state["params"]
+
+        @jax.jit
+        def compute(batch, keys):
+            state = {**model_state, "frozen": objective.frozen}
+            return objective.losses(params, state, batch, keys, False)[1].outputs
+
+        def compute_outputs(batch):
+            batch = as_float({name: batch[name] for name in ("image", "index")})
+            return compute(batch, photo_keys(jax.random.key(0), batch["index"]))
+
+        return evaluate_split(
+            compute_outputs,
+            report,
+            split.source,
+            split.indices,
+            image_size=self.image_size,
+            variables=(params, model_state),
+            **{"crop": self.crop, "batch_size": 64, **options},
+        )
 
     def _encode(self, variables, images):
         return self.model.apply(variables, images, method="encode")

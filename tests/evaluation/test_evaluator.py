@@ -1,4 +1,4 @@
-"""Evaluating a pair over the photos of a source."""
+"""Evaluating a model over the photos of a source."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from PIL import Image
 
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.errors import UserError
-from vgg_unpool_jax.evaluation.reconstruction import evaluate_reconstruction
+from vgg_unpool_jax.evaluation.evaluator import evaluate_split, example_rows
+from vgg_unpool_jax.evaluation.reports import Report
 
 
 @pytest.fixture
@@ -18,6 +19,15 @@ def source(tmp_path):
         Image.fromarray(photo).save(tmp_path / f"{number}.png")
     Image.fromarray(photo[:10]).save(tmp_path / "small.png")
     return make_source(f"folder:{tmp_path}")
+
+
+def evaluate_reconstruction(reconstruct, source, indices, **options):
+    def outputs(batch):
+        images = batch["image"].astype(np.float32)
+        rebuilt = np.asarray(reconstruct(images), np.float32)
+        return {"input": images, "output": rebuilt, "target": images}
+
+    return evaluate_split(outputs, Report(), source, indices, **options)
 
 
 def _brighter(images):
@@ -59,7 +69,7 @@ def test_reconstructions_are_clipped_before_they_are_compared(source):
         lambda images: images * 0.0 + 1e6, source, np.arange(5), image_size=16
     )
     assert score.metrics["l1"].mean <= 255.0
-    assert max(pair[1].max() for pair in score.examples.values()) == 255.0
+    assert max(images["output"].max() for images in score.examples.values()) == 255.0
 
 
 def test_examples_are_the_first_photos_by_name(source):
@@ -71,10 +81,50 @@ def test_examples_are_the_first_photos_by_name(source):
         num_examples=2,
     )
     assert list(score.examples) == ["2.png", "0.png"]
-    shown, rebuilt = score.examples["2.png"]
-    np.testing.assert_array_equal(rebuilt, shown + 1.0)
-    np.testing.assert_array_equal(shown, source[2][2:18, 4:20])
-    assert score.picture().dtype == np.uint8
+    images = score.examples["2.png"]
+    np.testing.assert_array_equal(images["output"], images["input"] + 1.0)
+    np.testing.assert_array_equal(images["input"], source[2][2:18, 4:20])
+    assert score.pictures()["evaluation"].dtype == np.uint8
+
+
+def test_a_whole_photo_of_any_shape_is_evaluated(tmp_path):
+    shapes = [(20, 33), (41, 18)]
+    for number, shape in enumerate(shapes):
+        photo = np.full((*shape, 3), 100, np.uint8)
+        Image.fromarray(photo).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"no photo")
+    seen = []
+
+    def brighten(images):
+        seen.append(images.shape)
+        return images + len(seen)
+
+    score = evaluate_reconstruction(
+        brighten,
+        make_source(f"folder:{tmp_path}"),
+        np.arange(3),
+        image_size=256,
+        crop="whole",
+        max_broken_share=0.5,
+    )
+    assert seen == [(1, 20, 33, 3), (1, 41, 18, 3)]
+    assert score.metrics["l1"].mean == pytest.approx(1.5)
+    assert list(score.broken) == ["2.png"]
+    assert score.size == (20, 18)
+    assert score.pictures()["evaluation"].ndim == 3
+
+
+def test_the_grid_shows_what_the_model_saw_and_a_target_that_differs():
+    images = {
+        name: np.full((4, 4, 3), value)
+        for name, value in (("input", 9.0), ("output", 2.0), ("target", 1.0))
+    }
+    rows = example_rows([images], gain=8.0)
+    assert list(rows) == ["input", "reconstruction", "target", "8x error"]
+    assert [float(row.mean()) for row in rows.values()] == [9.0, 2.0, 1.0, 8.0]
+    del images["input"]
+    same = example_rows([{**images, "input": images["target"]}], gain=8.0)
+    assert list(same) == ["input", "reconstruction", "8x error"]
 
 
 @pytest.mark.parametrize(
