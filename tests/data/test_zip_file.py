@@ -154,11 +154,11 @@ def test_unusable_files_are_refused_at_once(make_zip, tmp_path):
     whole = path.read_bytes()
     cut = tmp_path / "cut.zip"
     cut.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SourceError, match=f"{cut} is no zip file or is cut off"):
+    with pytest.raises(SourceError, match=f"{cut} is not a zip file or is cut off"):
         make_source(f"zip:{cut}")
     page = tmp_path / "page.zip"
     page.write_text("<html>")
-    with pytest.raises(SourceError, match=f"{page} is no zip file"):
+    with pytest.raises(SourceError, match=f"{page} is not a zip file"):
         make_source(f"zip:{page}")
     missing = tmp_path / "missing.zip"
     with pytest.raises(SourceError, match=f"{missing} does not exist"):

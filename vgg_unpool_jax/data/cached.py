@@ -1,7 +1,7 @@
 """A source that keeps decoded photos in memory.
 
-Random crops out of memory cost a copy, where decoding the photo costs a millisecond: so
-a data set that fits feeds an accelerator from a few cores.
+A random crop from memory costs a copy, decoding the photo costs a millisecond. With a
+data set that fits into memory a few cores can feed an accelerator.
 """
 
 import threading
@@ -12,14 +12,14 @@ from vgg_unpool_jax.data.sources import Source
 
 
 class CachedSource:
-    """The photos of another source, read once as far as the memory goes.
+    """The photos of another source, read once as long as they fit into the memory.
 
-    Photos that no longer fit are read from the other source every time, and so are
-    broken ones. Reader processes have a cache, and its memory, each.
+    Photos that do not fit are read from the other source every time, and so are broken
+    ones. Each reader process has its own cache and needs the memory for it.
 
     Args:
       source: the photos.
-      megabytes: how much of them to keep decoded, in 10^6 bytes, at least 1.
+      megabytes: size of the cache of decoded photos in 10^6 bytes, at least 1.
     """
 
     def __init__(self, source: Source, megabytes: int):
@@ -39,7 +39,7 @@ class CachedSource:
             return photo
         photo = self._source[index]
         with self._lock:
-            # Another thread may have been as fast.
+            # Another thread may have stored it in the meantime.
             if index not in self._photos and photo.nbytes <= self._limit - self._bytes:
                 photo.flags.writeable = False
                 self._photos[index] = photo

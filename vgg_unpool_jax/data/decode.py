@@ -1,13 +1,13 @@
-"""Encoded photo -> uint8 RGB pixels, the way a picture viewer would show them.
+"""Encoded photo -> uint8 RGB pixels, as a picture viewer would show them.
 
-Every photo leaves as an array of shape (H, W, 3), RGB, uint8, sRGB:
+Every photo becomes an array of shape (H, W, 3), RGB, uint8, sRGB:
 
 - the EXIF orientation is applied;
 - an embedded ICC profile that is not sRGB is converted to sRGB;
 - transparent pixels (alpha channel, transparent palette entry or key colour) are
   composited over white;
 - 16-bit samples keep their high byte, so that bright values are not clipped;
-- of an animation the first frame counts.
+- an animation is reduced to its first frame.
 """
 
 import functools
@@ -31,7 +31,7 @@ try:
 except ModuleNotFoundError:  # only slower
     simplejpeg = None
 
-# Files come from strangers: some of Pillow's other formats start other programs (EPS).
+# Files are not trusted: some of Pillow's other formats start other programs (EPS).
 # MPO (the JPEG of many phones) belongs to Pillow's JPEG reader.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM")
 
@@ -76,7 +76,7 @@ def decode_photo(
     Args:
       file_or_bytes: the encoded photo (JPEG, PNG, BMP, WebP, TIFF, GIF or PPM): its
         bytes, its path (local or gs://) or an open binary file.
-      name: what to call the photo in an error message.
+      name: of the photo, for error messages.
 
     Returns:
       A uint8 array of shape (H, W, 3), RGB in [0, 255], which may be read-only.
@@ -140,8 +140,8 @@ def _read_bytes(file_or_bytes, name: str) -> bytes:
 def _decode_plain_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
     """Pixels of a JPEG that needs no rotation or colour conversion; None for others.
 
-    The same library as Pillow's decodes it, straight into an array: the same pixels in
-    two thirds of the time, most of it without Python's lock.
+    It is decoded by the library that Pillow uses, directly into an array: the same
+    pixels in two thirds of the time, most of it without Python's lock.
     """
     if (
         simplejpeg is None
@@ -196,7 +196,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(_ORIENTATION_TAG, 1)
     except _EXIF_ERRORS:
-        # The pixels are whole. A viewer shows them as they are stored.
+        # The pixels are intact, and a viewer shows them as they are stored.
         return 1
 
 
@@ -249,8 +249,8 @@ def _to_8_bit_grey(image: Image.Image, name: str) -> Image.Image:
             f"photo {name} holds integer values from {low} to {high}; "
             f"only 0 to 65535 has a defined brightness"
         )
-    # The high byte, as Pillow does for 16-bit RGB: a grey photo and its RGB twin
-    # must come out equal.
+    # The high byte, as Pillow does for 16-bit RGB, so that a grey photo and the same
+    # photo in RGB give equal pixels.
     return Image.fromarray((values >> 8).astype(np.uint8))
 
 

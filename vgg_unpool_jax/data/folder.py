@@ -120,6 +120,6 @@ def _is_hidden(name: str) -> bool:
 def _is_file_or_dangling(path: str) -> bool:
     """Whether a path is a regular file or a link to nothing, a photo that vanished.
 
-    Pipes and devices are excluded, since reading them could wait for ever.
+    Pipes and devices are excluded, since reading them could wait indefinitely.
     """
     return os.path.isfile(path) or not os.path.exists(path)

@@ -1,4 +1,4 @@
-"""Reader processes: how grain starts them, and how they end when things go wrong."""
+"""Reader processes: how grain starts them, and how they end after errors."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ def read_in_processes(
     """The same elements in the same order, read by `num_workers` other processes.
 
     Args:
-      data_set: what to read; it is pickled.
+      data_set: the elements to read; it is pickled.
       num_workers: number of processes, at least 1.
       prefetch: elements that every process keeps ready, at least 1 is used.
 
@@ -41,10 +41,11 @@ def read_in_processes(
 
 
 class Readers:
-    """The iterator over what the readers deliver, and the only reference to it.
+    """The iterator over the elements that the readers deliver, and the only reference
+    to it.
 
     Args:
-      data_set: what to iterate over.
+      data_set: the elements to iterate over.
       source: named in error messages.
     """
 
@@ -53,9 +54,9 @@ class Readers:
         self._iterator = iter(data_set)
 
     def __next__(self):
-        """What the readers deliver next."""
+        """The next element of the readers."""
         if self._iterator is None:
-            raise ValueError("the loader has been closed; make a new one to go on")
+            raise ValueError("the loader has been closed; make a new one to continue")
         try:
             return next(self._iterator)
         except RuntimeError as error:
@@ -63,22 +64,22 @@ class Readers:
                 raise
             raise UserError(
                 f"a reader process of {self._source!r} has died. Was it killed for "
-                f"want of memory, or is /dev/shm too small (in containers: "
+                f"lack of memory, or is /dev/shm too small (in containers: "
                 f"--shm-size)? Fewer workers, smaller batches or num_workers=0 need "
                 f"less. {error}"
             ) from error
 
     def close(self) -> None:
         """Stop the readers. Closing twice does no harm."""
-        # Given up here, because grain's iterators clean up once more when they are
-        # deleted, and print tracebacks where that happens as the interpreter ends.
+        # The reference is dropped here, because grain's iterators clean up again when
+        # they are deleted, and print tracebacks if the interpreter is ending by then.
         iterator, self._iterator = self._iterator, None
         if hasattr(iterator, "close"):
             iterator.close()
 
 
 def let_grain_read_its_flags() -> None:
-    """Give grain the defaults of its absl flags where nobody has parsed any.
+    """Give grain the defaults of its absl flags if no flags have been parsed.
 
     grain 0.2.18 raises UnparsedFlagAccessError when it starts workers in a program
     without absl flags (a notebook, a script, pytest). A flag that counts as present can
@@ -92,15 +93,15 @@ def let_grain_read_its_flags() -> None:
 
 
 def _start_worker(worker_index: int, worker_count: int) -> None:
-    """Make a fresh reader process harmless; runs in it before anything is read."""
+    """Prepare a new reader process; runs in it before anything is read."""
     del worker_index, worker_count
-    # grain imports jax. Nothing here computes with it, and if something ever does, it
-    # must not take the accelerator from the process that trains.
+    # grain imports jax. Nothing here computes with it, and if something did, it must
+    # not take the accelerator from the process that trains.
     os.environ["JAX_PLATFORMS"] = "cpu"
     jax.config.update("jax_platforms", "cpu")
     # Ctrl-C reaches the whole process group; the main process stops its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A killed main process (SIGKILL) cannot stop them; they would wait for ever.
+    # A killed main process (SIGKILL) cannot stop them; they would wait indefinitely.
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()

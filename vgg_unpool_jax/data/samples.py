@@ -29,7 +29,7 @@ _FILES = (
 
 
 class SamplesSource:
-    """Thirteen photos from scikit-image, in native size (300 to 1411 pixels a side)."""
+    """Thirteen photos from scikit-image in native size, sides of 300 to 1411 pixels."""
 
     def __init__(self):
         # Found without importing scikit-image, which takes a second.
@@ -43,7 +43,7 @@ class SamplesSource:
         if missing:
             raise SourceError(
                 f"the sample photos {', '.join(missing)} are not in {self._folder}; "
-                f"this version of scikit-image does not bring them along"
+                f"this version of scikit-image does not include them"
             )
 
     def __len__(self) -> int:

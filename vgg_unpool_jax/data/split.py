@@ -1,4 +1,4 @@
-"""Which photos train, which validate, which test."""
+"""The split of photos into training, validation and test."""
 
 from typing import NamedTuple
 

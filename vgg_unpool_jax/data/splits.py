@@ -29,11 +29,11 @@ def open_splits(config: ml_collections.ConfigDict) -> dict[str, Split]:
     """Open the photos of an experiment.
 
     Args:
-      config: the section `data` of its config. Where `validation_source` names a source
-        (or several), all of its photos are the validation part.
+      config: the section `data` of its config. If `validation_source` names a source
+        (or several), all of its photos are the validation split.
 
     Returns:
-      A part for each name in SPLITS; any of them may be empty.
+      A split for each name in SPLITS; any of them may be empty.
     """
     source = make_source(config.source)
     # Absent in runs that are older than the field.

@@ -13,7 +13,7 @@ from vgg_unpool_jax.errors import PhotoError, SourceError, first_line
 _SPEC = re.compile(r"(?P<name>[^:]+(:(\d+|\*)\.(\d+|\*)\.(\d+|\*))?)(:(?P<split>.+))?")
 
 # Raised by TFDS for an unknown name, config or version, for damaged files and for data
-# sets that need a package that is not installed. Each has a page of text.
+# sets that need a package that is not installed. Their texts are long.
 _OPENING_ERRORS = (ValueError, AssertionError, OSError, ImportError, RuntimeError)
 
 
@@ -90,7 +90,7 @@ class TfdsSource:
 
     def _read_label(self, index: int) -> str | None:
         number = int(self._record(index)["label"])
-        # TFDS marks photos without a class so; as an index, -1 would be the last
+        # TFDS marks photos without a class by -1, which as an index would be the last
         # class.
         if number == -1:
             return None
@@ -123,7 +123,7 @@ class TfdsSource:
 
 
 def _open_builder(tfds, name: str, data_dir: str | None):
-    # TFDS reads the variable once, at import, which may have been long ago.
+    # TFDS reads the variable only once, at import.
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
     try:
         builder = tfds.builder(name, data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""Photos inside a zip file, read where they lie."""
+"""Photos inside a zip file, read without unpacking it."""
 
 import os
 import threading
@@ -127,7 +127,7 @@ def _open_zip(path: str) -> zipfile.ZipFile:
         raise SourceError(f"the zip file {path} does not exist") from error
     except zipfile.BadZipFile as error:
         raise SourceError(
-            f"the file {path} is no zip file or is cut off: {error}"
+            f"the file {path} is not a zip file or is cut off: {error}"
         ) from error
     except OSError as error:
         raise SourceError(

@@ -81,11 +81,11 @@ def check_new_folder(path: str | os.PathLike) -> None:
         if any(path.iterdir()):
             raise UserError(f"{path} is not empty: name a new folder, or an empty one")
     elif os.path.lexists(path):
-        raise UserError(f"{path} is no folder: name a new one")
+        raise UserError(f"{path} is not a folder: name a new one")
 
 
 def free_name(path: pathlib.Path) -> pathlib.Path:
-    """The path, with a number behind it if it is taken."""
+    """The path, with a number appended if it exists."""
     free = path
     for number in itertools.count(2):
         if not free.exists():

@@ -1,4 +1,4 @@
-"""Programs that XLA compiled, kept for the next start."""
+"""A cache of compiled programs for the next start."""
 
 import hashlib
 import logging
@@ -10,21 +10,21 @@ import jax
 
 _LOG = logging.getLogger(__name__)
 
-# What compiles faster is not worth a file.
+# Programs that compile faster than this are not cached.
 _MIN_SECONDS = 0.1
 
 
 def keep_compiled(folder: str | os.PathLike) -> None:
-    """Keep compiled programs in a folder and take from there what is there already.
+    """Cache compiled programs in a folder.
 
-    Where JAX_COMPILATION_CACHE_DIR is set, that folder is taken instead and nothing is
-    changed. Programs for a CPU may use any instruction that it has, so that in a home
-    shared by many machines each kind of CPU has a folder of its own. The folder is
-    never emptied; it may be deleted at any time.
+    If JAX_COMPILATION_CACHE_DIR is set, JAX uses that folder and nothing is changed
+    here. Programs for a CPU may use all of its instructions, so each kind of CPU has
+    its own subfolder, for home folders that several machines share. The cache is never
+    emptied; it may be deleted at any time.
 
     Args:
-      folder: created when missing; where that fails, a warning says so and nothing is
-        kept.
+      folder: created when missing; if that fails, a warning is logged and nothing is
+        cached.
     """
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return

@@ -7,13 +7,13 @@ import pathlib
 import jax
 
 _FORCE_DEVICES = "xla_force_host_platform_device_count"
-# XLA ends the process when one device waits for another for a minute, as in a long step
-# beside other programs. Here they share cores: a device that is late is not lost.
+# XLA ends the process when one device waits for another for a minute, which happens in
+# a long step beside other programs: devices that share cores can be late.
 _TIMEOUTS = (
     "xla_cpu_collective_call_warn_stuck_timeout_seconds=3600",
     "xla_cpu_collective_call_terminate_timeout_seconds=86400",
 )
-# More were never measured, and each device holds parameters and features of its own.
+# Larger numbers were never measured, and each device has a copy of the parameters.
 _MOST_DEVICES = 8
 
 _CPU_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
@@ -24,17 +24,17 @@ _LOG = logging.getLogger(__name__)
 def device_per_core(
     *batch_sizes: int, most: int = _MOST_DEVICES, processes: int = 1, here: int = 1
 ) -> None:
-    """Have XLA treat the cores of a CPU as devices, as many as divide all batch sizes.
+    """Make XLA treat the cores of a CPU as devices, as many as divide all batch sizes.
 
-    Many operations of XLA's CPU backend use one core of a device; its devices run side
-    by side. Must come before anything else of JAX is used, else it only warns. What the
-    user has said in JAX_NUM_CPU_DEVICES or XLA_FLAGS stands.
+    Many operations of XLA's CPU backend use one core per device; devices run in
+    parallel. Must be called before anything else of JAX is used, otherwise it only
+    warns. Settings of the user in JAX_NUM_CPU_DEVICES or XLA_FLAGS take precedence.
 
     Args:
-      batch_sizes: that will be divided among the devices.
-      most: limit on their number in this process.
-      processes: among whose devices the batches are divided; each gets as many.
-      here: how many of the processes share the cores of this machine.
+      batch_sizes: the batch sizes that will be divided among the devices.
+      most: maximum number of devices in this process.
+      processes: number of processes with this number of devices each.
+      here: number of processes that share the cores of this machine.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "JAX_NUM_CPU_DEVICES" in os.environ or _FORCE_DEVICES in flags:
@@ -45,14 +45,14 @@ def device_per_core(
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError as error:
-        _LOG.warning("the cores of the CPU stay one device: %s", error)
+        _LOG.warning("the cores of the CPU remain one device: %s", error)
         return
     missing = [f"--{flag}" for flag in _TIMEOUTS if flag.split("=")[0] not in flags]
     os.environ["XLA_FLAGS"] = " ".join([*flags.split(), *missing])
 
 
 def core_count() -> int:
-    """Cores that this process may use: by affinity, and by the quota of a container."""
+    """Number of cores that this process may use, by affinity and container quota."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:

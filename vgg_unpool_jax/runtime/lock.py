@@ -17,16 +17,16 @@ from vgg_unpool_jax.io import paths
 FILE = "lock.json"
 
 _LOG = logging.getLogger(__name__)
-# Of file systems that have no locks.
+# Error numbers of file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @contextlib.contextmanager
 def locked(workdir: str | os.PathLike) -> Iterator[None]:
-    """Hold a workdir; the system lets it go when the process ends, however it ends.
+    """Lock a workdir; the system releases the lock however the process ends.
 
-    The file says who holds or held it. A file system without locks, and a bucket, is
-    worked on without one, and a warning says so.
+    The file names the process that holds or held the lock. On a file system without
+    locks, and in a bucket, nothing is locked and a warning is logged.
 
     Args:
       workdir: folder of the run, made when missing.
@@ -37,7 +37,7 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not truncated: until the lock is ours the file says whose it is.
+    # Not truncated: until we have the lock, the file names its owner.
     with open(path, "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +61,7 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
 
 
 def _warn_of_a_bucket(path):
-    """Nothing there lets go by itself: a lock would outlive a run that was killed."""
+    """In a bucket there is no lock, because it would outlive a run that was killed."""
     last = ""
     if path.exists():
         told = io.StringIO(paths.read_bytes(path).decode(errors="replace"))

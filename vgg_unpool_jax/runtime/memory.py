@@ -1,4 +1,4 @@
-"""How much memory this process has taken at most."""
+"""Peak memory of this process."""
 
 import pathlib
 import sys
@@ -10,8 +10,8 @@ def peak_memory() -> dict[str, int]:
     """Peak memory so far.
 
     Returns:
-      Bytes by place: "host" is resident memory, where the system tells (Linux and
-      macOS); "device" is the largest of this process's accelerators, where they tell.
+      Bytes: "host" is resident memory, if the system reports it (Linux and macOS);
+      "device" is the maximum over this process's accelerators, if they report it.
     """
     host = peak_resident_bytes()
     peaks = {} if host is None else {"host": host}
@@ -22,7 +22,7 @@ def peak_memory() -> dict[str, int]:
 
 
 def peak_resident_bytes() -> int | None:
-    """Peak resident memory in bytes; None where the system does not tell."""
+    """Peak resident memory in bytes; None if the system does not report it."""
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
@@ -32,6 +32,6 @@ def peak_resident_bytes() -> int | None:
         import resource
     except ModuleNotFoundError:  # Windows has none
         return None
-    # On Linux this would count what the process was before it became this program.
+    # On Linux this would include the program that the process ran before `exec`.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,7 +1,7 @@
-"""Being asked to stop: SIGTERM, which batch systems and clouds send before they kill.
+"""SIGTERM, which batch systems and clouds send before they kill a process.
 
-A training saves its current step then and ends with `EXIT_STATUS`, by which whoever
-started it knows that the same command goes on from there.
+A training then saves its current step and ends with `EXIT_STATUS`, which means that the
+same command resumes it.
 """
 
 import signal
@@ -15,16 +15,16 @@ EXIT_STATUS = 75
 
 
 class StopRequest:
-    """Notices SIGTERM; use as a context manager around the steps.
+    """Records SIGTERM; use as a context manager around the steps.
 
-    The first signal is noted, a second one ends the process at once. In another thread
-    than the main one, where Python forbids it, no signal is looked for. Of several
-    processes one signal stops all, at the same step; there jax's distributed runtime
-    does the noticing.
+    The first signal is recorded, a second one ends the process at once. Python can
+    handle signals only in the main thread; in other threads nothing is recorded. With
+    several processes a signal to one of them stops all at the same step; there jax's
+    distributed runtime receives the signal.
     """
 
     def __init__(self):
-        """Nothing is changed yet."""
+        """Install no handler yet."""
         self._noted = False
         self._previous = None
 
@@ -38,7 +38,7 @@ class StopRequest:
         self._restore()
 
     def noted(self) -> bool:
-        """Whether this process was asked; never where there are several."""
+        """Whether this process has received SIGTERM; False with several processes."""
         return self._noted
 
     def reached(self, step: int) -> bool:

@@ -1,9 +1,9 @@
-"""Data parallelism with `jax.pmap`; the only file that says so.
+"""Data parallelism with `jax.pmap`, which only this file uses.
 
-The step sees one device's shard of the batch and the whole state. State and metrics
+The step gets one device's shard of the batch and the whole state. State and metrics
 have no device axis (`in_axes=None`, `out_axes=None`): they are equal on all devices
-because gradients and metrics are averaged over the axis before they are used.
-`jax.jit` over a mesh can take this file's place without a change elsewhere.
+because gradients and metrics are averaged over the axis before they are used. `jax.jit`
+over a mesh can replace this file without a change elsewhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ PyTree = Any
 
 
 def check_batch_size(field: str, batch_size: int) -> None:
-    """Raise `ConfigError` unless a global batch divides among all devices."""
+    """Raise `ConfigError` unless a global batch can be divided among all devices."""
     devices = jax.device_count()
     if batch_size < 1 or batch_size % devices:
         raise ConfigError(
@@ -53,12 +53,12 @@ def unshard(outputs: PyTree) -> PyTree:
 def replicate(tree: PyTree, *, local: bool = False) -> PyTree:
     """Copy a tree to all local devices as a mapped function returns it.
 
-    With `local` other processes take no part, as in `parallelize_inference`.
+    With `local` other processes are not involved, as in `parallelize_inference`.
 
     Arrays placed in any other way would make the first step compile twice, and could
-    not be donated when there are several processes.
+    not be donated with several processes.
     """
-    if not jax.tree.leaves(tree):  # which pmap refuses where there are processes
+    if not jax.tree.leaves(tree):  # pmap refuses an empty tree with several processes
         return tree
     identity = jax.pmap(
         lambda tree, _: tree,
@@ -85,9 +85,9 @@ def parallelize_step(step: Callable) -> Callable:
 
 
 def parallelize_evaluation(evaluate: Callable) -> Callable:
-    """Map `evaluate(params, model_state, frozen, batch, key) -> outputs` likewise.
+    """Map `evaluate(params, model_state, frozen, batch, key) -> outputs` over devices.
 
-    Outputs keep a leading device axis; see `unshard`.
+    The batch is sharded; outputs keep a leading device axis, see `unshard`.
     """
     return jax.pmap(
         evaluate, axis_name=DEVICE_AXIS, in_axes=(None, None, None, 0, None)
@@ -98,7 +98,7 @@ def parallelize_inference(function: Callable) -> Callable:
     """Map `function(variables, images) -> images` over devices, one shard each.
 
     Variables are whole, see `replicate`; images and outputs have a leading device axis,
-    see `shard_batch` and `unshard`. The devices are those of this process alone.
+    see `shard_batch` and `unshard`. Only the devices of this process are used.
     """
     return jax.pmap(function, in_axes=(None, 0), devices=jax.local_devices())
 
@@ -125,7 +125,7 @@ def map_divided(
     for rank, k in enumerate(largest_first):
         is_mine = jax.lax.axis_index(DEVICE_AXIS) == rank % devices
         shares[k] = jax.lax.cond(is_mine, function, jnp.zeros_like, arrays[k])
-    # All in one exchange: with one a share, the devices would take turns.
+    # One exchange for all: with one exchange per share the devices would take turns.
     return jax.lax.psum(shares, DEVICE_AXIS)
 
 
@@ -135,10 +135,10 @@ def device_key(key: jax.Array) -> jax.Array:
 
 
 def to_global(tree: PyTree) -> PyTree:
-    """Arrays as a checkpoint of several processes wants them.
+    """Arrays in the form that orbax can save with several processes.
 
-    What pmap returns is local to its process, which orbax refuses to save when there
-    are several; all processes hold equal values.
+    Arrays from pmap are local to their process, which orbax refuses to save with
+    several processes; all processes hold equal values.
     """
     if jax.process_count() == 1:
         return tree
@@ -167,7 +167,7 @@ def gather_photos(values: PyTree, mask: np.ndarray):
 
     Args:
       values: tree of arrays (n, ...) of this process.
-      mask: bool (n,), which photos count.
+      mask: bool (n,), False for padding.
 
     Returns:
       The same with the photos of all processes one after the other, on every process.

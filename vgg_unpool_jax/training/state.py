@@ -11,7 +11,7 @@ PyTree = Any
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """State of a training run; saved whole, restored whole.
+    """State of a training run; saved and restored as a whole.
 
     Attributes:
       step: number of finished steps, int32 scalar. It is also the data position: one
@@ -30,7 +30,7 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def evaluation_params(self) -> PyTree:
-        """The averaged parameters where there are any, else the current ones."""
+        """The averaged parameters if there are any, otherwise the current ones."""
         return self.params if self.average is None else self.average
 
 

@@ -26,10 +26,10 @@ class SummaryWriter:
 
         Args:
           folder: created when missing; in a gs:// folder the event file comes in parts.
-          first_step: the next step that will be logged. What earlier files of the
-            folder hold from here on (a run that was killed after its last checkpoint)
-            is superseded.
-          enabled: False writes nothing; of several processes one writes.
+          first_step: the next step that will be logged. It supersedes later steps in
+            earlier files of the folder (of a run that was killed after its last
+            checkpoint).
+          enabled: False writes nothing, for all but one of several processes.
         """
         self._file = self._writer = None
         if not enabled:
@@ -73,7 +73,7 @@ class SummaryWriter:
         self._add(Event(summary=Summary(value=[value])), step)
 
     def flush(self) -> None:
-        """Bring everything to disk."""
+        """Write everything to disk."""
         if self._file is not None:
             self._file.flush()
 
