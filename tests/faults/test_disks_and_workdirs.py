@@ -35,9 +35,8 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_the_disk_is_full(
-    small_disk, make_training, undisturbed, assert_same_end, report_fault
-):
+@pytest.mark.fault("the disk is full")
+def test_the_disk_is_full(small_disk, make_training, undisturbed, assert_same_end):
     folder, change = small_disk
     # Three checkpoints are kept, and one or two have room.
     training = make_training(folder)
@@ -60,20 +59,11 @@ def test_the_disk_is_full(
     assert status == 0, told
     assert f"resuming {training.workdir} at step {kept[-1]}" in told
     assert_same_end(training, undisturbed)
-    report_fault(
-        "the disk is full",
-        "workdir on a file system of 1.2 MB, which holds fewer checkpoints than are "
-        "kept",
-        1,
-        "status 1 and one sentence, which names the folder, the reason and the "
-        "checkpoints that are whole; with room again the same command went on from "
-        "the newest; final state equal bit for bit",
-        "nothing",
-    )
 
 
+@pytest.mark.fault("the workdir is read-only")
 def test_the_workdir_becomes_read_only(
-    small_disk, make_training, undisturbed, assert_same_end, report_fault
+    small_disk, make_training, undisturbed, assert_same_end
 ):
     folder, change = small_disk
     change("size=20m")
@@ -93,19 +83,10 @@ def test_the_workdir_becomes_read_only(
     change("rw", "size=20m")
     assert training.run()[0] == 0
     assert_same_end(training, undisturbed)
-    report_fault(
-        "the workdir is read-only",
-        "its file system mounted so before the second start of a run",
-        1,
-        "status 1 and one sentence; writable again, the same command went on; final "
-        "state equal bit for bit",
-        "nothing",
-    )
 
 
-def test_two_runs_in_one_workdir(
-    make_training, undisturbed, assert_same_end, report_fault, tmp_path
-):
+@pytest.mark.fault("two runs in one workdir")
+def test_two_runs_in_one_workdir(make_training, undisturbed, assert_same_end, tmp_path):
     first = make_training(tmp_path)
     process = first.start()
     first.wait_for(process, "step 1 of 40: loss")
@@ -124,69 +105,52 @@ def test_two_runs_in_one_workdir(
     process.send_signal(signal.SIGCONT)
     assert process.wait(timeout=100) == 0
     assert_same_end(first, undisturbed)
-    report_fault(
-        "two runs in one workdir",
-        "the same command started a second time while the first trained",
-        1,
-        "the second ended with status 1 and the pid and host of the first, which "
-        "trained on to the same bits",
-        "nothing",
-    )
 
 
-def test_a_checkpoint_is_damaged(
-    make_training, undisturbed, assert_same_end, report_fault, tmp_path
-):
-    training = make_training(tmp_path)
+def _damage(folder, kind):
+    """Damage the checkpoint in a folder: the largest file, which holds arrays."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    if kind == "notes of another shape":
+        notes = folder / "_CHECKPOINT_METADATA"
+        notes.write_text('{"commit_timestamp_nsecs": {"soon": 1}}')
+    elif kind == "a missing file":
+        largest.unlink()
+    elif kind == "half of a file":
+        largest.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 2] ^= 8
+        largest.write_bytes(content)
+
+
+@pytest.mark.fault("a checkpoint is damaged")
+def test_a_checkpoint_is_damaged(make_training, undisturbed, assert_same_end, tmp_path):
+    training = make_training(tmp_path, checkpoints__every_steps=3)
     kinds = (
         "a flipped bit",
         "half of a file",
         "a missing file",
         "notes of another shape",
     )
-    for kind in kinds:
-        told = len(training.told())
+    aside = training.workdir / "damaged_checkpoints"
+    damaged = None
+    for kind in (*kinds, None):
+        moved_before, told = set(aside.glob("*")), len(training.told())
         process = training.start()
-        wanted = max(10, training.last_checkpoint() + 5)
-        training.wait_for(process, f"step {wanted} of 40: loss", after=told)
-        process.terminate()
-        assert process.wait(timeout=60) == 75
-        newest = training.last_checkpoint()
-        folder = training.workdir / "checkpoints" / str(newest)
-        largest = max(
-            (path for path in folder.rglob("*") if path.is_file()),
-            key=lambda path: path.stat().st_size,
-        )
-        content = bytearray(largest.read_bytes())
-        if kind == "notes of another shape":
-            notes = folder / "_CHECKPOINT_METADATA"
-            notes.write_text('{"commit_timestamp_nsecs": {"soon": 1}}')
-        elif kind == "a missing file":
-            largest.unlink()
-        elif kind == "half of a file":
-            largest.write_bytes(content[: len(content) // 2])
-        else:
-            content[len(content) // 2] ^= 8
-            largest.write_bytes(content)
-        aside = training.workdir / "damaged_checkpoints"
-        before = set(aside.glob("*"))
-        told = len(training.told())
-        process = training.start()
-        training.wait_for(process, "resuming", after=told)
-        process.terminate()
-        process.wait(timeout=60)
+        if kind is not None:
+            wanted = training.last_checkpoint() + 5
+            training.wait_for(process, f"step {wanted} of 40: loss", after=told)
+            process.terminate()
+        assert process.wait(timeout=100) == (0 if kind is None else 75)
         said = training.told()[told:]
-        (moved,) = set(aside.glob("*")) - before
-        assert re.search(rf"checkpoint {folder} .*; it was moved to {moved}", said)
-        resumed = int(re.search(r"resuming .* at step (\d+)", said)[1])
-        assert resumed < newest
-    assert training.run()[0] == 0
+        if damaged is not None:
+            (moved,) = set(aside.glob("*")) - moved_before
+            assert re.search(rf"checkpoint {damaged} .*; it was moved to {moved}", said)
+            resumed = int(re.search(r"resuming .* at step (\d+)", said)[1])
+            assert 0 < resumed < int(damaged.name)
+        if kind is not None:
+            newest = str(training.last_checkpoint())
+            damaged = training.workdir / "checkpoints" / newest
+            _damage(damaged, kind)
     assert_same_end(training, undisturbed)
-    report_fault(
-        "a checkpoint is damaged",
-        f"{', '.join(kinds)} in the newest one",
-        len(kinds),
-        "it was named and moved to `damaged_checkpoints/`; the run went on from the "
-        "one before; final state equal bit for bit",
-        "nothing",
-    )

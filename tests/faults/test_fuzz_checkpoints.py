@@ -47,14 +47,7 @@ from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.state import create_train_state
 
-FAULT = (
-    "damaged checkpoint metadata and releases",
-    "cut off, noise, changed bytes and other JSON in each file of a checkpoint beside "
-    "its arrays, in its config and in released decoders (hypothesis: 20 or 60 each "
-    "time; `./launch.sh fuzz` for more)",
-    "what was written, or refused by name in one sentence; never other values",
-    "that checkpoint or release",
-)
+pytestmark = pytest.mark.fault("damaged checkpoint metadata and releases")
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 

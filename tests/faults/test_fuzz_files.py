@@ -17,13 +17,7 @@ from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_ta
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.history import ValidationHistory
 
-FAULT = (
-    "damaged config, validations, results",
-    "cut off, noise, changed bytes, other JSON, deep nesting, huge numbers, a folder "
-    "in their place (hypothesis: about 60 each time)",
-    "read, or refused by name in one sentence",
-    "what was in the file",
-)
+pytestmark = pytest.mark.fault("damaged config, validations, results")
 
 CONFIG = unpooling.make_config(1, "runlocal")
 RESULTS = {

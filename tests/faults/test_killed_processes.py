@@ -1,6 +1,5 @@
 """Processes that are ended from outside: the same command goes on, to the same bits."""
 
-import math
 import os
 import pathlib
 import random
@@ -12,7 +11,7 @@ import pytest
 
 from vgg_unpool_jax.runtime.preemption import EXIT_STATUS
 
-_STEPS, _EVERY = 1000, 10
+_STEPS, _EVERY = 600, 10
 
 
 def _wait_until(process, condition, seconds=60):
@@ -23,12 +22,11 @@ def _wait_until(process, condition, seconds=60):
         assert time.monotonic() < end
 
 
+@pytest.mark.fault("`kill -9`")
 @pytest.mark.slow
 @pytest.mark.extended
 @pytest.mark.timeout(900)
-def test_kill_9_at_20_moments(
-    make_training, assert_same_end, kill_all, report_fault, tmp_path
-):
+def test_kill_9_at_random_moments(make_training, assert_same_end, kill_all, tmp_path):
     fields = {
         "num_steps": _STEPS,
         "checkpoints__every_steps": _EVERY,
@@ -36,7 +34,7 @@ def test_kill_9_at_20_moments(
     }
     training = make_training(tmp_path / "killed", **fields)
     draw = random.Random(20)
-    moments = ["starting"] * 5 + ["step"] * 7 + ["saving"] * 8
+    moments = ["starting"] * 2 + ["step"] * 3 + ["saving"] * 4
     draw.shuffle(moments)
     in_a_save = 0
     for moment in moments:
@@ -57,7 +55,7 @@ def test_kill_9_at_20_moments(
         in_a_save += any(
             path.stat().st_ino not in left for path in training.unfinished()
         )
-    assert in_a_save >= 4
+    assert in_a_save >= 2
     before = training.last_checkpoint()
     assert 0 < before < _STEPS
     status, told = training.run()
@@ -67,21 +65,13 @@ def test_kill_9_at_20_moments(
     assert calm.run()[0] == 0
     assert_same_end(training, calm)
     assert not (training.workdir / "damaged_checkpoints").exists()
-    report_fault(
-        "`kill -9`",
-        "of the training at random moments: while it starts, between steps, while a "
-        f"checkpoint is written ({in_a_save} were left half-written)",
-        len(moments),
-        "the same command went on from the last whole checkpoint; final state equal "
-        "bit for bit, every step logged once",
-        "nothing",
-    )
 
 
+@pytest.mark.fault("SIGTERM (preemption)")
 @pytest.mark.slow
 @pytest.mark.extended
 def test_sigterm_at_three_moments(
-    make_training, undisturbed, assert_same_end, report_fault, tmp_path
+    make_training, undisturbed, assert_same_end, tmp_path
 ):
     training = make_training(tmp_path)
     for step in (1, 7, 22):
@@ -95,14 +85,6 @@ def test_sigterm_at_three_moments(
         assert step <= saved < 40
     assert training.run()[0] == 0
     assert_same_end(training, undisturbed)
-    report_fault(
-        "SIGTERM (preemption)",
-        "sent to the training after steps 1, 7 and 22",
-        3,
-        f"it saved the step it was at and ended with status {EXIT_STATUS}; the same "
-        "command went on there; final state equal bit for bit",
-        "nothing",
-    )
 
 
 def _trainings_of(launcher: subprocess.Popen) -> list[int]:
@@ -111,25 +93,21 @@ def _trainings_of(launcher: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in children.read_text().split()]
 
 
+@pytest.mark.fault("one of several processes dies")
 @pytest.mark.slow
 @pytest.mark.extended
 @pytest.mark.timeout(600)
-def test_one_of_two_processes_is_killed(
-    make_training, assert_same_end, report_fault, tmp_path
-):
+def test_one_of_two_processes_is_killed(make_training, assert_same_end, tmp_path):
     # Enough steps that neither is at the end before the other is killed.
     fields = {"num_steps": 120, "checkpoints__every_steps": 10, "data__batch_size": 4}
     fields |= {"evaluation__batch_size": 4, "evaluation__every_steps": 120}
     training = make_training(tmp_path / "killed", **fields)
-    seconds = []
     for victim in (0, 1):
         told, last = len(training.told()), training.last_checkpoint()
-        launcher = training.start(training.shared_by(2))
+        launcher = training.start(training.shared_by(2, grace=10))
         _wait_until(launcher, lambda n=last: training.last_checkpoint() > n)
         os.kill(_trainings_of(launcher)[victim], signal.SIGKILL)
-        began = time.monotonic()
         assert launcher.wait(timeout=150) == 128 + signal.SIGKILL
-        seconds.append(time.monotonic() - began)
         said = training.told()[told:]
         assert f"process {victim} ended by signal 9" in said
         # The survivor says why it ended, in one sentence, unless it had no time to.
@@ -145,13 +123,3 @@ def test_one_of_two_processes_is_killed(
     calm = make_training(tmp_path / "calm", **fields)
     assert calm.run(calm.shared_by(2))[0] == 0
     assert_same_end(training, calm)
-    report_fault(
-        "one of several processes dies",
-        "`kill -9` of the first and of the second of two processes of "
-        "`./launch.sh local`",
-        2,
-        f"the other was ended within {math.ceil(max(seconds))} s and the launcher said "
-        "which one had died; restarted, both went on from the same step; final state "
-        "equal bit for bit to that of two undisturbed processes",
-        "nothing",
-    )

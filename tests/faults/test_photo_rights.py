@@ -8,14 +8,10 @@ import subprocess
 import sys
 import tempfile
 
+import pytest
 from PIL import Image
 
-FAULT = (
-    "photos and folders without rights",
-    "`chmod 000`, read by another user",
-    "named with the reason; a source folder that cannot be listed is refused",
-    "those photos",
-)
+pytestmark = pytest.mark.fault("photos and folders without rights")
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 

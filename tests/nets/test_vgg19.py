@@ -1,6 +1,5 @@
 """The encoder: layers, shapes, preprocessing, and parity with Keras and torch."""
 
-import functools
 import math
 
 import jax
@@ -110,8 +109,7 @@ def test_layers_come_in_order_and_end_at_the_second_of_the_block(block):
         assert params[layer.name]["kernel"].shape == layer.shape("kernel")
 
 
-@pytest.mark.parametrize("block", [2, 3, 4, 5])
-@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize(("block", "axis"), [(2, 1), (5, 2)])
 def test_a_side_that_is_no_multiple_is_refused_with_the_multiple(block, axis):
     multiple = 2 ** (block - 1)
     assert size_multiple(block) == multiple
@@ -122,20 +120,7 @@ def test_a_side_that_is_no_multiple_is_refused_with_the_multiple(block, axis):
         VGG19Encoder(block).init(jax.random.key(0), jnp.zeros(shape))
 
 
-@pytest.mark.parametrize(
-    "shape", [(32, 32, 3), (1, 32, 32, 4), (1, 32, 32, 1), (1, 1, 32, 32, 3)]
-)
-def test_images_of_another_rank_or_channel_count_are_refused(shape):
-    with pytest.raises(ValueError, match=r"images must have shape \(n, height, width"):
-        VGG19Encoder(1).init(jax.random.key(0), jnp.zeros(shape))
-
-
-def test_images_without_a_pixel_are_refused():
-    with pytest.raises(ValueError, match="0×32"):
-        VGG19Encoder(1).init(jax.random.key(0), jnp.zeros((1, 0, 32, 3)))
-
-
-@pytest.mark.parametrize("block", [0, 6, -1, 1.5, "1", True, None])
+@pytest.mark.parametrize("block", [0, 6, True])
 def test_a_block_that_is_not_one_to_five_is_refused(block):
     with pytest.raises(ValueError, match="block must be 1, 2, 3, 4 or 5, got"):
         check_block(block)
@@ -155,11 +140,6 @@ def test_torchvision_preprocessing_is_normalised_rgb():
     np.testing.assert_allclose(
         preprocess(image, "torchvision")[0, 0, 0], np.float32(hand), rtol=1e-5
     )
-
-
-def test_another_preprocessing_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"preprocessing must be one of .* got 'tf'"):
-        preprocess(jnp.zeros((1, 2, 2, 3)), "tf")
 
 
 def test_torchvision_weights_give_torchs_features_and_switches():
@@ -276,11 +256,3 @@ def test_switches_equal_tensorflows_argmax_of_keras_features(
     )
     # Windows that are zero throughout are ties too; both take the first.
     assert agree.mean() > 0.999
-
-
-def test_jit_does_not_change_the_features():
-    weights = random_vgg19_weights(0, block=2)
-    images = np.random.default_rng(1).uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
-    apply = functools.partial(VGG19Encoder(2).apply, {"params": weights.params})
-    plain, jitted = apply(images), jax.jit(apply)(images)
-    np.testing.assert_allclose(plain[0], jitted[0], rtol=1e-4, atol=1e-3)

@@ -46,9 +46,17 @@ def _by_hand(images, kernel, stride, padding, size):
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (4, 4), (5, 5), (3, 6)])
 @pytest.mark.parametrize(
-    "padding", [(0, 0), (0, 3), (2, 3), (4, 1), (5, 7), (-1, 3), (3, -1), (-1, -2)]
+    ("kernel", "padding"),
+    [
+        ((1, 1), (0, 0)),
+        ((2, 3), (0, 3)),
+        ((4, 4), (2, 3)),
+        ((5, 5), (5, 7)),
+        ((3, 6), (4, 1)),
+        ((5, 5), (3, -1)),
+        ((4, 4), (-1, -2)),
+    ],
 )
 def test_it_is_lax_conv_transpose(stride, kernel, padding):
     images, weights = _arrays(kernel=kernel)
@@ -116,28 +124,3 @@ def test_a_single_pixel_paints_the_kernel_backwards():
     wanted = np.zeros((6, 6), np.float32)
     wanted[0:5, 0:5] = 2.0 * np.arange(1.0, 26.0).reshape(5, 5)[::-1, ::-1]
     np.testing.assert_array_equal(output, wanted)
-
-
-def test_a_kernel_shorter_than_the_stride_leaves_zeros_between():
-    images, weights = _arrays(kernel=(1, 1))
-    output = conv_transpose(images, weights, stride=3, padding=(0, 0))
-    assert output.shape == (2, 13, 10, 2)
-    np.testing.assert_allclose(
-        output[:, ::3, ::3], images @ weights[0, 0], rtol=1e-5, atol=1e-6
-    )
-    assert not np.any(output[:, 1::3]) and not np.any(output[:, :, 2::3])
-
-
-@pytest.mark.parametrize(
-    ("images", "kernel", "stride", "match"),
-    [
-        ((2, 4, 4, 3), (5, 5, 2, 8), 2, r"got \(2, 4, 4, 3\) and \(5, 5, 2, 8\)"),
-        ((4, 4, 3), (5, 5, 3, 8), 2, r"got \(4, 4, 3\)"),
-        ((2, 4, 4, 3), (5, 5, 3, 8), 0, "stride must be at least 1, got 0"),
-    ],
-)
-def test_arrays_that_do_not_fit_are_refused(images, kernel, stride, match):
-    with pytest.raises(ValueError, match=match):
-        conv_transpose(
-            jnp.zeros(images), jnp.zeros(kernel), stride=stride, padding=(2, 3)
-        )

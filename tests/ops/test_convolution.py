@@ -96,34 +96,3 @@ def test_bfloat16():
     assert got.dtype == jnp.bfloat16
     wanted = convolve(*arrays)
     np.testing.assert_allclose(got.astype(jnp.float32), wanted, rtol=0, atol=0.2)
-
-
-@pytest.mark.parametrize(
-    ("images", "kernel", "bias", "options", "sentence"),
-    [
-        ((8, 8, 4), (3, 3, 4, 4), (4,), {}, "must have shapes"),
-        ((1, 8, 8, 4), (5, 5, 4, 4), (4,), {}, "must have shapes"),
-        ((1, 8, 8, 4), (3, 3, 3, 4), (4,), {}, "must have shapes"),
-        ((1, 8, 8, 4), (3, 3, 4, 5), (4,), {}, "must have shapes"),
-        ((1, 8, 8, 4), (3, 3, 4, 4), (4,), {"implementation": "fft"}, "got 'fft'"),
-    ],
-)
-def test_refusals(images, kernel, bias, options, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        convolve(jnp.zeros(images), jnp.zeros(kernel), jnp.zeros(bias), **options)
-
-
-@pytest.mark.parametrize("name", ["kernel", "bias"])
-def test_refuses_dtypes_that_do_not_fit(name):
-    arrays = {
-        "images": jnp.zeros((1, 8, 8, 4)),
-        "kernel": jnp.zeros((3, 3, 4, 4)),
-        "bias": jnp.zeros(4),
-    }
-    arrays[name] = arrays[name].astype(jnp.bfloat16)
-    wanted = f"{name} must have the dtype of images, float32, got bfloat16"
-    with pytest.raises(ValueError, match=wanted):
-        convolve(**arrays)
-    half = [array.astype(jnp.bfloat16) for array in arrays.values()]
-    with pytest.raises(ValueError, match="float32 images, got bfloat16"):
-        convolve(*half, implementation="winograd")

@@ -1,7 +1,5 @@
 """Pooling with switches and unpooling against NumPy loops, TensorFlow and torch."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,26 +105,6 @@ def test_dtypes_are_kept(dtype):
     )
 
 
-@pytest.mark.parametrize("size", [(8, 8), (9, 7)])
-def test_two_by_two_path_equals_the_scatter_path(size):
-    images = _images((2, *size, 4))
-    fast = max_pool_argmax(images)
-    # An explicit padding of nothing but one row more takes the general path.
-    padded = np.pad(images, ((0, 0), (0, 1), (0, 0), (0, 0)), constant_values=-9.0)
-    height = size[0] // 2 * 2
-    general = max_pool_argmax(padded[:, :height], (2, 2), (2, 2), ((0, 1), (0, 0)))
-    np.testing.assert_array_equal(fast[0], general[0])
-    np.testing.assert_array_equal(fast[1], general[1])
-    np.testing.assert_array_equal(
-        max_unpool(*fast, output_shape=(height, size[1])),
-        max_unpool(
-            *general,
-            padding=((0, 1), (0, 0)),
-            output_shape=(height, size[1]),
-        ),
-    )
-
-
 def test_two_by_two_path_has_no_scatter():
     images = jnp.asarray(_images((1, 8, 8, 2)))
 
@@ -195,13 +173,6 @@ def test_unpool_is_the_transpose_of_its_gradient():
     )
 
 
-def test_works_under_vmap_and_jit():
-    images = jnp.asarray(_images((3, 2, 6, 4, 5)))
-    mapped = jax.jit(jax.vmap(lambda x: max_unpool(*max_pool_argmax(x))))(images)
-    for one, expected in zip(mapped, images, strict=True):
-        np.testing.assert_array_equal(one, max_unpool(*max_pool_argmax(expected)))
-
-
 @pytest.mark.parametrize("window", [(2, 2), (3, 3)])
 def test_codes_outside_the_window_raise_or_write_nothing(window):
     values = jnp.ones((1, 2, 2, 1))
@@ -228,26 +199,10 @@ def test_code_that_points_into_padding_writes_nothing():
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda: max_pool_argmax(np.zeros((4, 4, 3), np.float32)), "four axes"),
         (lambda: max_pool_argmax(np.zeros((1, 4, 4, 3), np.int32)), "float dtype"),
-        (lambda: max_pool_argmax(np.zeros((1, 1, 4, 3), np.float32)), "height 1"),
         (
             lambda: max_pool_argmax(np.zeros((1, 40, 40, 1), np.float32), (17, 17)),
             "289 elements",
-        ),
-        (
-            lambda: max_pool_argmax(np.zeros((1, 4, 4, 1), np.float32), padding="X"),
-            "padding must be",
-        ),
-        (
-            lambda: max_pool_argmax(np.zeros((1, 4, 4, 1), np.float32), 2),
-            "window must be two",
-        ),
-        (
-            lambda: max_unpool(
-                np.zeros((1, 2, 2, 1), np.float32), np.zeros((1, 2, 2, 1))
-            ),
-            "uint8 window codes, got float",
         ),
         (
             lambda: max_unpool(
@@ -262,14 +217,6 @@ def test_code_that_points_into_padding_writes_nothing():
                 output_shape=(6, 4),
             ),
             "cannot come from pooling",
-        ),
-        (
-            lambda: max_unpool(
-                np.zeros((1, 2, 2, 1), np.float32),
-                np.zeros((1, 2, 2, 1), np.uint8),
-                output_shape=(2, 4, 4, 1),
-            ),
-            "output_shape must be",
         ),
     ],
 )
@@ -338,16 +285,3 @@ def test_equals_torch(window, strides, pad):
         max_unpool(pooled, switches, *arguments, output_shape=images.shape),
         unpooled.numpy().transpose(0, 2, 3, 1),
     )
-
-
-def test_compiles_once_per_shape():
-    traces = itertools.count()
-
-    @jax.jit
-    def pool(images):
-        next(traces)
-        return max_pool_argmax(images)
-
-    for seed in range(3):
-        pool(_images((1, 4, 4, 1), seed))
-    assert next(traces) == 1

@@ -179,30 +179,12 @@ VALUES = np.zeros((1, 3, 3, 8), np.float32)
     ("function", "words"),
     [
         (
-            lambda: max_pool_argmax(IMAGES, implementation="triton"),
-            r"None or one of \('xla', 'pallas', 'scatter'\), got 'triton'",
-        ),
-        (
             lambda: max_pool_argmax(IMAGES, (3, 3), implementation="pallas"),
             r"'pallas' is for 2×2 windows.*got window \(3, 3\).*'scatter' takes any",
         ),
         (
-            lambda: max_pool_argmax(
-                IMAGES, padding=((1, 1), (1, 1)), implementation="xla"
-            ),
-            "'xla' is for 2×2 windows with strides of 2 and no padding",
-        ),
-        (
             lambda: max_pool_argmax(IMAGES, strides=(1, 1), packed=True),
             r"packed switches are for 2×2 windows.*strides \(1, 1\)",
-        ),
-        (
-            lambda: max_unpool(VALUES, np.zeros(VALUES.shape, np.uint8), packed=True),
-            r"packed switches must have shape \(1, 3, 3, 2\)",
-        ),
-        (
-            lambda: max_unpool(VALUES, np.zeros((1, 3, 3, 2), np.uint8)),
-            "must have the shape of values",
         ),
     ],
 )

@@ -121,14 +121,9 @@ def _set(array, position, value):
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda: tensorflow_to_codes(_flat().astype(float), SHAPE), "integers, got"),
         (
             lambda: tensorflow_to_codes(_set(_flat(), (0, 0, 0, 0), -1), SHAPE),
             "1 indices lie outside 0 to 71, the first is -1",
-        ),
-        (
-            lambda: tensorflow_to_codes(_set(_flat(), (0, 0, 0, 0), 72), SHAPE),
-            "1 indices lie outside 0 to 71, the first is 72",
         ),
         (
             lambda: tensorflow_to_codes(_set(_flat(), (0, 0, 0, 0), 1), SHAPE),
@@ -138,24 +133,7 @@ def _set(array, position, value):
             lambda: tensorflow_to_codes(_set(_flat(), (0, 0, 0, 0), 6), SHAPE),
             "outside their own 2×2 window, the first at row 0, column 2",
         ),
-        (
-            lambda: tensorflow_to_codes(_flat(), SHAPE, include_batch_in_index=True),
-            "another photo",
-        ),
         (lambda: tensorflow_to_codes(_flat()[:1], SHAPE), r"must have shape \(2, 3"),
-        (lambda: torch_to_codes(_flat()[0], SHAPE), "four axes"),
-        (
-            lambda: torch_to_codes(
-                _set(codes_to_torch(_codes(), SHAPE), (0, 0, 0, 0), 24), SHAPE
-            ),
-            "outside 0 to 23",
-        ),
-        (
-            lambda: torch_to_codes(
-                _set(codes_to_torch(_codes(), SHAPE), (0, 0, 0, 0), 23), SHAPE
-            ),
-            "outside their own",
-        ),
         (
             lambda: coordinates_to_codes(
                 codes_to_coordinates(_codes(), SHAPE)[1:], SHAPE
@@ -168,25 +146,7 @@ def _set(array, position, value):
             ),
             "another photo",
         ),
-        (
-            lambda: coordinates_to_codes(
-                _set(codes_to_coordinates(_codes(), SHAPE), (0, 3), 2), SHAPE
-            ),
-            "another channel",
-        ),
-        (
-            lambda: coordinates_to_codes(
-                _set(codes_to_coordinates(_codes(), SHAPE), (0, 1), -1), SHAPE
-            ),
-            "outside their own",
-        ),
-        (lambda: codes_to_torch(_codes().astype(int), SHAPE), "uint8"),
         (lambda: codes_to_torch(_codes(window=9), SHAPE), "codes 0 to 3"),
-        (lambda: codes_to_torch(_codes(), (2, 6, 4)), "image_shape must be"),
-        (
-            lambda: codes_to_torch(_codes(), (2, 5, 4, 3), padding=((1, 0), (0, 0))),
-            "point into the padding",
-        ),
     ],
 )
 def test_malformed_switches_raise(function, words):

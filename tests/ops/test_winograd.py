@@ -3,7 +3,6 @@
 import itertools
 from fractions import Fraction
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -83,10 +82,3 @@ def test_error_of_many_channels_is_that_of_the_docstring():
     error = np.sqrt(np.mean(np.square(got - wanted))) / wanted.std()
     assert error < 2e-6
     assert np.abs(got - wanted).max() / wanted.std() < 2e-5
-
-
-def test_under_vmap_and_jit():
-    images, kernel = draw(3, 2, 9, 8, 4), draw(3, 3, 4, 5, seed=1)
-    mapped = jax.jit(jax.vmap(winograd.convolve, (0, None)))(images, kernel)
-    for one, got in zip(images, mapped, strict=True):
-        np.testing.assert_allclose(got, reference(one, kernel), rtol=0, atol=1e-4)
