@@ -46,7 +46,7 @@ class TorchPair:
         preprocessing = pair.record["preprocessing"]
         if preprocessing != "caffe" or pair.decoder.upsampling != "unpool":
             raise ValueError(
-                f"wanted a pair with caffe preprocessing that unpools, got "
+                f"expected a pair with caffe preprocessing that unpools, got "
                 f"{preprocessing} and {pair.decoder.upsampling}"
             )
         self.block, self._format = pair.block, memory_format

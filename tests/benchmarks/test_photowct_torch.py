@@ -83,7 +83,7 @@ def test_a_released_pair_decodes_as_ours_with_our_switches(
 
 
 def test_a_pair_that_does_not_unpool_is_refused():
-    with pytest.raises(ValueError, match="wanted a pair with caffe preprocessing"):
+    with pytest.raises(ValueError, match="expected a pair with caffe preprocessing"):
         TorchPair(random_pair(2, "nearest"))
 
 

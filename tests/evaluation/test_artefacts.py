@@ -166,7 +166,7 @@ def test_bad_shapes_are_refused(function):
     images = _targets()
     with pytest.raises(ValueError, match="rank 4"):
         function(images[0], images[0])
-    with pytest.raises(ValueError, match="wanted equal shapes"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         function(images, images[:1])
 
 

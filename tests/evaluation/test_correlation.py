@@ -100,5 +100,5 @@ def test_a_photo_without_contrast_correlates_with_nothing(flat):
 def test_bad_shapes_are_refused():
     with pytest.raises(ValueError, match=r"moments has shape \(7,\); expected \(n, 5"):
         set_correlation(np.zeros(7))
-    with pytest.raises(ValueError, match="wanted equal shapes"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         photo_pcc(np.zeros((2, 3, 3, 3)), np.zeros((1, 3, 3, 3)))

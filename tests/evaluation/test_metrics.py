@@ -166,7 +166,7 @@ def test_what_a_photo_is_too_small_for_is_left_out_with_a_reason(size, left_out)
 
 def test_asking_for_one_metric_on_too_small_a_photo_fails():
     images = np.zeros((1, 10, 300, 3), np.float32)
-    with pytest.raises(ValueError, match=r"\(1, 10, 300, 3\); SSIM wants .* 11 pixels"):
+    with pytest.raises(ValueError, match=r"\(1, 10, 300, 3\); SSIM needs .* 11 pixels"):
         photo_ssim(images, images)
     with pytest.raises(ValueError, match="at least 176 pixels"):
         photo_ms_ssim(images, images)
@@ -177,5 +177,5 @@ def test_bad_shapes_are_refused(name):
     images = np.zeros((2, 176, 176, 3), np.float32)
     with pytest.raises(ValueError, match=r"predictions has shape .* rank 4"):
         PHOTO_METRICS[name](images[0], images[0])
-    with pytest.raises(ValueError, match="wanted equal shapes"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         PHOTO_METRICS[name](images, images[:1])

@@ -58,5 +58,5 @@ def test_bad_images_are_refused(draw):
     with pytest.raises(ValueError, match="images has NaN"):
         draw(shades(2) * np.nan)
     for scale in (0, 1.5):
-        with pytest.raises(ValueError, match="wanted a whole number of at least 1"):
+        with pytest.raises(ValueError, match="expected a whole number of at least 1"):
             draw(shades(2), scale=scale)

@@ -84,7 +84,7 @@ def test_the_error_image_is_the_amplified_absolute_difference():
     assert error.dtype == np.float32
     assert error.tolist() == [[[8, 24, 255]]]
     assert error_image(predictions, targets, gain=1).tolist() == [[[1, 3, 100]]]
-    with pytest.raises(ValueError, match="wanted equal shapes"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         error_image(predictions, targets[..., :1])
 
 
@@ -134,7 +134,7 @@ def test_bad_columns_and_rows_are_refused():
         picture_grid({"a": flat(1)[:0]})
     with pytest.raises(ValueError, match="images is empty"):
         side_by_side([])
-    with pytest.raises(ValueError, match=r"images\[1\] .* wanted the height 6"):
+    with pytest.raises(ValueError, match=r"images\[1\] .* expected the height 6"):
         side_by_side([flat(1)[0], flat(1, size=(5, 8))[0]])
     with pytest.raises(ValueError, match=r"images\[0\] has NaN"):
         side_by_side([np.full((2, 2, 3), np.nan)])

@@ -80,8 +80,8 @@ def test_infinity_and_nan_become_strings_that_float_reads(tmp_path):
     ("results", "message"),
     [
         ({"a": {"b": [1, object()]}}, r"results\.a\.b\[1\] is a object"),
-        ({"a": {1: 2}}, r"results\.a has the key 1; wanted strings"),
-        ([1, 2], "results is a list; wanted a mapping"),
+        ({"a": {1: 2}}, r"results\.a has the key 1; expected strings"),
+        ([1, 2], "results is a list; expected a mapping"),
         ({"a": Summary}, r"results\.a is a type"),
     ],
 )

@@ -107,7 +107,7 @@ def test_bad_shapes_are_refused_with_names_and_shapes(loss, first, second):
     with pytest.raises(
         ValueError,
         match=rf"{first} has shape \(1, 176, 176, 3\) and {second} has shape "
-        r"\(1, 176, 176, 1\); wanted equal shapes",
+        r"\(1, 176, 176, 1\); expected equal shapes",
     ):
         loss(image, image[..., :1])
     with pytest.raises(ValueError, match=rf"{first} has shape \(0, .*no empty"):

@@ -220,7 +220,7 @@ def test_the_doc_refuses_another_block_with_the_names_of_the_arrays(
     assert len(differing) >= 5
     for name in differing:
         assert (
-            f"{name} is {there.get(name, 'absent')}, wanted "
+            f"{name} is {there.get(name, 'absent')}, expected "
             f"{wanted.get(name, 'absent')}" in told
         )
     same = "params/block1_conv1/kernel"

@@ -150,7 +150,8 @@ def compute_artefacts(
     predictions, targets = require_matching(predictions, targets)
     if predictions.shape[3] != len(COLOR_ERRORS):
         raise ValueError(
-            f"predictions has shape {predictions.shape}; wanted (n, height, width, 3)."
+            f"predictions has shape {predictions.shape}; expected (n, height, width, "
+            "3)."
         )
     predictions = jnp.clip(predictions, 0.0, _WHITE)
     colors = photo_color_error(predictions, targets)

@@ -79,7 +79,7 @@ def spatial_mean_features(
         maps = jnp.asarray(extract(images))
         if maps.ndim != 4:
             raise ValueError(
-                f"extract returned the shape {maps.shape}; wanted (n, h, w, c)."
+                f"extract returned the shape {maps.shape}; expected (n, h, w, c)."
             )
         return jnp.mean(maps.astype(jnp.float32), axis=(1, 2))
 

@@ -101,7 +101,7 @@ def photo_ssim(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     predictions, targets = require_matching(predictions, targets)
     if min(predictions.shape[1:3]) < WINDOW_SIZE:
         raise ValueError(
-            f"predictions has shape {predictions.shape}; SSIM wants sides of at least "
+            f"predictions has shape {predictions.shape}; SSIM needs sides of at least "
             f"{WINDOW_SIZE} pixels, the size of its window."
         )
     # The filter is the library's own window, three times faster on the CPU.

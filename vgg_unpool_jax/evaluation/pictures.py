@@ -29,7 +29,7 @@ def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
         return image
     image = image.astype(np.float32)
     if np.isnan(image).any():
-        raise ValueError(f"{name} has NaN values; wanted numbers in [0, 255].")
+        raise ValueError(f"{name} has NaN values; expected numbers in [0, 255].")
     return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
 
 
@@ -51,7 +51,7 @@ def error_image(
     if predictions.shape != targets.shape:
         raise ValueError(
             f"predictions has shape {predictions.shape} and targets has shape "
-            f"{targets.shape}; wanted equal shapes."
+            f"{targets.shape}; expected equal shapes."
         )
     return np.clip(np.abs(predictions - targets) * gain, 0, 255)
 
@@ -85,19 +85,19 @@ def side_by_side(images: Sequence[np.ndarray], *, padding: int = 4) -> np.ndarra
       uint8 `(height, sum of widths + padding between them, 3)`.
     """
     if not len(images):
-        raise ValueError("images is empty; wanted at least one image.")
+        raise ValueError("images is empty; expected at least one image.")
     parts = []
     height = None
     for i, image in enumerate(images):
         image = _to_uint8(image, f"images[{i}]")
         if image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                f"images[{i}] has shape {image.shape}; wanted (height, width, 3)."
+                f"images[{i}] has shape {image.shape}; expected (height, width, 3)."
             )
         height = height or image.shape[0]
         if image.shape[0] != height:
             raise ValueError(
-                f"images[{i}] has shape {image.shape}; wanted the height {height} of "
+                f"images[{i}] has shape {image.shape}; expected the height {height} of "
                 "images[0]."
             )
         if parts:
@@ -128,23 +128,23 @@ def picture_grid(
       uint8 `(grid height, grid width, 3)`.
     """
     if not columns:
-        raise ValueError("columns is empty; wanted at least one column.")
+        raise ValueError("columns is empty; expected at least one column.")
     arrays = {name: np.asarray(images) for name, images in columns.items()}
     first = next(iter(arrays.values())).shape
     for name, images in arrays.items():
         if images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
             raise ValueError(
-                f"columns[{name!r}] has shape {images.shape}; wanted "
+                f"columns[{name!r}] has shape {images.shape}; expected "
                 "(n, height, width, 3), not empty."
             )
         if images.shape != first:
             raise ValueError(
-                f"columns[{name!r}] has shape {images.shape}; wanted {first}, the "
+                f"columns[{name!r}] has shape {images.shape}; expected {first}, the "
                 "shape of the first column."
             )
     count, height, width, _ = first
     if row_labels and len(row_labels) != count:
-        raise ValueError(f"row_labels has {len(row_labels)} titles; wanted {count}.")
+        raise ValueError(f"row_labels has {len(row_labels)} titles; expected {count}.")
     lines = [[images[i] for images in arrays.values()] for i in range(count)]
     if labels:
         lines.insert(0, [_label(name, width) for name in arrays])
@@ -171,7 +171,7 @@ def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
       `(..., height * scale, width * scale, 3)` of the same dtype.
     """
     if scale != int(scale) or scale < 1:
-        raise ValueError(f"scale is {scale!r}; wanted a whole number of at least 1.")
+        raise ValueError(f"scale is {scale!r}; expected a whole number of at least 1.")
     images = np.asarray(images)
     return images.repeat(int(scale), axis=-3).repeat(int(scale), axis=-2)
 
@@ -180,7 +180,8 @@ def _require_images(images: np.ndarray, name: str) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
         raise ValueError(
-            f"{name} has shape {images.shape}; wanted (n, height, width, 3), not empty."
+            f"{name} has shape {images.shape}; expected (n, height, width, 3), not "
+            "empty."
         )
     return images
 
@@ -299,6 +300,6 @@ def _require_picture(image: np.ndarray) -> np.ndarray:
     image = _to_uint8(image, "image")
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
-            f"image has shape {image.shape}; wanted (height, width, 3), not empty."
+            f"image has shape {image.shape}; expected (height, width, 3), not empty."
         )
     return image

@@ -32,7 +32,7 @@ def _to_json(value: Any, place: str) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"{place} has the key {key!r}; wanted strings.")
+                raise TypeError(f"{place} has the key {key!r}; expected strings.")
         return {key: _to_json(value[key], f"{place}.{key}") for key in value}
     if isinstance(value, list | tuple):
         return [_to_json(item, f"{place}[{i}]") for i, item in enumerate(value)]
@@ -44,8 +44,8 @@ def _to_json(value: Any, place: str) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     raise TypeError(
-        f"{place} is a {type(value).__name__}; wanted a number, string, list, mapping, "
-        "dataclass or array."
+        f"{place} is a {type(value).__name__}; expected a number, string, list, "
+        "mapping, dataclass or array."
     )
 
 
@@ -58,7 +58,7 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
         arrays and numbers, nested at will. Infinite values and NaN become strings.
     """
     if not isinstance(results, Mapping):
-        raise TypeError(f"results is a {type(results).__name__}; wanted a mapping.")
+        raise TypeError(f"results is a {type(results).__name__}; expected a mapping.")
     json_file.write(path, _to_json(results, "results"), sort_keys=True)
 
 

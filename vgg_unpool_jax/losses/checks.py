@@ -27,17 +27,17 @@ def require_matching(
     for name, array in zip(names, (predictions, targets), strict=True):
         if array.ndim != 4:
             raise ValueError(
-                f"{name} has shape {array.shape}; wanted rank 4, "
+                f"{name} has shape {array.shape}; expected rank 4, "
                 "(n, height, width, channels)."
             )
         if array.size == 0:
             raise ValueError(
-                f"{name} has shape {array.shape}; wanted no empty dimension, the mean "
-                "over nothing is undefined."
+                f"{name} has shape {array.shape}; expected no empty dimension, the "
+                "mean over nothing is undefined."
             )
     if predictions.shape != targets.shape:
         raise ValueError(
             f"{names[0]} has shape {predictions.shape} and {names[1]} has shape "
-            f"{targets.shape}; wanted equal shapes, losses do not broadcast."
+            f"{targets.shape}; expected equal shapes, losses do not broadcast."
         )
     return predictions.astype(jnp.float32), targets.astype(jnp.float32)

@@ -45,7 +45,7 @@ def half_squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     if predictions.shape != targets.shape:
         raise ValueError(
             f"predictions has shape {predictions.shape} and targets has shape "
-            f"{targets.shape}; wanted equal shapes"
+            f"{targets.shape}; expected equal shapes"
         )
     axes = tuple(range(1, predictions.ndim))
     return 0.5 * jnp.sum(jnp.square(predictions - targets), axis=axes)

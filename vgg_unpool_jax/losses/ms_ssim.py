@@ -173,12 +173,12 @@ def ms_ssim(
     height, width = predictions.shape[1:3]
     if min(height, width) < MIN_SIDE:
         raise ValueError(
-            f"predictions has shape {predictions.shape}; MS-SSIM wants sides of at "
+            f"predictions has shape {predictions.shape}; MS-SSIM needs sides of at "
             f"least {MIN_SIDE} pixels, because its fifth scale is a sixteenth of the "
             f"image and must hold a window of {WINDOW_SIZE} x {WINDOW_SIZE}."
         )
     if not max_value > 0:
-        raise ValueError(f"max_value is {max_value}; wanted a positive number.")
+        raise ValueError(f"max_value is {max_value}; expected a positive number.")
     similarity = 1.0
     coarsest = len(SCALE_WEIGHTS) - 1
     for scale, weight in enumerate(SCALE_WEIGHTS):

@@ -169,7 +169,7 @@ def test_each_block_comes_once(blocks, folder, tmp_path):
 
 def test_a_file_in_place_of_the_folder_is_said(folder, tmp_path):
     (tmp_path / "page").write_text("")
-    with pytest.raises(ConfigError, match="page is a file, wanted a folder"):
+    with pytest.raises(ConfigError, match="page is a file, expected a folder"):
         write_release_page([Brighter(1, 1.0)], _open(folder), tmp_path / "page")
 
 
@@ -184,7 +184,7 @@ def test_titles_stand_beside_their_rows():
     gutter = titled[:, 4:24].min(axis=(1, 2))
     assert (gutter[:28] == 255).all()  # nothing beside the titles of columns
     assert gutter[28:58].min() < 128 and gutter[62:92].min() < 128
-    with pytest.raises(ValueError, match="row_labels has 1 titles; wanted 2"):
+    with pytest.raises(ValueError, match="row_labels has 1 titles; expected 2"):
         picture_grid(columns, row_labels=("first",))
 
 

@@ -88,9 +88,9 @@ def test_bad_traversals_are_refused():
     cells = flat_cells(2, 3)
     with pytest.raises(ValueError, match=r"images has shape \(3, 40, 44, 3\)"):
         traversal_grid(cells[0], dimensions=[1], kl=[1], values=[1])
-    with pytest.raises(ValueError, match="values has 2 entries; wanted 3"):
+    with pytest.raises(ValueError, match="values has 2 entries; expected 3"):
         traversal(cells, values=[0, 1])
-    with pytest.raises(ValueError, match="kl has 3 entries; wanted 2"):
+    with pytest.raises(ValueError, match="kl has 3 entries; expected 2"):
         traversal(cells, kl=[0, 1, 2])
     with pytest.raises(ValueError, match="NaN"):
         traversal(cells * np.nan)
@@ -193,10 +193,10 @@ def test_one_point_and_equal_points_are_drawn():
 @pytest.mark.parametrize(
     ("points", "labels", "message"),
     [
-        (np.zeros((3, 3)), None, r"points has shape \(3, 3\); wanted \(n, 2\)"),
+        (np.zeros((3, 3)), None, r"points has shape \(3, 3\); expected \(n, 2\)"),
         (np.zeros((0, 2)), None, "not empty"),
         (np.full((3, 2), np.nan), None, "points has nan"),
-        (np.zeros((3, 2)), ["a"], "labels has 1 entries; wanted 3"),
+        (np.zeros((3, 2)), ["a"], "labels has 1 entries; expected 3"),
     ],
 )
 def test_bad_maps_are_refused(points, labels, message):

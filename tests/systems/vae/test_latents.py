@@ -94,9 +94,13 @@ def test_everything_goes_into_a_result_file(tmp_path):
 @pytest.mark.parametrize(
     ("means", "log_variances", "message"),
     [
-        (np.zeros(3), np.zeros(3), r"means has shape \(3,\); wanted \(n, dimensions\)"),
+        (
+            np.zeros(3),
+            np.zeros(3),
+            r"means has shape \(3,\); expected \(n, dimensions\)",
+        ),
         (np.zeros((0, 3)), np.zeros((0, 3)), "means .* not empty"),
-        (np.zeros((2, 3)), np.zeros((2, 4)), "wanted equal shapes"),
+        (np.zeros((2, 3)), np.zeros((2, 4)), "expected equal shapes"),
         (np.full((2, 3), np.nan), np.zeros((2, 3)), "means has nan"),
         (np.zeros((2, 3)), np.full((2, 3), np.inf), "log_variances has nan or inf"),
     ],
@@ -135,7 +139,7 @@ def test_tsne_survives_few_photos_and_dull_latents(means):
 
 
 def test_tsne_of_three_photos_is_refused():
-    with pytest.raises(ValueError, match=r"shape \(3, 8\); t-SNE wants at least 4"):
+    with pytest.raises(ValueError, match=r"shape \(3, 8\); t-SNE needs at least 4"):
         embed_tsne(np.zeros((3, 8)), seed=0)
 
 

@@ -120,5 +120,5 @@ def test_bad_shapes_are_refused():
     images = np.zeros((2, 16, 16, 3), np.float32)
     with pytest.raises(ValueError, match=r"predictions has shape .* rank 4"):
         photo_ssim_zero_padded(images[0], images[0])
-    with pytest.raises(ValueError, match="wanted equal shapes"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         photo_ssim_zero_padded(images, images[:1])

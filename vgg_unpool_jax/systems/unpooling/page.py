@@ -148,7 +148,7 @@ def write_release_page(
     """
     folder = to_path(output)
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file, wanted a folder")
+        raise ConfigError(f"{folder} is a file, expected a folder")
     pairs = sorted(pairs, key=lambda pair: pair.block)
     blocks = [pair.block for pair in pairs]
     if not blocks or len(set(blocks)) < len(blocks):

@@ -337,7 +337,7 @@ def _check_decoder_fits(workdir: PathLike, config, variables) -> None:
         raise ConfigError(f"{run_config.path(workdir)}: {error}") from error
     found = {name: np.shape(leaf) for name, leaf in leaves_by_name(variables)}
     differences = [
-        f"{name} is {found.get(name, 'absent')}, wanted {wanted.get(name, 'absent')}"
+        f"{name} is {found.get(name, 'absent')}, expected {wanted.get(name, 'absent')}"
         for name in sorted(found | wanted)
         if found.get(name) != wanted.get(name)
     ]

@@ -76,14 +76,14 @@ def traversal_grid(
     images = np.asarray(images)
     if images.ndim != 5 or images.shape[4] != 3 or images.size == 0:
         raise ValueError(
-            f"images has shape {images.shape}; wanted (rows, columns, height, width, "
+            f"images has shape {images.shape}; expected (rows, columns, height, width, "
             "3), not empty."
         )
     wanted = {"dimensions": (dimensions, 0), "kl": (kl, 0), "values": (values, 1)}
     for name, (labels, axis) in wanted.items():
         if len(labels) != images.shape[axis]:
             raise ValueError(
-                f"{name} has {len(labels)} entries; wanted {images.shape[axis]}, as "
+                f"{name} has {len(labels)} entries; expected {images.shape[axis]}, as "
                 f"images has shape {images.shape}."
             )
     images = enlarge(images, scale)
@@ -172,7 +172,7 @@ def kl_plot(
     kl = np.asarray(kl, np.float64)
     if kl.ndim != 1 or not kl.size or not np.isfinite(kl).all():
         raise ValueError(
-            f"kl has shape {kl.shape}; wanted (dimensions,), not empty, all finite."
+            f"kl has shape {kl.shape}; expected (dimensions,), not empty, all finite."
         )
     order = np.argsort(-kl, kind="stable")
     places = np.arange(kl.size)
@@ -261,12 +261,14 @@ def latent_map(
     """
     points = np.asarray(points, np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
-        raise ValueError(f"points has shape {points.shape}; wanted (n, 2), not empty.")
+        raise ValueError(
+            f"points has shape {points.shape}; expected (n, 2), not empty."
+        )
     if not np.isfinite(points).all():
-        raise ValueError("points has nan or infinite values; wanted finite numbers.")
+        raise ValueError("points has nan or infinite values; expected finite numbers.")
     if labels is not None and len(labels) != len(points):
         raise ValueError(
-            f"labels has {len(labels)} entries; wanted {len(points)}, one a point."
+            f"labels has {len(labels)} entries; expected {len(points)}, one a point."
         )
     size = float(np.clip(20_000 / len(points), 5, 36))
     with _figure(8, 6) as (figure, axes):

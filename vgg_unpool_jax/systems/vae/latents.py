@@ -86,11 +86,11 @@ def _rows(array: np.ndarray, name: str) -> np.ndarray:
     array = np.asarray(array)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(
-            f"{name} has shape {array.shape}; wanted (n, dimensions), not empty."
+            f"{name} has shape {array.shape}; expected (n, dimensions), not empty."
         )
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} has nan or infinite values; wanted finite numbers.")
+        raise ValueError(f"{name} has nan or infinite values; expected finite numbers.")
     return array
 
 
@@ -113,7 +113,7 @@ def latent_statistics(means: np.ndarray, log_variances: np.ndarray) -> LatentSta
     if means.shape != log_variances.shape:
         raise ValueError(
             f"means has shape {means.shape} and log_variances has shape "
-            f"{log_variances.shape}; wanted equal shapes."
+            f"{log_variances.shape}; expected equal shapes."
         )
     # A logarithm above 709 gives an infinite variance; the number says so itself.
     with np.errstate(over="ignore"):
@@ -180,7 +180,7 @@ def embed_tsne(means: np.ndarray, seed: int) -> np.ndarray:
     count, dimensions = means.shape
     if count < 4:
         raise ValueError(
-            f"means has shape {means.shape}; t-SNE wants at least 4 rows, for fewer "
+            f"means has shape {means.shape}; t-SNE needs at least 4 rows, for fewer "
             "there is nothing to lay out."
         )
     # Loaded here: it takes seconds, and only those who draw pay for them.

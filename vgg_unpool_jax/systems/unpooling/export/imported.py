@@ -206,7 +206,7 @@ def _read_decoder(model: SavedModel, block: int, inputs):
     rms = np.asarray(others.get(FEATURE_RMS, np.ones(features.shape[3])), np.float32)
     if rms.shape != features.shape[3:]:
         raise UserError(
-            f"{model.folder} holds a {FEATURE_RMS} of shape {rms.shape}, wanted "
+            f"{model.folder} holds a {FEATURE_RMS} of shape {rms.shape}, expected "
             f"{features.shape[3:]}"
         )
     section = {
@@ -226,7 +226,7 @@ def _read_decoder(model: SavedModel, block: int, inputs):
         ours = jax.jit(module.apply)(variables, features, codes)[0]
         if ours.shape != theirs.shape:
             raise UserError(
-                f"{model.folder} gives images of shape {theirs.shape}, wanted "
+                f"{model.folder} gives images of shape {theirs.shape}, expected "
                 f"{ours.shape}"
             )
         difference = float(np.abs(ours - theirs).max())

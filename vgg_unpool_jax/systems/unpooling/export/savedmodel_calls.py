@@ -44,7 +44,7 @@ class SavedModel:
         arrays = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
         if len(arrays) != block or not all(hasattr(a, "numpy") for a in arrays):
             raise UserError(
-                f"{self.folder} gives {_describe(outputs)}, wanted features and the "
+                f"{self.folder} gives {_describe(outputs)}, expected features and the "
                 f"indices of {block - 1} pools, in this order"
             )
         features, *indices = (array.numpy() for array in arrays)
@@ -70,7 +70,9 @@ class SavedModel:
         if isinstance(outputs, list | tuple) and len(outputs) == 1:
             outputs = outputs[0]
         if not hasattr(outputs, "numpy"):
-            raise UserError(f"{self.folder} gives {_describe(outputs)}, wanted images")
+            raise UserError(
+                f"{self.folder} gives {_describe(outputs)}, expected images"
+            )
         return outputs.numpy()
 
     def _call(self, *forms: list):
