@@ -1,10 +1,11 @@
-"""Where errors lie and which way they go: borders, colour casts, pixel grids.
+"""Position and sign of errors: borders, colour casts, pixel grids.
 
-What a mean over all pixels hides. Zero padding of a deep decoder spoils the borders;
-upsampling can leave a grid of the period of its strides, 2 to 16 for VGG19's pools.
+A mean over all pixels hides these artefacts. Zero padding of a deep decoder affects the
+borders; upsampling can leave a grid with the period of its strides, 2 to 16 for VGG19's
+pools.
 
 Images are NHWC RGB in [0, 255]. The border is the frame of the outer 16 pixels, the
-centre is the rest. Photos with a side below 48 pixels have too little of a centre:
+centre is the rest. For photos with a side below 48 pixels the centre is too small:
 border, centre and grid are left out for them.
 """
 
@@ -51,7 +52,7 @@ def photo_border_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     _, height, width, _ = error.shape
     inside = ((BORDER, BORDER), (BORDER, BORDER))
     shape = (height - 2 * BORDER, width - 2 * BORDER)
-    # Weights and not a difference of two sums, which would cost digits.
+    # A mask and not a difference of two sums, which would cost digits.
     frame = 1.0 - jnp.pad(jnp.ones(shape, jnp.float32), inside)
     by_pixel = jnp.mean(error, axis=3)
     pixels = height * width - shape[0] * shape[1]
@@ -91,8 +92,8 @@ def photo_color_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 def photo_phase_errors(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     """Sums of absolute differences by pixel position modulo 16.
 
-    Of the centre alone: the outermost rows and columns always have the same phases,
-    so that a spoilt border would pass for a grid.
+    Only the centre counts: the outermost rows and columns always have the same phases,
+    so that errors of the border would look like a grid.
 
     Args:
       predictions: images `(n, height, width, channels)` in [0, 255], both sides at
@@ -102,9 +103,9 @@ def photo_phase_errors(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       `(n, 16, 16)` float32: at [i, y, x] the sum over the pixels of photo i at rows
       y + 16·j and columns x + 16·k of the crop, of the mean over channels in grey
-      levels. `phase_counts` says how many pixels those are.
+      levels. `phase_counts` has the number of these pixels.
     """
-    # The frame is one period wide, so that phases begin anew behind it.
+    # The frame is one period wide, so the phases of the centre start at 0.
     error = jnp.mean(_center(_absolute_error(predictions, targets)), axis=3)
     n, height, width = error.shape
     down, right = (-side % _LONGEST for side in (height, width))
@@ -114,7 +115,7 @@ def photo_phase_errors(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def phase_counts(height: int, width: int) -> np.ndarray:
-    """How many pixels `photo_phase_errors` adds up.
+    """Number of pixels that `photo_phase_errors` adds.
 
     Args:
       height: height of the photos in pixels, at least 48.
@@ -133,9 +134,9 @@ def phase_counts(height: int, width: int) -> np.ndarray:
 def compute_artefacts(
     predictions: jax.Array, targets: jax.Array
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """All of this module for a batch, after clipping the predictions to [0, 255].
+    """All measures of this module, after clipping the predictions to [0, 255].
 
-    Works under `jax.jit`: what comes back depends on the shape alone.
+    Works under `jax.jit`: the names of the results depend only on the shape.
 
     Args:
       predictions: RGB images `(n, height, width, 3)`, any range, any real dtype.
@@ -201,8 +202,8 @@ def grid_ratios(collected: Mapping[str, np.ndarray]) -> dict[int, float]:
       A ratio for each period of `PERIODS`; empty without such arrays.
 
     Source:
-      Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts", 2016, for
-      what is looked for; the measure is ours.
+      Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts", 2016,
+      describe the artefact; the measure is ours.
     """
     if "phase_errors" not in collected:
         return {}
@@ -225,7 +226,7 @@ def _absolute_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     predictions, targets = require_matching(predictions, targets)
     if min(predictions.shape[1:3]) < MIN_SIDE:
         raise ValueError(
-            f"predictions has shape {predictions.shape}; border and centre want sides "
+            f"predictions has shape {predictions.shape}; border and centre need sides "
             f"of at least {MIN_SIDE} pixels."
         )
     return jnp.abs(predictions - targets)

@@ -41,8 +41,8 @@ def photo_pcc(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 def photo_pair_moments(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     """Five numbers per photo from which `set_correlation` makes that of the set.
 
-    For compiled steps that keep small arrays of each photo and no images; in float32,
-    so that the correlation has six digits.
+    For compiled steps, which keep small arrays of each photo but no images. In float32,
+    with which the correlation has six correct digits.
 
     Args:
       predictions: images `(n, height, width, channels)`.
@@ -71,8 +71,8 @@ def _centre(images: jax.Array) -> tuple[jax.Array, jax.Array]:
 def set_correlation(moments: np.ndarray) -> float:
     """One Pearson correlation over all values of all photos, in float64 on the host.
 
-    Every value of every channel of every photo is one pair, and the two means are
-    taken over the whole set, as if all values had stood in one array.
+    Every value of every channel of every photo is one pair, and the two means are over
+    the whole set, as for one array of all values.
 
     Args:
       moments: `(n, 5)` of photos of one size, from `photo_pair_moments`.

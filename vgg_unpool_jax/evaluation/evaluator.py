@@ -1,4 +1,4 @@
-"""The one evaluator: each photo counts once, in validation and in `evaluate` alike."""
+"""The evaluator of validation and of `evaluate`; each photo counts once."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
-      system_report: of the system; it knows what the numbers are called.
+      system_report: of the system, which has the names of the metrics.
       metrics: mean, 95 % interval and photo count of each metric.
       collected: arrays of all photos in the order of their "index", (photos, ...).
       examples: the first photos by name: "input", "output" and "target", each
@@ -98,9 +98,9 @@ class Evaluation:
 def example_rows(
     examples: Iterable[Mapping[str, np.ndarray]], gain: float
 ) -> dict[str, np.ndarray]:
-    """Images of a grid, by their titles: what the model saw, its output, the error.
+    """Images of a grid, by their titles: the model's input, its output, the error.
 
-    The target has a row of its own where it is not the input.
+    The target has its own row if it is not the input.
 
     Args:
       examples: "input", "output" and "target" of each photo, (h, w, 3) in [0, 255];
@@ -146,7 +146,7 @@ def evaluate_batches(
       abandon: asked after each batch, whether to stop.
 
     Returns:
-      The evaluation, without metrics where no photo was there; None if abandoned.
+      The evaluation, without metrics if there was no photo; None if abandoned.
     """
     kept, examples = [], {}
     for batch in batches:
@@ -174,8 +174,8 @@ def evaluate_batches(
 def _in_order(batches: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays of all photos, by the photos' numbers; {} without any photo.
 
-    In one order, however many processes there are. An array that small photos lack has
-    the rows of the others.
+    The order does not depend on the number of processes. An array that small photos
+    lack has the rows of the others.
     """
     batches = [batch for batch in batches if len(batch["index"])]
     found = {}

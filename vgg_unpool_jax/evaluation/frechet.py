@@ -64,15 +64,15 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 def spatial_mean_features(
     extract: Callable[[jax.Array], jax.Array],
 ) -> Callable[[jax.Array], jax.Array]:
-    """Turn feature maps into one row of features an image.
+    """Reduce feature maps to one row of features per image.
 
     Args:
       extract: images `(n, height, width, 3)` to maps `(n, h, w, c)`, for instance one
         layer of VGG19.
 
     Returns:
-      Images to `(n, c)` float32, the mean of each map over its places; can be compiled
-      if `extract` can.
+      Images to `(n, c)` float32, the mean of each map over its positions; can be
+      compiled if `extract` can.
     """
 
     def features(images: jax.Array) -> jax.Array:

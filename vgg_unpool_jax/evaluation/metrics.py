@@ -18,7 +18,7 @@ _WHITE = 255.0
 
 @dataclasses.dataclass(frozen=True)
 class MetricInfo:
-    """What a metric is called and how its values are printed.
+    """Name, unit and direction of a metric, and the format of its values.
 
     Attributes:
       title: name for a table.

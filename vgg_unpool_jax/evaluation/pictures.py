@@ -1,7 +1,7 @@
 """Pictures for people: grids of photos, error images, PNG and JPEG files.
 
 Images are RGB in [0, 255], float of any size or uint8; values out of range are clipped
-and fractions rounded. What comes back is uint8 unless it says otherwise.
+and fractions rounded. Results are uint8 unless their docstring says otherwise.
 """
 
 import io
@@ -18,7 +18,7 @@ _BACKGROUND = 255
 _INK = (0, 0, 0)
 _LABEL_HEIGHT = 20
 _LABEL_SIZES = range(14, 7, -1)
-# Below the lowest, blocks and ringing would pass for errors of a decoder.
+# Below the lowest, JPEG's blocks and ringing would look like errors of a decoder.
 _JPEG_QUALITIES = range(92, 59, -4)
 
 
@@ -59,8 +59,8 @@ def error_image(
 def _label(text: str, width: int, *, centered: bool = False) -> np.ndarray:
     """`text` as black on white, `(_LABEL_HEIGHT, width, 3)`.
 
-    The text becomes smaller to fit the width; what does not fit at the smallest size is
-    cut off at the column's edge and never runs into the next column.
+    The text becomes smaller to fit the width; text that does not fit at the smallest
+    size is cut off at the column's edge.
     """
     text = text.replace("×", "x")  # which the built-in font draws as an empty box
     picture = Image.new("RGB", (width, _LABEL_HEIGHT), (_BACKGROUND,) * 3)
@@ -113,15 +113,15 @@ def picture_grid(
     labels: bool = True,
     row_labels: Sequence[str] = (),
 ) -> np.ndarray:
-    """A grid with one row a photo and one column a kind of picture, or the other way.
+    """A grid with one row per photo and one column per kind of picture, or transposed.
 
     Args:
       columns: `(n, height, width, 3)` in [0, 255] per title, all of one shape, from
         left to right; for instance input, reconstruction and error. Pillow's
         built-in font, which draws the titles, has few letters beyond ASCII.
       padding: white pixels around and between the pictures.
-      labels: whether the titles stand above the columns.
-      row_labels: n titles that stand to the left of the rows, written upwards; empty
+      labels: whether the titles are drawn above the columns.
+      row_labels: n titles to the left of the rows, written upwards; empty
         for none.
 
     Returns:
@@ -252,7 +252,7 @@ def save_jpeg(
     picture = Image.fromarray(_require_picture(image))
     for quality in _JPEG_QUALITIES:
         file = io.BytesIO()
-        # All colour is kept: half of it would smooth what an error image shows.
+        # Colour is not subsampled, which would smooth error images.
         # Without `optimize`, with which Pillow fails on pictures as rough as errors.
         picture.save(file, "JPEG", quality=quality, subsampling=0)
         if file.tell() <= max_bytes:
@@ -274,7 +274,7 @@ PHOTO_SUFFIXES = tuple(_PHOTO_FORMATS)
 def save_photo(
     path: str | os.PathLike, image: np.ndarray, *, quality: int = 95
 ) -> None:
-    """Write a photo in the format of its name, aside first and then renamed.
+    """Write a photo in the format of its name, to a temporary file that is renamed.
 
     Args:
       path: the file, ending in .jpg, .jpeg, .png or .webp; missing parent folders are

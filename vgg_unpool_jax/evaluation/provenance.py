@@ -56,7 +56,7 @@ def _cpu_model() -> str:
 
 
 def provenance(config: Any, *, workdir: str | os.PathLike | None = None) -> dict:
-    """What has to stand beside a result to make it again.
+    """Everything that is needed to reproduce a result.
 
     Args:
       config: the configuration of the experiment, a mapping or a ConfigDict; it is

@@ -1,9 +1,9 @@
-"""What is reported of a system: its metrics, and numbers and pictures of a whole set.
+"""The report of a system: its metrics, and numbers and pictures of a whole set.
 
-The same report serves validation during training and `evaluate`. `photo_metrics` and
-`collect` are traced into the compiled evaluation step; the rest is work of the host on
-the arrays that the step collected, such as correlation over all photos, entropy coding
-or plots.
+Validation during training and `evaluate` use the same report. `photo_metrics` and
+`collect` are traced into the compiled evaluation step; the other methods run on the
+host with the arrays that the step collected, for example correlation over all photos,
+entropy coding or plots.
 """
 
 import logging
@@ -40,7 +40,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Report:
-    """The report of a system that makes images; others override what differs.
+    """The report of a system that makes images; other systems override methods.
 
     Attributes:
       metrics: title, unit, decimals and direction of each photo metric, in the order of
@@ -139,9 +139,10 @@ def border_ratio(metrics: Mapping[str, Summary]) -> float | None:
 
 
 def read_labels(source: Source, indices: np.ndarray) -> list[str | None]:
-    """Classes of photos, for pictures; a class that cannot be read is None and named.
+    """Classes of photos, for pictures; a class that cannot be read is None and logged.
 
-    One class for all of them, such as the folder that they lie in, is none.
+    If all photos have the same class, such as the folder that contains them, all are
+    None.
 
     Args:
       source: the photos.
@@ -152,7 +153,7 @@ def read_labels(source: Source, indices: np.ndarray) -> list[str | None]:
         try:
             labels.append(source.label(int(index)))
         except PhotoError as error:
-            # A picture is not worth a run.
+            # A missing label in a picture must not end a run.
             _LOG.warning("a photo is shown without its class: %s", error)
             labels.append(None)
     return labels if len(set(labels)) > 1 else [None] * len(labels)

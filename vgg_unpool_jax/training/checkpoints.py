@@ -141,11 +141,11 @@ class Checkpoints:
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
         """The state of a checkpoint (default: the newest) as NumPy arrays.
 
-        Arrays come to the host, so that a run may go on with another number of devices
-        or processes than it was saved with.
+        Arrays are on the host, so that a run may be resumed with another number of
+        devices or processes.
 
         Args:
-          like: a state of the wanted structure, shapes and dtypes.
+          like: a state of the expected structure, shapes and dtypes.
           step: which one.
         """
         step = self._existing(step)
@@ -156,8 +156,8 @@ class Checkpoints:
     def set_damaged_aside(self) -> None:
         """Move the newest checkpoints away until one can be read.
 
-        They go to the folder `DAMAGED_FOLDER` beside that of the checkpoints, and a
-        warning names each. All processes must take part.
+        They are moved to the folder `DAMAGED_FOLDER` beside that of the checkpoints,
+        and a warning names each. All processes must call this.
         """
         while self.latest_step() is not None:
             step, reason = self._existing(None), None
@@ -206,7 +206,7 @@ class Checkpoints:
         return state
 
     def _read_checksums(self, step: int) -> dict[str, Any] | None:
-        """By name; None of what earlier versions of this library wrote."""
+        """Checksums by name; None for checkpoints of earlier versions."""
         is_there = (self._folder / str(step) / _CHECKSUMS).is_dir()
         return self._read_json(step, _CHECKSUMS) if is_there else None
 
@@ -217,7 +217,7 @@ class Checkpoints:
         )
 
     def _clean_up(self) -> None:
-        """What killed runs left; the first process does it and the others wait."""
+        """Remove what killed runs left; the first process does it, the others wait."""
         refusal = None
         if jax.process_index() == 0:
             try:
@@ -232,7 +232,7 @@ class Checkpoints:
             raise refusal or CheckpointError(f"process 0 cannot use {self._folder}")
 
     def _without_notes(self) -> Iterator[tuple[int, DamagedCheckpointError]]:
-        """Those whose notes by orbax, which it reads all at once, are of no use."""
+        """Checkpoints whose orbax metadata, which it reads all at once, are damaged."""
         for step in list(ocp.path.step.standard_name_format().find_all(self._folder)):
             try:
                 with self._reading(step.step):
@@ -275,7 +275,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self):
-        """Around calls of orbax, where the errors of its writing threads come up."""
+        """Around calls of orbax that raise the errors of its writing threads."""
         try:
             yield
         except Exception as error:

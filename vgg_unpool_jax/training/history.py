@@ -1,9 +1,9 @@
-"""What every validation of a run found, in a file of its workdir.
+"""The metrics of all validations of a run, in a file of its workdir.
 
     {"validations": [{"step": 2000, "metrics": {"loss": 31.99, ...}}, ...]}
 
-By it a run that was killed between a checkpoint and its validation knows that the
-validation is still to be done, and which one was the best.
+From it a run that was killed between a checkpoint and its validation learns that the
+validation is missing, and which one was the best.
 """
 
 import os
@@ -32,11 +32,11 @@ class ValidationHistory:
     """The validations of a run, oldest first."""
 
     def __init__(self, workdir: str | os.PathLike, step: int):
-        """Read what the file of the workdir says.
+        """Read the file of the workdir.
 
         Args:
           workdir: folder of the run.
-          step: that the run goes on from; what came after it is forgotten.
+          step: from which the run resumes; later validations are dropped.
         """
         self._path = to_path(workdir) / FILE
         self._metrics = {}
@@ -52,7 +52,8 @@ class ValidationHistory:
             }
         except _OTHER_SHAPE as error:
             raise ConfigError(
-                f"{self._path} cannot be read: {error!r}; move it away to go on without"
+                f"{self._path} cannot be read: {error!r}; move it away to resume "
+                "without it"
             ) from error
 
     def __contains__(self, step: int) -> bool:
@@ -65,9 +66,9 @@ class ValidationHistory:
         """Whether a validation is better than all before it.
 
         Args:
-          metrics: of the validation; without any it is not.
-          name: of the metric that decides.
-          mode: "min" or "max", what is better.
+          metrics: of the validation; an empty mapping is never better.
+          name: of the metric to compare.
+          mode: "min" if smaller is better, "max" if larger is better.
         """
         if not metrics:
             return False
@@ -81,7 +82,7 @@ class ValidationHistory:
         return sign * metrics[name] < min(before, default=float("inf"))
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write down a validation; of several processes one writes."""
+        """Add a validation to the file; only the first of several processes writes."""
         self._metrics[step] = dict(metrics)
         if jax.process_index() == 0:
             entries = [

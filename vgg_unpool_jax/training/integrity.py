@@ -95,7 +95,7 @@ def unfinished(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     for name in sorted({name.split("/")[0] for name in files}):
         if not name.isdecimal() or f"{name}/{_COMMITTED}" in files:
             continue
-        # A copied checkpoint may be complete without that file: its metadata tell.
+        # A copied checkpoint may be complete without that file, see its metadata.
         metadata = f"{name}/{_METADATA}"
         if metadata not in files or not _is_committed(folder / metadata):
             yield folder / name

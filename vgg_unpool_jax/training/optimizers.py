@@ -33,12 +33,12 @@ OPTIMIZERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """An optimizer and what it does to the learning rate.
+    """An optimizer and its learning rates.
 
     Attributes:
       transformation: the optax optimizer of all parameters.
       learning_rates: step -> learning rate, by the name under which it is logged.
-      parts: the parts of the parameters that have an optimizer of their own, if any.
+      parts: the parts of the parameters that have their own optimizer, if any.
       frozen: those among them that are not trained.
     """
 
@@ -60,7 +60,7 @@ def make_optimizer(
     Args:
       config: the section `optimizer` of the run's config.
       total_steps: length of the run in steps.
-      steps_per_epoch: number of steps in which every training photo comes once.
+      steps_per_epoch: number of steps in which every training photo is used once.
       map_arrays: how Muon computes the updates of several kernels; see `muon`.
     """
     parts = config.get("parts", None)
@@ -102,7 +102,7 @@ def label_parameters(params: Mapping, parts: tuple[str, ...]):
       parts: names of the parts that have an optimizer.
 
     Returns:
-      A tree like `params` with the name of a part in the place of each array.
+      A tree like `params` with the name of a part instead of each array.
     """
     if set(params) != set(parts):
         raise ConfigError(
@@ -115,9 +115,9 @@ def label_parameters(params: Mapping, parts: tuple[str, ...]):
 def make_schedule(
     config: ml_collections.ConfigDict, total_steps: int, steps_per_epoch: float
 ) -> Callable:
-    """The learning rate over the steps, behind an optional linear warm-up from 0.
+    """The learning rate over the steps, after an optional linear warm-up from 0.
 
-    Decay, of either kind, begins with the end of the warm-up.
+    Decay of either kind begins at the end of the warm-up.
 
     Args:
       config: with `schedule`, `learning_rate`, `warmup_steps` (0 for none) and
@@ -169,7 +169,7 @@ def _make_one(config, schedule, map_arrays) -> optax.GradientTransformation:
     _require_fields(config, "name", OPTIMIZERS)
     if config.name == "frozen":
         raise ConfigError(
-            "optimizer.name 'frozen' is for an entry of optimizer.parts: a run has to "
+            "optimizer.name 'frozen' is for an entry of optimizer.parts: a run must "
             "train something"
         )
     if not config.eps > 0:
@@ -185,7 +185,7 @@ def _make_one(config, schedule, map_arrays) -> optax.GradientTransformation:
             eps=config.eps,
             map_arrays=map_arrays,
         )
-    # As torch has it: eps is added to the root, the first average is 0.
+    # As in torch: eps is added to the root, the first average is 0.
     return optax.rmsprop(
         schedule, decay=config.decay, eps=config.eps, eps_in_sqrt=False
     )

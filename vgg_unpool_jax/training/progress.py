@@ -15,8 +15,8 @@ _LOG = logging.getLogger(__name__)
 class Progress:
     """Shows loss, images per second and the time left; use as a context manager.
 
-    On a terminal it is one bar that is drawn over; otherwise each report is a line of
-    the log, so that files and batch systems get something to read.
+    On a terminal it is one bar; otherwise each report is a line of the log, which can
+    be read in files and batch systems.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Progress:
 
     @contextlib.contextmanager
     def paused(self):
-        """Keep what happens inside, such as an evaluation, out of the rates."""
+        """Exclude the time inside, such as of an evaluation, from the rates."""
         stopped = time.monotonic()
         yield
         away = time.monotonic() - stopped
@@ -68,11 +68,11 @@ class Progress:
         self._last_time += away
 
     def waited(self, seconds: float) -> None:
-        """Tell that the devices had nothing to do for so long but wait for a batch."""
+        """Add a time during which the devices were idle, waiting for a batch."""
         self._waited += seconds
 
     def report(self, step: int, losses: Mapping[str, float]) -> dict[str, float]:
-        """Tell that `step` steps are done.
+        """Report that `step` steps are done.
 
         Args:
           step: number of finished steps.

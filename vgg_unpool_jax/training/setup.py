@@ -1,4 +1,4 @@
-"""What has to stand before the first step: checks, data, state."""
+"""Preparation of the first step: checks, data, state."""
 
 import contextlib
 
@@ -72,7 +72,7 @@ def check_images(
 ):
     """Check crops and trace the system at both image sizes, before anything is read.
 
-    What the evaluation cannot take would otherwise show hours later.
+    Errors of the evaluation would otherwise appear hours later.
 
     Returns:
       Shapes of (params, model_state).
@@ -110,7 +110,7 @@ def check_images(
 
 
 def read_record(config, system, saved, resumed):
-    """Record of the run that is gone on with or started from; None for a new one."""
+    """Record of the run that is resumed or started from; None for a new one."""
     if resumed:
         return saved.read_record()
     if config.initialize_from:
@@ -133,8 +133,8 @@ def state_shapes(config, optimizer, params, model_state) -> TrainState:
 def initial_state(config, system, objective, optimizer, part) -> TrainState:
     """State before the first step, or from the run to start from."""
     # Every process initialises from the same whole first batch, so that statistics
-    # measured on it are equal everywhere.
-    # It is read in threads: reader processes are not worth starting for one batch.
+    # measured on it are equal everywhere. It is read in threads, because starting
+    # reader processes takes longer than one batch.
     whole = {"num_workers": 0, "process_index": 0, "process_count": 1}
     with make_train_loader(config, system, part, start=0, **whole) as loader:
         batch = as_float(next(loader))
@@ -168,11 +168,11 @@ def initial_state(config, system, objective, optimizer, part) -> TrainState:
 
 @contextlib.contextmanager
 def config_errors():
-    """Turn a refused argument into a `ConfigError`: it came from the config."""
+    """Raise a `ValueError` of an argument as a `ConfigError`: it is from the config."""
     try:
         yield
     except ValueError as error:
-        # Its subclasses are errors of their own that a user understands.
+        # Subclasses are errors that already have a sentence for users.
         if type(error) is not ValueError:
             raise
         raise ConfigError(f"the config cannot be used: {error}") from error

@@ -111,18 +111,18 @@ def _gradients_by_part(values, pull_back, params, frozen: tuple[str, ...]):
 
 
 def _let_rest(active: Mapping[str, jax.Array], optimizer: Optimizer, old, new):
-    """(params, opt_state): of parts that are not active the old ones."""
+    """(params, opt_state), the old ones for parts that are not active."""
     if not active:
         return new
     unknown = sorted(set(active) - set(optimizer.parts))
     if unknown:
         raise ValueError(
             f"optimizer.parts must name the parts that may rest, {', '.join(unknown)}: "
-            "each needs an optimizer of its own"
+            "each needs its own optimizer"
         )
     params, states = dict(new[0]), dict(new[1].inner_states)
     for part, flag in active.items():
-        # One decision on all devices, whatever share of the batch each has seen.
+        # The same decision on all devices, independent of their shares of the batch.
         flag = parallel.average_over_devices(jnp.float32(flag)) > 0.5
         params[part], states[part] = jax.tree.map(
             lambda x, y, flag=flag: jnp.where(flag, x, y),
@@ -142,7 +142,8 @@ def _named(values: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
 def _update_average(state: TrainState, params, decay: float):
     if state.average is None:
         return None
-    # Early on a long average would remember the initialisation: it grows with the run.
+    # The average gets longer with the run, because at first a long one would be
+    # dominated by the initialisation.
     count = state.step.astype(jnp.float32)
     rate = 1.0 - jnp.minimum(decay, (1.0 + count) / (10.0 + count))
     return optax.incremental_update(params, state.average, rate)
@@ -151,8 +152,8 @@ def _update_average(state: TrainState, params, decay: float):
 def make_evaluation_step(objective: Objective, report: Report) -> Callable:
     """Build the function that evaluates photos one by one.
 
-    Every photo's losses and terms are its own, so that they average over any number of
-    photos without a batch of another size weighing more.
+    Losses and terms are computed for each photo separately, so that their mean over the
+    photos does not depend on the batch size.
 
     Args:
       objective: the system's.
@@ -182,7 +183,7 @@ def make_evaluation_step(objective: Objective, report: Report) -> Callable:
 
 
 def photo_keys(key: jax.Array, index: jax.Array) -> jax.Array:
-    """A key (n,) of each photo: its own, whatever batch or device it comes to."""
+    """A key for each photo (n,), independent of its batch and device."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 

@@ -1,4 +1,4 @@
-"""What a system is: all that training and evaluation know of it.
+"""The interface of a system: everything that training and evaluation know about it.
 
 A system is one folder under `systems/`, one under `configs/`, one under
 `tests/systems/`, and one name in `systems/__init__.py`.
@@ -17,23 +17,23 @@ from vgg_unpool_jax.evaluation.reports import Report
 
 PyTree = Any
 
-# The key of a loss that all parameters descend.
+# The key of a loss that is minimised over all parameters.
 ALL = "all"
 
 
 class Aux(flax.struct.PyTreeNode):
-    """What an objective returns beside its losses.
+    """Values that an objective returns besides its losses.
 
     Attributes:
       terms: named scalars, logged under their own names, without coefficients.
       model_state: the new model state (without the frozen arrays).
       outputs: named arrays with a leading photo axis. A system that makes images has
-        three: "input", which the model saw, "output", not clipped, and "target", all
+        three: "input", as the model gets it, "output", not clipped, and "target", all
         RGB (n, h, w, 3) on the scale of [0, 255]. Evaluation compares output and
         target.
-      active: part -> boolean scalar, whether the part of the parameters takes this
-        step; parts that are not named do. A resting part keeps its parameters and the
-        state of its optimizer. Where devices disagree the majority decides.
+      active: part -> boolean scalar, whether the part of the parameters is updated in
+        this step; parts that are not named are. A resting part keeps its parameters and
+        the state of its optimizer. If devices disagree, the majority decides.
     """
 
     terms: dict[str, jax.Array]
@@ -43,11 +43,11 @@ class Aux(flax.struct.PyTreeNode):
 
 
 class Objective(Protocol):
-    """What a system minimises.
+    """The losses of a system.
 
     Attributes:
       frozen: arrays that are neither trained nor saved, such as a pretrained encoder.
-        They are made again from the config at every start; the trainer hands them to
+        They are recreated from the config at every start; the trainer passes them to
         `losses` as `model_state["frozen"]`. Parameters that a config freezes
         (`optimizer.parts.PART.name = "frozen"`) are not among them: those are saved.
       record: JSON-ready facts about the inputs that made `frozen`, kept in every
@@ -60,7 +60,7 @@ class Objective(Protocol):
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Return (params, model_state) from a key and a first training batch.
 
-        A pure function of arrays: the trainer also traces it, for shapes alone. The
+        A pure function of arrays: the trainer also traces it for the shapes. The
         top-level names of `params` are the parts of the model.
         """
 
@@ -72,7 +72,7 @@ class Objective(Protocol):
         keys: jax.Array,
         train: bool,
     ) -> tuple[dict[str, jax.Array], Aux]:
-        """Scalar losses by the part of the parameters that descends them.
+        """Scalar losses by the part of the parameters over which they are minimised.
 
         Args:
           params: as from `init`.
@@ -80,14 +80,14 @@ class Objective(Protocol):
           batch: "image" (n, h, w, 3) float32 in [0, 255], "index" (n,), whatever else
             the system's examples hold; in training also "step", the number of finished
             steps.
-          keys: (n,), a key of each photo for all that is random: its draws depend
-            neither on the device nor on the photos beside it.
-          train: whether this is a step of training. In evaluation the batch is a single
+          keys: (n,), a random key for each photo: its draws depend neither on the
+            device nor on the other photos of the batch.
+          train: whether this is a training step. In evaluation the batch is a single
             photo.
 
         Returns:
           Mean losses over the photos of the batch: one under `ALL`, or one for each
-          part that is not frozen; and what goes with them.
+          part that is not frozen; and the other values of the step.
         """
 
 
@@ -105,14 +105,14 @@ class System:
       make_objective: (config, record of the run that is resumed or loaded, or None) ->
         objective.
       load: (workdir or released model, pretrained weights or None) -> trained model;
-        see `systems.load_trained` for what it offers.
+        see `systems.load_trained` for its methods.
       make_report: objective -> its report beyond photo metrics.
       make_example: (config, "data" or "evaluation") -> function that makes an example
         of a crop, such as one with a damaged input; None for the crop alone.
-      model_fields: config fields, or sections that end in a dot, that must agree where
-        one run starts from the parameters of another.
-      share_parameters: (config, fresh parameters) -> parameters, some of them taken
-        from `config.initialize_shared_from`; None where that is not supported.
+      model_fields: config fields, or sections that end in a dot, that must agree if one
+        run starts from the parameters of another.
+      share_parameters: (config, new parameters) -> parameters, some of them taken from
+        `config.initialize_shared_from`; None if that is not supported.
     """
 
     name: str

@@ -27,10 +27,10 @@ from vgg_unpool_jax.training.summaries import SummaryWriter
 from vgg_unpool_jax.training.system import Objective, System
 from vgg_unpool_jax.training.validation import Validation
 
-# How many steps may be on their way to the devices beside the one under way.
+# Maximum number of dispatched, unfinished steps.
 _STEPS_AHEAD = {"cpu": 4}
 _STEPS_AHEAD_ELSEWHERE = 16
-# Inside the workdir, and like one.
+# A folder in the workdir that has the layout of a workdir.
 BEST_FOLDER = "best"
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """What a call of the trainer achieved.
+    """The result of a call of the trainer.
 
     Attributes:
       state: the state after the last step.
@@ -64,9 +64,9 @@ def train_and_evaluate(
       config: the experiment; see `configs/`.
       workdir: folder for config, checkpoints, TensorBoard files and pictures; local or
         gs://BUCKET/PATH.
-      system: what is trained; `systems.train_and_evaluate` finds it by its name.
-      max_minutes: stop with a checkpoint when this much time has passed; the same call
-        goes on later. None trains to the end.
+      system: the system to train; `systems.train_and_evaluate` finds it by its name.
+      max_minutes: stop with a checkpoint after this time; the same call resumes the run
+        later. None trains to the end.
 
     Returns:
       The final state and validation metrics.
@@ -94,7 +94,7 @@ def train_and_evaluate(
             map_arrays=parallel.map_divided,
         )
     with (
-        # From here on: what is stopped while it compiles stops after the first step.
+        # First, so that a run that gets SIGTERM while compiling stops after one step.
         StopRequest() as stop,
         _held(workdir),
         Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved,
@@ -102,7 +102,7 @@ def train_and_evaluate(
         objective, state = _start_or_resume(
             config, system, workdir, saved, optimizer.transformation, splits["train"]
         )
-        # Kept only now: a start that failed because of its config leaves none behind.
+        # Saved only now, so that a start that fails because of its config leaves none.
         run_config.save(workdir, config)
         first_step = int(state.step)
         step_fn = parallel.parallelize_step(
@@ -128,7 +128,7 @@ def train_and_evaluate(
             SummaryWriter(
                 workdir / "tensorboard",
                 first_step=first_step + 1,
-                # A run that is done already would repeat its last validation.
+                # A finished run would repeat its last validation.
                 enabled=jax.process_index() == 0
                 and (first_step < total_steps or first_step not in history),
             ) as summaries,
@@ -158,7 +158,7 @@ def train_and_evaluate(
 
 @contextlib.contextmanager
 def _held(workdir):
-    """The lock of the workdir, which the first of several processes takes for all."""
+    """Lock the workdir; the first of several processes holds the lock for all."""
     with contextlib.ExitStack() as stack:
         refusal = None
         if jax.process_index() == 0:
@@ -166,17 +166,17 @@ def _held(workdir):
                 stack.enter_context(locked(workdir))
             except (ConfigError, OSError) as error:
                 refusal = error
-        # Else the others would wait for it.
+        # All processes must learn of it, otherwise the others would wait.
         if parallel.any_process(refusal is not None):
             raise refusal or ConfigError(f"process 0 could not take {workdir}")
         yield
 
 
 def _best_checkpoint(config, workdir):
-    """Where the state of the best validation is kept, if it is."""
+    """The checkpoints of the best validation, if the config keeps them."""
     if not config.checkpoints.get("keep_best", True):
         return contextlib.nullcontext()
-    # With its config it is a workdir like any other, to load a model from.
+    # With its config it is a workdir from which a model can be loaded.
     run_config.save(workdir / BEST_FOLDER, config)
     return Checkpoints(workdir / BEST_FOLDER, max_to_keep=1)
 
@@ -204,22 +204,22 @@ def _start_or_resume(
 
 
 def _next_batch(loader, pending, progress) -> dict:
-    """The next batch, sharded; tells `progress` how long the devices waited for it."""
+    """The next batch, sharded; reports to `progress` how long the devices waited."""
     began = time.monotonic()
     batch = next(loader)
     batch = parallel.shard_batch({k: v for k, v in batch.items() if k != "mask"})
-    # Steps are dispatched ahead of the devices. While the last one is under way they
-    # wait for nothing; when it ended in the meantime, the whole wait counts.
+    # Steps are dispatched ahead of the devices. While the last one is running, the
+    # devices do not wait; if it has ended in the meantime, the whole wait counts.
     if not pending or pending[-1][1]["gradient_norm"].is_ready():
         progress.waited(time.monotonic() - began)
     return batch
 
 
 def _hold_back(pending) -> None:
-    """Wait for an earlier step, so that only a few are on their way at once.
+    """Wait for an earlier step, to limit the number of dispatched steps.
 
-    XLA accepts 32 computations a CPU device and then waits; with several devices that
-    has been seen to wait for ever, once in 20,000 steps.
+    XLA accepts 32 computations per CPU device and then blocks; with several devices
+    this has been observed to deadlock, once in 20,000 steps.
     """
     ahead = _STEPS_AHEAD.get(jax.default_backend(), _STEPS_AHEAD_ELSEWHERE)
     if len(pending) > ahead:
@@ -234,13 +234,13 @@ def _losses(metrics) -> dict[str, float]:
 
 
 def _is_due(step: int, every_steps: int) -> bool:
-    """Whether something that happens every so many steps does now; 0 is never."""
+    """Whether `step` is a multiple of `every_steps`; 0 means never."""
     return every_steps > 0 and step % every_steps == 0
 
 
 @dataclasses.dataclass
 class _Run:
-    """The loop and what it talks to."""
+    """The training loop and the objects that it uses."""
 
     config: ml_collections.ConfigDict
     objective: Objective
@@ -260,7 +260,7 @@ class _Run:
         frozen = parallel.replicate(self.objective.frozen)
         began, pending, metrics, step = time.monotonic(), [], {}, int(state.step)
         if step == total_steps or self._was_left_out(step):
-            # Nothing may be left to do; tell how good it is all the same.
+            # Validate even if there is nothing left to train.
             metrics = self._validate(state, frozen)
         while step < total_steps and not self.preempted:
             batch = _next_batch(loader, pending, progress)
@@ -268,13 +268,13 @@ class _Run:
             step += 1
             pending.append((step, step_metrics))
             _hold_back(pending)
-            # One process alone must not stop: the others would wait for it for ever.
+            # One process must not stop alone: the others would wait for it.
             out_of_time = deadline is not None and parallel.any_process(
                 time.monotonic() - began >= deadline
             )
             self.preempted = self.stop.reached(step)
             last = step == total_steps or out_of_time
-            # There may be seconds left to live: enough to save.
+            # After SIGTERM there may be only seconds left, enough to save.
             evaluates = not self.preempted and (
                 last or _is_due(step, config.evaluation.every_steps)
             )
