@@ -281,7 +281,7 @@ def test_a_closed_loader_says_so(source):
         ({"batch_size": 5, "process_count": 2}, "batch_size 5 .* among 2 processes"),
         ({"batch_size": 0}, "batch_size must be .* at least 1, got 0"),
         ({"image_size": 2.5}, "image_size must be a whole number.* got 2.5"),
-        ({"crop": "middle"}, "crop must be one of .*, center .* got 'middle'"),
+        ({"crop": "middle"}, "crop must be one of .*, center, .* got 'middle'"),
         ({"seed": -1}, "seed must be .* got -1"),
         ({"num_epochs": 0}, "num_epochs must be .* at least 1, got 0"),
         ({"start": -1}, "start must be .* got -1"),

@@ -89,20 +89,20 @@ def _poison(monkeypatch, step, name, value):
 
     def make_poisoned(*args):
         objective = make(*args)
-        inner = objective.loss
+        inner = objective.losses
 
-        def loss(params, model_state, batch, key, train):
-            total, aux = inner(params, model_state, batch, key, train)
+        def losses(params, model_state, batch, keys, train):
+            values, aux = inner(params, model_state, batch, keys, train)
             count = model_state["statistics"]["count"]
             bad = jnp.where(count >= step - 1, value, 0.0)
             state = dict(aux.model_state)
             state["statistics"] = dict(state["statistics"], count=count + train)
             terms = dict(aux.terms)
             if name == "loss":
-                total = total + bad
+                values = {"all": values["all"] + bad}
             else:
                 terms[name] = terms[name] + bad
-            return total, aux.replace(terms=terms, model_state=state)
+            return values, aux.replace(terms=terms, model_state=state)
 
         init = objective.init
 
@@ -111,7 +111,7 @@ def _poison(monkeypatch, step, name, value):
             state["statistics"]["count"] = jnp.float32(0.0)
             return params, state
 
-        objective.loss, objective.init = loss, init_counted
+        objective.losses, objective.init = losses, init_counted
         return objective
 
     poisoned = dataclasses.replace(system.SYSTEM, make_objective=make_poisoned)
@@ -283,7 +283,7 @@ def test_one_process_agrees_with_itself():
         ("seed", -1, "seed"),
         ("log_every_steps", 0, "log_every_steps must be at least 1, got 0"),
         ("system", "vea", "config.system must be one of unpooling, vae, got 'vea'"),
-        ("loss__l1", -1.0, "loss weights must not be negative"),
+        ("loss__l1", -1.0, "loss coefficients must not be negative"),
     ],
 )
 def test_a_config_that_cannot_be_used_is_refused_at_the_start(
