@@ -176,9 +176,9 @@ def test_inputs_of_another_shape_are_refused(method, shape, match):
 def test_sizes_that_make_no_network_are_refused():
     with pytest.raises(ValueError, match="multiple of 8 for 3 stages, got 60"):
         check_sizes(60, (1, 2, 3), (3, 2, 1))
-    with pytest.raises(ValueError, match="one entry a stage"):
+    with pytest.raises(ValueError, match="one entry per stage"):
         check_sizes(64, (1, 2, 3), (3, 2))
-    with pytest.raises(ValueError, match="one entry a stage"):
+    with pytest.raises(ValueError, match="one entry per stage"):
         check_sizes(64, (), ())
     assert check_sizes(256, (1, 2, 3, 4, 5), (5, 4, 3, 2, 1)) == 8
 

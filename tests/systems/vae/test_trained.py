@@ -119,7 +119,7 @@ def test_a_vae_is_what_was_trained(trained, run):
     assert trained.crop == "center_resize:22"
     assert trained.record == {}
     assert trained.encoder is None
-    for words in ("16×16", "8 numbers a code", "2 steps"):
+    for words in ("16×16", "8 numbers per code", "2 steps"):
         assert words in trained.describe()
     assert vgg_unpool_jax.load_vae is load_vae
 

@@ -1,9 +1,9 @@
-"""Large images in tiles, with the result of doing them whole.
+"""Large images in tiles, with the result of the whole image.
 
 A pixel of a reconstruction depends on the pixels around it up to a distance that
 follows from the layers. Tiles overlap by twice that distance, begin at multiples of the
-pooling grid, and lose their borders; what is left of them is what the whole image
-gives, up to rounding. Memory on the devices is that of the tiles at work.
+pooling grid, and their borders are cut off; the rest equals the reconstruction of the
+whole image up to rounding. Memory on the devices is that of the current tiles.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from vgg_unpool_jax.nets.vgg19_layers import (
 )
 from vgg_unpool_jax.ops import winograd
 
-# Pixels by which tiles are made smaller.
+# Step in pixels by which tiles are reduced.
 _SHRINK = 128
 
 
@@ -27,10 +27,10 @@ class Span(NamedTuple):
     """One side of a tile.
 
     Attributes:
-      start: where the tile begins in the image.
-      stop: where it ends.
+      start: first pixel of the tile in the image.
+      stop: end of the tile in the image.
       inner: the part of the tile that is kept.
-      outer: where that part goes in the image.
+      outer: position of that part in the image.
     """
 
     start: int
@@ -40,16 +40,17 @@ class Span(NamedTuple):
 
 
 def receptive_margin(block: int) -> int:
-    """How far a reconstruction looks, in pixels to each side.
+    """Radius of the receptive field of a reconstruction in pixels.
 
     Follows an output pixel back through decoder, unpooling, pooling and encoder: each
-    3×3 convolution adds one place to both sides, each pooling window is needed whole.
+    3×3 convolution adds one position on both sides, each pooling window is needed
+    whole.
 
     Args:
       block: 1 to 5, where VGG19 is cut.
 
     Returns:
-      The largest distance over all places in the pooling grid.
+      The largest distance over all positions in the pooling grid.
     """
     counts = list(enumerate((*CONVOLUTIONS_PER_BLOCK[: check_block(block) - 1], 2), 1))
     margin = 0
@@ -72,10 +73,10 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
 
     Args:
       length: of the side.
-      tile: largest length of a tile; those taken are shorter where that makes them no
-        more, and differ from `length` by a multiple, so that the last begins at one.
-      margin: how much of a tile's border inside the image is wrong.
-      multiple: where tiles may begin.
+      tile: largest length of a tile; tiles are shorter if that does not increase their
+        number, and differ from `length` by a multiple, so that the last begins at one.
+      margin: width of a tile's border that is wrong inside the image.
+      multiple: tiles begin at multiples of this number of pixels.
 
     Returns:
       Spans whose outer parts cover the side.
@@ -91,8 +92,8 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
         return [Span(0, length, slice(0, length), slice(0, length))]
     tile -= (tile - length) % multiple
     count = len(_starts(length, tile, margin, multiple))
-    # Smaller tiles that are no more in number do the same with less overlap. In coarse
-    # steps, because every size of a tile compiles its own program.
+    # Smaller tiles, if the number is the same, overlap less. In coarse steps, because
+    # every tile size compiles its own program.
     shrink = -(-_SHRINK // multiple) * multiple
     while len(_starts(length, tile - shrink, margin, multiple)) == count:
         tile -= shrink
@@ -106,7 +107,7 @@ def tile_spans(length: int, tile: int, margin: int, multiple: int) -> list[Span]
 
 
 def _starts(length: int, tile: int, margin: int, multiple: int) -> list[int]:
-    """Where tiles of one length begin; empty for one with nothing to keep."""
+    """First pixels of tiles of one length; empty if the margins leave nothing."""
     step = (tile - 2 * margin) // multiple * multiple
     if step <= 0:
         return []
@@ -128,28 +129,28 @@ def reconstruct_tiled(
 
     Args:
       reconstruct: images (batch, h, w, 3) float32 in [0, 255] to images of that shape,
-        such as `Pair.reconstruct`; it is called with one shape alone.
+        such as `Pair.reconstruct`; it is called with a single shape.
       image: (h, w, 3) RGB in [0, 255], any real dtype; it stays on the host.
       block: of the pair, 1 to 5.
       tile: largest side of a tile in pixels, margins included.
-      batch: tiles that are done together, such as one for each device.
+      batch: number of tiles per call, such as one for each device.
       progress: wraps the list of groups of tiles, such as `tqdm`.
 
     Returns:
-      (h, w, 3) float32, what `reconstruct` gives of the whole image up to rounding.
+      (h, w, 3) float32, equal to `reconstruct` of the whole image up to rounding.
     """
     if image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"image must have shape (height, width, 3), got {image.shape}")
     multiple = size_multiple(block)
     margin = receptive_margin(block)
-    # A Winograd tile of the deepest layer: rounding then falls as in the whole image.
+    # A Winograd tile of the deepest layer, so that rounding is as in the whole image.
     grid = multiple * winograd.TILE
     height, width, _ = image.shape
-    # As `ops.padding.pad_to_multiple` does it, but on the host.
+    # Like `ops.padding.pad_to_multiple`, but on the host.
     pads = [(0, -height % multiple), (0, -width % multiple), (0, 0)]
     for axis, pad in enumerate(pads):
         mode = "reflect" if image.shape[axis] > 1 else "edge"
-        only = [pad if place == axis else (0, 0) for place in range(3)]
+        only = [pad if other == axis else (0, 0) for other in range(3)]
         image = np.pad(image, only, mode=mode)
     rows, columns = (
         tile_spans(length, tile, margin, grid) for length in image.shape[:2]
@@ -158,7 +159,7 @@ def reconstruct_tiled(
     spans = [(row, column) for row in rows for column in columns]
     groups = [spans[start : start + batch] for start in range(0, len(spans), batch)]
     for group in groups if progress is None else progress(groups):
-        # The last group is filled up with its last tile: one shape compiles once.
+        # The last group is filled with its last tile, so that one shape compiles once.
         filled = group + group[-1:] * (batch - len(group))
         windows = np.stack(
             [image[row.start : row.stop, col.start : col.stop] for row, col in filled]

@@ -1,7 +1,7 @@
 """Pictures of a latent space: traversals, divergence of its dimensions, maps of photos.
 
-What comes back is one uint8 RGB picture `(height, width, 3)`. Nothing here touches the
-figures, the backend or the settings of a program that draws with Matplotlib itself.
+Every function returns one uint8 RGB picture `(height, width, 3)`. The figures, the
+backend and the settings of a program that uses Matplotlib itself are not changed.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _MARGIN = 4
 _DPI = 100
 _MAX_LEGEND = 12
 _MAX_BARS_WITH_NUMBERS = 40
-# Twelve colours that can be told apart; grey is left for dots without a label.
+# Twelve colours that can be distinguished; grey is for dots without a label.
 _CLASS_COLOURS = (
     *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b"),
     *("#e377c2", "#bcbd22", "#17becf", "#000000", "#ffbb78", "#1b4d3e"),
@@ -59,15 +59,15 @@ def traversal_grid(
     scale: int = 1,
     padding: int = 2,
 ) -> np.ndarray:
-    """What the dimensions of a latent space do: one row each, its value rising.
+    """The effect of the dimensions of a latent space: one row each, with rising value.
 
     Args:
       images: decoded `(rows, columns, height, width, 3)` in [0, 255].
       dimensions: the number of the dimension that varies, per row.
-      kl: its divergence from the prior in nats, per row; it stands beside the number.
+      kl: its divergence from the prior in nats, per row, shown beside the number.
       values: the value that the dimension was set to, per column.
-      scale: how often each pixel is repeated along each side. Cells are never smaller
-        than their labels; what is left is white.
+      scale: how often each pixel is repeated along each side. Cells are at least as
+        large as their labels, with white around the image.
       padding: white pixels around and between the images.
 
     Returns:
@@ -111,7 +111,7 @@ def traversal_grid(
     label_width = max(_text_width(label) for label in row_labels)
     step = height + padding
     labels = [_text(label, (step, label_width), "r") for label in row_labels]
-    # The grid begins with its own margin, hence half a gap lies above each cell.
+    # The grid begins with its own margin, hence there is half a gap above each cell.
     left = np.full((grid.shape[0], label_width, 3), 255, np.uint8)
     left[padding // 2 : padding // 2 + step * len(labels)] = np.concatenate(labels)
     top = np.full((_LINE_HEIGHT + _MARGIN, label_width + grid.shape[1], 3), 255)
@@ -124,10 +124,10 @@ def traversal_grid(
 
 @contextlib.contextmanager
 def _figure(width: float, height: float) -> Iterator[tuple[Any, Any]]:
-    """A Matplotlib figure of so many inches, and its axes; closed by nobody's pyplot.
+    """Yield a Matplotlib figure of this size in inches and its axes, without pyplot.
 
-    Its complaints about missing letters, a font cache that is being built and a home
-    that cannot be written to are of no use to who trains a network, and are kept back.
+    Its warnings about missing letters, a font cache and a home folder that cannot be
+    written to are suppressed.
     """
     logger = logging.getLogger("matplotlib")
     level = logger.level
@@ -151,7 +151,7 @@ def _drawn(figure: Any) -> np.ndarray:
 
 
 def _plain(text: Any, words: str) -> None:
-    """Words as they stand: a dollar sign in a class name begins no formula."""
+    """Set literal text: a dollar sign in a class name does not begin a formula."""
     text.set_parse_math(False)
     text.set_text(words)
 
@@ -162,9 +162,9 @@ def kl_plot(
     """Divergence of each dimension as bars, the largest first.
 
     Args:
-      kl: divergence of each dimension in nats, `(dimensions,)`. Up to 40 bars carry
-        the number of their dimension.
-      title: what stands above the plot.
+      kl: divergence of each dimension in nats, `(dimensions,)`. Up to 40 bars are
+        labelled with the number of their dimension.
+      title: of the plot.
 
     Returns:
       uint8 `(400, 800, 3)`.
@@ -178,7 +178,7 @@ def kl_plot(
     places = np.arange(kl.size)
     with _figure(8, 4) as (figure, axes):
         numbered = kl.size <= _MAX_BARS_WITH_NUMBERS
-        # Without gaps: at hundreds of bars they would flicker.
+        # Hundreds of bars have no gaps, which would cause moiré.
         axes.bar(places, kl[order], width=0.8 if numbered else 1.0, color=_BAR_COLOUR)
         if numbered:
             axes.set_xticks(places, [str(number) for number in order], fontsize=8)
@@ -194,7 +194,7 @@ def kl_plot(
 
 
 def _class_order(label: str) -> tuple[bool, int, str]:
-    """Numbers by their value, then words by the alphabet."""
+    """Sort key: numbers by their value, then words alphabetically."""
     is_number = label.isascii() and label.isdigit()
     return not is_number, int(label) if is_number else 0, label
 
@@ -217,7 +217,8 @@ def _scatter_classes(
     named = np.flatnonzero(index >= 0)
     unnamed = np.flatnonzero(index < 0)
     axes.scatter(*points[unnamed].T, s=size, c=_NO_CLASS_COLOUR, linewidths=0)
-    # All at once in the order of the photos: class by class, the last would cover all.
+    # All at once in the order of the photos: drawn class by class, the last class would
+    # cover the others.
     shades = [colours[i] for i in index[named]]
     axes.scatter(*points[named].T, s=size, c=shades, alpha=0.8, linewidths=0)
     if not with_legend:
@@ -226,7 +227,7 @@ def _scatter_classes(
     if len(unnamed):
         entries.append(("no label", _NO_CLASS_COLOUR))
     handles = [axes.scatter([], [], s=30, c=[colour]) for _, colour in entries]
-    # Numbers first and words later: Matplotlib drops entries that begin with "_".
+    # Numbers now and names later: Matplotlib drops entries that begin with "_".
     legend = axes.legend(
         handles,
         [str(i) for i in range(len(handles))],
@@ -245,7 +246,7 @@ def latent_map(
     title: str,
     axis_names: tuple[str, str],
 ) -> np.ndarray:
-    """Photos as dots in the plane, coloured by their class where they have one.
+    """Photos as dots in the plane, coloured by their class if they have one.
 
     Args:
       points: `(n, 2)`, finite: two dimensions of the latents or an embedding of them.
@@ -253,8 +254,8 @@ def latent_map(
         has one, which gives plain dots. Up to 12 classes have a legend; more are
         coloured by a rainbow in the order of their names (numbers by their value).
         Letters that Matplotlib's own font lacks become boxes.
-      title: what stands above the map.
-      axis_names: what stands beside the horizontal and the vertical axis.
+      title: of the map.
+      axis_names: names of the horizontal and the vertical axis.
 
     Returns:
       uint8 `(600, 800, 3)`. One unit is as long on both axes.
@@ -268,7 +269,7 @@ def latent_map(
         raise ValueError("points has nan or infinite values; expected finite numbers.")
     if labels is not None and len(labels) != len(points):
         raise ValueError(
-            f"labels has {len(labels)} entries; expected {len(points)}, one a point."
+            f"labels has {len(labels)} entries; expected {len(points)}, one per point."
         )
     size = float(np.clip(20_000 / len(points), 5, 36))
     with _figure(8, 6) as (figure, axes):

@@ -1,4 +1,4 @@
-"""What the latent space of a variational autoencoder is used for.
+"""Statistics of the latent space of a variational autoencoder.
 
 A posterior is a Gaussian with independent dimensions, given by its mean and the natural
 logarithm of its variance, each `(n, dimensions)` for n photos; the prior is the
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 # Source: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016,
-# section 5.2; they chose it because the variances lie far to both sides of it.
+# section 5.2; they chose it because the variances are far from it on both sides.
 ACTIVE_VARIANCE = 0.01
 _PERPLEXITY = 30.0
 
@@ -38,7 +38,7 @@ class LatentStatistics:
 
     @property
     def total_kl(self) -> float:
-        """Divergence of all dimensions together in nats a photo."""
+        """Sum of the divergence over all dimensions in nats per photo."""
         return float(self.kl.sum())
 
     @property
@@ -59,7 +59,7 @@ class LatentStatistics:
         """Three numbers for a log.
 
         Returns:
-          `kl` (nats a photo, all dimensions), `active_units` and
+          `kl` (nats per photo, all dimensions), `active_units` and
           `kl_largest_dimension` (nats, the divergence of the largest dimension).
         """
         return {
@@ -106,7 +106,7 @@ def latent_statistics(means: np.ndarray, log_variances: np.ndarray) -> LatentSta
 
     Source:
       The divergence is that of Kingma and Welling, "Auto-encoding variational Bayes",
-      2014, appendix B. Active units as `ACTIVE_VARIANCE` says.
+      2014, appendix B; that of active units is at `ACTIVE_VARIANCE`.
     """
     means = _rows(means, "means")
     log_variances = _rows(log_variances, "log_variances")
@@ -115,9 +115,9 @@ def latent_statistics(means: np.ndarray, log_variances: np.ndarray) -> LatentSta
             f"means has shape {means.shape} and log_variances has shape "
             f"{log_variances.shape}; expected equal shapes."
         )
-    # A logarithm above 709 gives an infinite variance; the number says so itself.
+    # A logarithm above 709 gives an infinite variance, which needs no warning.
     with np.errstate(over="ignore"):
-        # exp(v) - 1 - v without the 1 that would swallow the digits of a small v.
+        # exp(v) - 1 - v without the 1, which would cost the digits of a small v.
         spread = np.expm1(log_variances) - log_variances
         variances = np.exp(log_variances)
         kl = 0.5 * (np.square(means) + spread).mean(axis=0)
@@ -134,19 +134,19 @@ def latent_statistics(means: np.ndarray, log_variances: np.ndarray) -> LatentSta
 def calibrate(
     half_squared_error: float, kl: float, num_values: int
 ) -> tuple[float, float]:
-    """The ELBO with the standard deviation of p(x|z) that suits the photos best.
+    """The ELBO with the standard deviation of p(x|z) that fits the photos best.
 
-    It lets runs be compared that were trained with different ones.
+    It makes runs comparable that were trained with different standard deviations.
 
     Args:
       half_squared_error: mean over photos of half the sum of squared errors of drawn
         codes, on the scale of [-1, 1].
       kl: mean over photos of the divergence from the prior, in nats.
-      num_values: values of a photo, height · width · channels.
+      num_values: number of values of a photo, height · width · channels.
 
     Returns:
-      The standard deviation, on the scale of [-1, 1], and the ELBO in nats a photo,
-      which is infinite where there is no error.
+      The standard deviation, on the scale of [-1, 1], and the ELBO in nats per photo,
+      which is infinite if there is no error.
 
     Source:
       Rybkin, Daniilidis and Levine, "Simple and effective VAE training with calibrated
@@ -162,8 +162,8 @@ def calibrate(
 def embed_tsne(means: np.ndarray, seed: int) -> np.ndarray:
     """Lay the photos out in the plane, close latents close together.
 
-    Distances between far groups and the sizes of groups mean nothing. One thread
-    works on it, 3 s for 600 photos; the time grows a little faster than their number.
+    Distances between groups and the sizes of groups have no meaning. One thread needs 3
+    s for 600 photos; the time grows slightly faster than their number.
 
     Args:
       means: means of the posteriors, `(n, dimensions)`, at least four rows.
@@ -183,7 +183,7 @@ def embed_tsne(means: np.ndarray, seed: int) -> np.ndarray:
             f"means has shape {means.shape}; t-SNE needs at least 4 rows, for fewer "
             "there is nothing to lay out."
         )
-    # Loaded here: it takes seconds, and only those who draw pay for them.
+    # Imported here, because it takes seconds and few programs need it.
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # a requirement of scikit-learn
 
@@ -195,8 +195,8 @@ def embed_tsne(means: np.ndarray, seed: int) -> np.ndarray:
         learning_rate="auto",
         random_state=seed,
     )
-    # OpenMP's threads wait by spinning. Beside the threads of a training run that makes
-    # two of them 13 times slower than one: 35 s against 2.7 s for 600 photos on two
-    # busy cores.
+    # OpenMP's threads wait by spinning. Beside the threads of a training run two of
+    # them are 13 times slower than one: 35 s against 2.7 s for 600 photos on two busy
+    # cores.
     with threadpool_limits(limits=1):
         return np.asarray(tsne.fit_transform(means.astype(np.float32)), np.float32)

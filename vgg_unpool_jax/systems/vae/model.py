@@ -6,13 +6,13 @@
     code ─ dense 256·8·8 ─ tconv5·2 256 ─ tconv5·2 128 ─ tconv5·2 32 ─ conv5 3 ─ tanh
      128        8²              16²            32²            64²
 
-Batch normalisation and ReLU follow every layer but the two heads and the last
-convolution; layers in front of a normalisation have no bias. With the sizes drawn here
-the network has 22,764,515 parameters, 18,071,360 of them in the encoder.
+Batch normalisation and ReLU follow every layer except the two heads and the last
+convolution; layers before a normalisation have no bias. With the sizes drawn here the
+network has 22,764,515 parameters, 18,071,360 of them in the encoder.
 
 Source: MariaPdg/image-autoencoding (PyTorch). Differences: the running variance of a
-normalisation is the biased one, as Flax has it, and the flattened order is (height,
-width, channel).
+normalisation is the biased one, as in Flax, and the flattened order is (height, width,
+channel).
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from vgg_unpool_jax.ops.conv_transpose import conv_transpose
 _KERNEL_INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
 _BATCH_NORM_EPSILON = 1e-5
 _KERNEL = (5, 5)
-# Zeros around the input of a strided convolution, and its transpose, which doubles.
+# Zero padding of a strided convolution, and of its transpose, which doubles the size.
 _CONV_PADDING = ((2, 2), (2, 2))
 _TRANSPOSED_PADDING = (2, 3)
 
@@ -36,18 +36,19 @@ HALF_RANGE = 127.5
 
 
 class VAE(nn.Module):
-    """Encoder, decoder and what lies between them.
+    """Encoder, reparameterisation and decoder.
 
     Attributes:
       image_size: side of the photos in pixels; a multiple of 2 to the number of stages.
       latent_size: length of a code.
-      encoder_channels: output channels of the strided convolutions, one a stage.
-      decoder_channels: output channels of the transposed convolutions, as many.
-      hidden_size: width of the dense layer in front of the heads.
-      batch_norm_momentum: weight of the old running value against the new batch's;
-        torch's momentum is 1 minus this.
+      encoder_channels: output channels of the strided convolutions, one per stage.
+      decoder_channels: output channels of the transposed convolutions, one per stage.
+      hidden_size: width of the dense layer before the heads.
+      batch_norm_momentum: share of the old running value in the new one; torch's
+        momentum is 1 minus this.
       decoder_std: standard deviation of p(x|z), a Gaussian on the scale of [-1, 1].
-      learn_decoder_std: train it, from `decoder_std` on; one parameter more.
+      learn_decoder_std: train it, starting from `decoder_std`; one additional
+        parameter.
     """
 
     image_size: int = 64
@@ -60,7 +61,7 @@ class VAE(nn.Module):
     learn_decoder_std: bool = False
 
     def setup(self):
-        """Check sizes and make the two networks."""
+        """Check the sizes and make the two networks."""
         grid = check_sizes(
             self.image_size, self.encoder_channels, self.decoder_channels
         )
@@ -84,8 +85,8 @@ class VAE(nn.Module):
 
         Args:
           images: (n, image_size, image_size, 3) RGB in [0, 255].
-          noise: (n, latent_size) from N(0, I) for codes mean + noise · std; None takes
-            the mean itself, which is what a reconstruction wants.
+          noise: (n, latent_size) from N(0, I) for codes mean + noise · std; None uses
+            the mean, as for reconstructions.
           train: normalise by the batch and update the collection "batch_stats".
 
         Returns:
@@ -141,7 +142,7 @@ def check_sizes(
     stages = len(encoder_channels)
     if not stages or len(decoder_channels) != stages:
         raise ValueError(
-            "encoder_channels and decoder_channels must have one entry a stage, got "
+            "encoder_channels and decoder_channels must have one entry per stage, got "
             f"{tuple(encoder_channels)} and {tuple(decoder_channels)}"
         )
     if image_size < 1 or image_size % 2**stages:

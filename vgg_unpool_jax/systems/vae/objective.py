@@ -3,16 +3,16 @@
 With B the size of the whole batch, e(x) = ½ Σ (x - x')² over the values of a photo on
 the scale of [-1, 1] and KL(x) the divergence of q(z|x) from N(0, I):
 
-| loss | encoder descends | decoder descends |
+| loss | of the encoder | of the decoder |
 |---|---|---|
 | `published` | Σ KL / B + Σ e | λ Σ e |
 | `beta` | mean of β KL - log p(x given z) | the same |
 
 Both gradients are taken at the same parameters, from one forward pass. (The published
-program steps the encoder first and reuses the old graph, which no version of torch
-since 1.5 does.) Up to a constant its encoder loss is the negative ELBO of a Gaussian
-p(x|z) with standard deviation 1/√B, so both are compared by the ELBO. (With the KL
-summed, `mean_kl` False, it is B times that of standard deviation 1.)
+program steps the encoder first and reuses the old graph, which torch refuses since
+version 1.5.) Up to a constant the published encoder loss is the negative ELBO of a
+Gaussian p(x|z) with standard deviation 1/√B, so both losses are compared by the ELBO.
+(With `mean_kl=False`, the summed KL, it is B times that of standard deviation 1.)
 
 Source: MariaPdg/image-autoencoding, README (its later code gives the encoder no
 reconstruction gradient); Higgins et al., "beta-VAE", 2017; Kingma et al. 2016 for free
@@ -40,8 +40,8 @@ from vgg_unpool_jax.losses.latent import (
 from vgg_unpool_jax.systems.vae.model import HALF_RANGE, VAE, check_sizes
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
-# Outputs beside the two images: parameters of q(z|x), (n, latent_size) each, and half
-# the squared error of a drawn code's image, (n,).
+# Outputs besides the images: parameters of q(z|x), (n, latent_size) each, and half the
+# squared error of the image decoded from a sampled code, (n,).
 MEAN, LOG_VARIANCE, ERROR = "mean", "log_variance", "half_squared_error"
 LOG_STD = "log_std"  # of p(x|z), (n,)
 
@@ -52,7 +52,7 @@ class PublishedLoss:
 
     Attributes:
       lambda_mse: factor λ of the decoder's loss.
-      mean_kl: KL of the batch divided by B, as published; False sums it up.
+      mean_kl: KL of the batch divided by B, as published; False sums over the batch.
       batch_size: B.
     """
 
@@ -66,8 +66,8 @@ class PublishedLoss:
     def __call__(self, error, kl, log_likelihood, step):
         """Losses by part, and terms; see `BetaLoss.__call__`."""
         del log_likelihood, step
-        # Written with means over photos and B in front, so that devices which see a
-        # share of the batch add up to the sums of the whole.
+        # Written as B times means over photos, so that the mean over devices, which
+        # have a share of the batch each, gives the sums over the whole batch.
         kl_sum = jnp.mean(jnp.sum(kl, axis=1)) * (
             1 if self.mean_kl else self.batch_size
         )
@@ -85,8 +85,8 @@ class BetaLoss:
 
     Attributes:
       beta: factor of the KL; 1 is the ELBO.
-      kl_warmup_steps: β rises linearly from 0 over so many steps; 0 for none.
-      free_bits: KL in nats that each dimension has for free.
+      kl_warmup_steps: number of steps in which β rises linearly from 0; 0 for none.
+      free_bits: KL in nats per dimension that costs nothing.
     """
 
     beta: float
@@ -106,8 +106,8 @@ class BetaLoss:
           error: (n,) half squared errors.
           kl: (n, latent_size) in nats.
           log_likelihood: (n,) log p(x|z) in nats.
-          step: number of finished steps in training; None in evaluation, where neither
-            the warm-up nor the free bits count.
+          step: number of finished steps in training; None in evaluation, which uses
+            neither warm-up nor free bits.
         """
         del error
         if step is None:
@@ -121,7 +121,7 @@ class BetaLoss:
 
 
 _LOSSES = {"beta": BetaLoss, "published": PublishedLoss}
-# What older configs call it.
+# Names in older configs.
 _OLD_NAMES = {"seed": "published"}
 
 
@@ -136,7 +136,7 @@ class VAEObjective:
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise encoder and decoder."""
-        # Compiled: hundreds of single operations would each be compiled by themselves.
+        # Jitted, because hundreds of operations would otherwise be compiled one by one.
         variables = jax.jit(self.model.init)(key, batch["image"])
         return variables["params"], {"batch_stats": variables["batch_stats"]}
 
@@ -150,8 +150,8 @@ class VAEObjective:
     ) -> tuple[dict[str, jax.Array], Aux]:
         """Losses over a batch of images in [0, 255].
 
-        In evaluation "output" is decoded from the mean of q(z|x); the ELBO
-        takes a drawn code, as its definition does.
+        In evaluation "output" is decoded from the mean of q(z|x); the ELBO uses a
+        sampled code, as in its definition.
         """
         images = batch["image"]
         size = (self.model.latent_size,)

@@ -16,7 +16,7 @@ _C2 = 0.03**2
 
 
 def _share_inside(length: int) -> np.ndarray:
-    """Weight of the window that lies inside a photo, per position along one side."""
+    """Share of the window that is inside a photo, per position along one side."""
     offsets = np.arange(-_MARGIN, _MARGIN + 1)
     weights = np.exp(-0.5 * np.square(offsets / _SIGMA))
     weights /= weights.sum()
@@ -55,7 +55,7 @@ def photo_ssim_zero_padded(predictions: jax.Array, targets: jax.Array) -> jax.Ar
 
     The photos are surrounded by five black pixels, so that the map of similarities is
     as large as the photo and there is no smallest size. Black agrees with black, so
-    the values are mostly higher than those of `photo_ssim`, and the two must not stand
+    the values are mostly higher than those of `photo_ssim`, and the two must not be
     in one column: 60 photos of 64 × 64 pixels, blurred with a standard deviation of 2,
     have 0.64 here and 0.56 there. The smaller the photos, the larger the difference.
 

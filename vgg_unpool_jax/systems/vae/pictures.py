@@ -1,4 +1,4 @@
-"""Pictures of what a VAE has learnt; all take its decoder as a function of codes.
+"""Pictures of a trained VAE; all functions take its decoder as a function of codes.
 
 A decoder maps codes (n, latent_size) to images (n, h, w, 3) in [0, 255]. Codes are the
 same every time, so that pictures of two training steps can be compared.
@@ -57,7 +57,7 @@ def walk(codes: np.ndarray, steps: int = _STEPS) -> np.ndarray:
     codes = np.asarray(codes, np.float32)
     if codes.ndim != 2 or len(codes) < 2 or steps < 2:
         raise ValueError(
-            "a walk wants codes of shape (n, latent_size) and steps, at least two of "
+            "a walk needs codes of shape (n, latent_size) and steps, at least two of "
             f"each, got {codes.shape} and {steps}"
         )
     weights = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:-1, None]
@@ -80,7 +80,7 @@ def draw_interpolations(decode: Callable, means: np.ndarray, rows: int) -> np.nd
     Args:
       decode: codes to images.
       means: codes of photos (n, latent_size), n at least 2.
-      rows: number of walks, if there are so many pairs.
+      rows: maximum number of walks.
 
     Returns:
       uint8 (h, w, 3).
@@ -97,15 +97,15 @@ def draw_interpolations(decode: Callable, means: np.ndarray, rows: int) -> np.nd
 def draw_traversal(
     decode: Callable, code: np.ndarray, statistics: LatentStatistics
 ) -> np.ndarray:
-    """The dimensions with the largest KL, each moved while the others stay.
+    """Vary the dimensions with the largest KL, one at a time.
 
     Args:
       decode: codes to images.
-      code: where the others stay, (latent_size,).
-      statistics: which dimensions matter.
+      code: values of the other dimensions, (latent_size,).
+      statistics: with the KL of each dimension.
 
     Returns:
-      uint8 (h, w, 3), one row a dimension, values from -3 to 3.
+      uint8 (h, w, 3), one row per dimension, values from -3 to 3.
     """
     dimensions = statistics.by_kl()[:_TRAVERSED_DIMENSIONS]
     codes = np.tile(
@@ -142,9 +142,9 @@ def draw_latents(
       interpolations: number of walks between photos.
 
     Returns:
-      uint8 (h, w, 3) as "samples", "interpolation", "traversal", "kl_per_dimension"
-      and "latent_map"; those that need two photos or two dimensions only where there
-      are so many.
+      uint8 (h, w, 3) as "samples", "interpolation", "traversal", "kl_per_dimension" and
+      "latent_map"; pictures that need two photos or two dimensions only if there are
+      two.
     """
     latent_size, decode = means.shape[1], in_batches(decode)
     pictures = {
@@ -167,8 +167,8 @@ def draw_latents(
 def draw_tsne(means: np.ndarray, labels: Sequence[str | None]) -> np.ndarray | None:
     """Posterior means laid out by t-SNE; None for fewer than four photos.
 
-    Of more than two thousand photos every so manyth is taken: time grows with their
-    number, and dots would cover each other.
+    Subsamples evenly to at most two thousand photos, because the time grows with their
+    number and dots would cover each other.
     """
     if len(means) < 4:
         return None

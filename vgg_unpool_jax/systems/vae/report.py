@@ -1,9 +1,9 @@
-"""What is reported of a variational autoencoder, in validation and in `evaluate`.
+"""The report of a variational autoencoder, in validation and in `evaluate`.
 
-Of each photo beside the usual metrics, and of the whole set: one correlation over all
-values (`pcc`), the structural similarity with zero padding, the mean squared error on
-the scale of [0, 1], the ELBO, the divergence of the posterior and its active units,
-with a VGG19 encoder also Fréchet distances of features. Pictures: samples of the prior,
+Besides the usual metrics, per photo and for the whole set: one correlation over all
+values (`pcc`), structural similarity with zero padding, mean squared error on the scale
+of [0, 1], the ELBO, the divergence of the posterior and its active units; with a VGG19
+encoder also Fréchet distances of features. Pictures: samples from the prior,
 interpolations, a traversal, the divergence of each dimension, maps of the latent means.
 """
 
@@ -41,14 +41,14 @@ from vgg_unpool_jax.systems.vae.objective import (
 from vgg_unpool_jax.systems.vae.padded_ssim import photo_ssim_zero_padded
 from vgg_unpool_jax.systems.vae.pictures import draw_latents, draw_tsne, in_batches
 
-# Where VGG19 is cut for Fréchet distances: of 256 features, the covariances of a
-# thousand photos are a fair estimate.
+# The block of VGG19 for Fréchet distances: it has 256 features, whose covariances can
+# be estimated from a thousand photos.
 FRECHET_BLOCK = 3
 _FRECHET_FEATURES = 256
 # Names of the features of targets and outputs among the collected arrays.
 _FEATURES = {TARGET: "features_of_target", OUTPUT: "features_of_output"}
 
-# Metrics of a photo, in the order of tables; the others among the collected arrays.
+# Metrics of each photo among the collected arrays, in the order of tables.
 _PHOTO_METRICS = {
     "photo_pcc": MetricInfo("PCC of a photo", "", 4, True),
     "ssim_zero_padded": MetricInfo("SSIM, zero padding", "", 4, True),
@@ -72,7 +72,7 @@ class _SetNumbers:
 class VAEReport(Report):
     """The report of a VAE; see `evaluation/reports.Report`."""
 
-    # A VAE's errors are large; amplified as a pair's are they would all be white.
+    # A VAE's errors are large; with the gain of a pair they would all be white.
     error_gain: ClassVar[float] = 2.0
 
     def __init__(
@@ -85,14 +85,14 @@ class VAEReport(Report):
         interpolations: int = 3,
         tsne: bool = False,
     ):
-        """Compile nothing yet.
+        """Keep the options; nothing is compiled yet.
 
         Args:
           objective: of the VAE.
           features: images (n, s, s, 3) in [0, 255] to feature rows (n, d) for Fréchet
             distances, or None to leave them out.
           decode: with `features`, codes (n, latent_size) to images.
-          samples: number of samples of the prior in the picture of them.
+          samples: number of samples from the prior in their picture.
           interpolations: number of walks between photos.
           tsne: whether to lay the photos out by t-SNE, which takes seconds.
         """
@@ -101,7 +101,7 @@ class VAEReport(Report):
         self._features, self._decode_codes = features, decode
         self._samples, self._interpolations = samples, interpolations
         self._tsne = tsne
-        # Of the collected arrays that were asked for last: they take seconds.
+        # Distances of the latest collected arrays are kept, because they take seconds.
         self._distances = (None, {})
         self._decode = jax.jit(
             lambda variables, codes: model.apply(variables, codes, method="decode")
@@ -149,7 +149,7 @@ class VAEReport(Report):
     def results(
         self, metrics: Mapping[str, Summary], collected: Mapping[str, np.ndarray]
     ) -> dict[str, Any]:
-        """Those of every system, and "vae" with the rest."""
+        """Results of every system, and the others under "vae"."""
         numbers = self._numbers(collected)
         return {
             **super().results(metrics, collected),
@@ -172,7 +172,7 @@ class VAEReport(Report):
         collected: Mapping[str, np.ndarray],
         size: tuple[int, int],
     ) -> list[str]:
-        """Those of every system, then a table of the rest."""
+        """Lines of every system, then a table of the VAE's metrics."""
         numbers = self._numbers(collected)
         latents = numbers.latents
         lines = [
@@ -200,7 +200,7 @@ class VAEReport(Report):
         collected: Mapping[str, np.ndarray],
         labels: Sequence[str | None],
     ) -> dict[str, np.ndarray]:
-        """As `vae/pictures.draw_latents` says, and "latent_tsne"."""
+        """Pictures of `vae/pictures.draw_latents`, and "latent_tsne"."""
         variables = {"params": params, **model_state}
         means, log_variances = collected[MEAN], collected[LOG_VARIANCE]
         pictures = draw_latents(
@@ -233,7 +233,7 @@ class VAEReport(Report):
         return self._distances[1]
 
     def _measure_distances(self, collected, count: int) -> dict[str, float]:
-        # The same codes in the same order, whatever was evaluated before.
+        # The same codes in the same order in every evaluation.
         codes = np.random.default_rng(0).standard_normal((count, self._latent_size))
         images = in_batches(self._decode_codes)(codes.astype(np.float32))
         compute = in_batches(jax.jit(self._features))

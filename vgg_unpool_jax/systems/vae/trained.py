@@ -39,7 +39,7 @@ class TrainedVAE:
       encoder: a VGG19 encoder for the Fréchet distances of `evaluate`, or None to
         leave them out.
       image_size: side of the images in pixels.
-      error_gain: how often pictures amplify its errors.
+      error_gain: factor by which pictures amplify its errors.
     """
 
     error_gain = VAEReport.error_gain
@@ -67,11 +67,11 @@ class TrainedVAE:
         """One line for a report."""
         return (
             f"VAE of {self.image_size}×{self.image_size} images, {self.latent_size} "
-            f"numbers a code, after {self.step} steps"
+            f"numbers per code, after {self.step} steps"
         )
 
     def prepare(self, photo: np.ndarray) -> np.ndarray:
-        """Cut a photo of any size as evaluation does.
+        """Crop a photo of any size as in evaluation.
 
         Args:
           photo: uint8 (h, w, 3) RGB.
@@ -115,7 +115,7 @@ class TrainedVAE:
 
         Args:
           photo: (image_size, image_size, 3) RGB in [0, 255], as from `prepare`.
-          **tiling: as a pair takes; such small images need none.
+          **tiling: options of a pair, which such small images do not need.
 
         Returns:
           (image_size, image_size, 3) float32.
@@ -127,7 +127,7 @@ class TrainedVAE:
         """Draw images from the prior.
 
         Args:
-          key: where the codes come from.
+          key: random key of the codes.
           count: number of images.
           temperature: factor on the codes' standard deviation; below 1 images are
             closer to the average one.
@@ -219,9 +219,9 @@ def load_vae(
         them out.
 
     Raises:
-      ConfigError: when the folder is no workdir, or of another system.
+      ConfigError: when the folder is not a workdir, or of another system.
       CheckpointError: when there is no checkpoint in it.
-      WeightsError: when the weights cannot be had.
+      WeightsError: when the weights are unavailable.
     """
     config = run_config.read(workdir, system="vae")
     with Checkpoints(workdir, create=False) as saved:
