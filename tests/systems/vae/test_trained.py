@@ -387,7 +387,7 @@ def test_a_config_of_no_known_system_is_refused(tmp_path):
     config = unpooling.make_config(1, "runlocal")
     config.system = "crystal ball"
     run_config.save(tmp_path, config)
-    with pytest.raises(ConfigError, match="config.system .* got 'crystal ball'"):
+    with pytest.raises(ConfigError, match=r"config\.system .* got 'crystal ball'"):
         load_trained(tmp_path)
 
 
