@@ -49,12 +49,6 @@ def test_photos_are_read_once_as_far_as_they_fit():
     assert repr(cached) == repr(source)
 
 
-def test_what_is_kept_cannot_be_changed():
-    cached = CachedSource(Counting(), megabytes=9)
-    with pytest.raises(ValueError, match="read-only"):
-        cached[0][0, 0, 0] = 7
-
-
 def test_a_broken_photo_stays_broken():
     source = Counting()
     cached = CachedSource(source, megabytes=9)

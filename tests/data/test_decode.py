@@ -109,15 +109,6 @@ def test_grey_becomes_rgb(kind):
     np.testing.assert_array_equal(decode_photo(data, "x"), np.stack([grey] * 3, -1))
 
 
-def test_one_bit_becomes_black_and_white():
-    bits = _ramp() % 3 == 0
-    data = _encode(Image.fromarray(bits), "PNG")
-    assert Image.open(io.BytesIO(data)).mode == "1"
-    np.testing.assert_array_equal(
-        decode_photo(data, "x"), np.stack([bits * np.uint8(255)] * 3, -1)
-    )
-
-
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])
 def test_palette_becomes_rgb(kind):
     image = Image.fromarray(_ramp() % 4).convert("P")
@@ -134,15 +125,6 @@ def test_transparent_palette_entry_becomes_white(kind):
     data = _encode(image, kind, transparency=1)
     colours = np.array([[200, 0, 0], [255, 255, 255]], np.uint8)
     np.testing.assert_array_equal(decode_photo(data, "x"), colours[_ramp() % 2])
-
-
-def test_half_transparent_palette_entry_is_blended():
-    image = Image.fromarray(_ramp() % 2).convert("P")
-    image.putpalette([200, 0, 0, 0, 90, 0] + [0] * 762)
-    data = _encode(image, "PNG", transparency=bytes([255, 51]))
-    colours = np.array([[200, 0, 0], [204, 222, 204]])
-    result = decode_photo(data, "x").astype(int)
-    assert np.abs(result - colours[_ramp() % 2]).max() <= 1
 
 
 def test_key_colour_becomes_white():

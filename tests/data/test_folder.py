@@ -35,14 +35,6 @@ def test_photos_come_sorted_from_all_subfolders(tmp_path, make_photo):
         assert abs(int(source[index][5, 5, 2]) - files.index(name)) < 12, name
 
 
-def test_order_does_not_depend_on_the_file_system(make_folder, monkeypatch):
-    folder = make_folder(6)
-    listed = os.listdir(folder)
-    expected = _names(make_source(f"folder:{folder}"))
-    monkeypatch.setattr(os, "listdir", lambda path: list(reversed(sorted(listed))))
-    assert _names(make_source(f"folder:{folder}")) == expected == sorted(listed)
-
-
 def test_hidden_files_and_mac_leftovers_are_ignored(make_folder):
     folder = make_folder(2)
     for hidden in (".cache/x.png", "__MACOSX/photo000.png", "sub/.y.png", "._a.png"):

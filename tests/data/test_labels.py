@@ -3,11 +3,10 @@
 import pickle
 import zipfile
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.data import make_loader, make_source
+from vgg_unpool_jax.data import make_source
 
 _PATHS = {
     "images/apple_pie/1.jpg": "apple_pie",
@@ -63,28 +62,6 @@ def test_slashes_at_the_front_or_in_a_row_are_no_classes(tmp_path):
         for name in expected:
             archive.writestr(name, b"")
     assert _labels(make_source(f"zip:{path}")) == expected
-
-
-def test_labels_are_found_by_the_index_of_a_batch(source):
-    with make_loader(
-        source,
-        np.arange(len(source)),
-        batch_size=3,
-        image_size=8,
-        crop="center",
-        seed=1,
-        shuffle=True,
-        num_epochs=1,
-    ) as loader:
-        batches = list(loader)
-    assert [sorted(batch) for batch in batches] == [["image", "index", "mask"]] * 2
-    order = list(_PATHS)
-    for batch in batches:
-        for image, index in zip(batch["image"], batch["index"], strict=True):
-            # The blue channel tells the photo's place in _PATHS; JPEG blurs it a bit.
-            path = source.name(index)
-            assert abs(int(np.median(image[..., 2])) - order.index(path)) <= 3
-            assert source.label(index) == _PATHS[path]
 
 
 def test_sample_photos_have_no_classes():

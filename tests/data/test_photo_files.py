@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vgg_unpool_jax.data.photo_files import list_photo_files
-from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.errors import SourceError
 
 
 def _save(path, size=(4, 5)):
@@ -62,10 +62,3 @@ def test_what_is_missing_or_no_folder_is_named(tmp_path):
     _save(tmp_path / "a.png")
     with pytest.raises(SourceError, match=r"output .*a\.png is not a folder"):
         list_photo_files(tmp_path / "a.png", tmp_path / "a.png")
-
-
-def test_a_broken_photo_is_named_when_it_is_read(tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no photo")
-    (file,) = list_photo_files(tmp_path / "bad.jpg", tmp_path / "out")
-    with pytest.raises(PhotoError, match=r"bad\.jpg"):
-        file.read()

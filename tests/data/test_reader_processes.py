@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.data import make_loader, make_source
-from vgg_unpool_jax.errors import BrokenPhotosError, UserError
+from vgg_unpool_jax.errors import UserError
 
 _CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _TRAINING = {
@@ -119,30 +119,6 @@ def test_workers_deliver_the_same_batches(folder):
         assert list(broken) == ["photo004.png"]
         begin = time.monotonic()
     assert time.monotonic() - begin < 10
-
-
-def test_evaluation_by_workers_ends(folder):
-    source = make_source(f"folder:{folder}")
-    options = _TRAINING | {"shuffle": False, "num_epochs": 1, "crop": "center"}
-    (folder / "photo002.png").write_bytes(b"")
-    options["max_broken_share"] = 0.5
-    with make_loader(source, np.arange(9), num_workers=2, **options) as loader:
-        batches = list(loader)
-    mask = np.concatenate([batch["mask"] for batch in batches])
-    expected = [True, True, False] + [True] * 6 + [False] * 3
-    assert mask.tolist() == expected
-    assert list(loader.broken) == ["photo002.png"]
-
-
-def test_too_many_broken_photos_stop_a_run_with_workers(folder):
-    source = make_source(f"folder:{folder}")
-    for number in range(3):
-        (folder / f"photo00{number}.png").write_bytes(b"")
-    options = _TRAINING | {"max_broken_share": 0.2, "num_workers": 1}
-    with make_loader(source, np.arange(9), **options) as loader:
-        with pytest.raises(BrokenPhotosError, match=r"2 of 9 photos in folder"):
-            for _ in range(5):
-                next(loader)
 
 
 def test_a_killed_worker_is_reported(folder):

@@ -45,38 +45,6 @@ def test_padded_centres_are_torchvisions(make_photo, side, size):
             )
 
 
-@pytest.mark.parametrize("length, start", [(4, 0), (5, 0), (6, 1), (7, 2), (9, 2)])
-def test_half_of_an_odd_margin_is_rounded_to_the_even_number(make_photo, length, start):
-    photo = make_photo(0, length, 4)
-    square = padded_center_resize(photo, 4, side=4)
-    np.testing.assert_array_equal(square, photo[start : start + 4])
-    square = padded_center_resize(photo.transpose(1, 0, 2), 4, side=4)
-    np.testing.assert_array_equal(square, photo[start : start + 4].transpose(1, 0, 2))
-
-
-@pytest.mark.parametrize(
-    "height, width, rows, columns",
-    [
-        (2, 5, slice(1, 3), slice(0, 5)),
-        (5, 3, slice(0, 5), slice(1, 4)),
-        (1, 2, slice(2, 3), slice(1, 3)),
-        (2, 9, slice(1, 3), slice(0, 5)),
-    ],
-)
-def test_short_sides_are_padded_with_black_on_both_ends(height, width, rows, columns):
-    """Odd padding leaves the extra row or column at the bottom or right."""
-    expected = np.zeros((5, 5, 3), np.uint8)
-    expected[rows, columns] = 200
-    photo = np.full((height, width, 3), 200, np.uint8)
-    np.testing.assert_array_equal(padded_center_resize(photo, 5, side=5), expected)
-
-
-def test_a_photo_of_one_colour_keeps_it():
-    photo = np.full((90, 77, 3), (10, 130, 255), np.uint8)
-    small = padded_center_resize(photo, 9, side=70)
-    np.testing.assert_array_equal(small, np.full((9, 9, 3), (10, 130, 255)))
-
-
 def test_shrinking_is_the_antialiased_triangle_filter():
     """Against jax' own resize; Pillow rounds to bytes between rows and columns."""
     photo = np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)
@@ -151,28 +119,3 @@ def test_a_square_has_at_least_one_pixel(make_photo):
         cut = random_square_resize(photo, 3, rng, least_share=1e-6)
         assert len(np.unique(cut.reshape(-1, 3), axis=0)) == 1
         assert tuple(cut[0, 0]) in colours
-
-
-@pytest.mark.parametrize(
-    "photo, size, words",
-    [
-        (np.zeros((4, 4, 3), np.float32), 2, "uint8 .* float32"),
-        (np.zeros((4, 4), np.uint8), 2, r"\(H, W, 3\), got shape \(4, 4\)"),
-        (np.zeros((4, 0, 3), np.uint8), 2, r"got shape \(4, 0, 3\)"),
-        (np.zeros((4, 4, 3), np.uint8), 0, "size must be at least 1 pixel, got 0"),
-    ],
-)
-def test_bad_photos_and_sizes_are_named(photo, size, words):
-    with pytest.raises(ValueError, match=words):
-        padded_center_resize(photo, size, side=3)
-    with pytest.raises(ValueError, match=words):
-        random_square_resize(photo, size, np.random.default_rng(0), least_share=0.5)
-
-
-def test_bad_sides_and_shares_are_named(make_photo):
-    photo, rng = make_photo(0), np.random.default_rng(0)
-    with pytest.raises(ValueError, match="side must be at least 1 pixel, got 0"):
-        padded_center_resize(photo, 8, side=0)
-    for share in (0, -0.5, 1.5, math.nan):
-        with pytest.raises(ValueError, match=rf"least_share .* \(0, 1\], got {share}"):
-            random_square_resize(photo, 8, rng, least_share=share)

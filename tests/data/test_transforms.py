@@ -71,10 +71,8 @@ def test_random_crop_enlarges_small_photos(make_photo):
 @pytest.mark.parametrize(
     "photo, size, words",
     [
-        (np.zeros((4, 4, 3), np.float32), 2, "uint8 .* float32"),
-        (np.zeros((4, 4), np.uint8), 2, r"\(H, W, 3\), got shape \(4, 4\)"),
-        (np.zeros((4, 4, 4), np.uint8), 2, r"\(H, W, 3\), got shape \(4, 4, 4\)"),
-        (np.zeros((4, 0, 3), np.uint8), 2, r"got shape \(4, 0, 3\)"),
+        (np.zeros((4, 4, 3), np.float32), 2, "dtype uint8, got float32"),
+        (np.zeros((4, 4), np.uint8), 2, r"\(height, width, 3\).* got \(4, 4\)"),
         (np.zeros((4, 4, 3), np.uint8), 0, "size must be at least 1 pixel, got 0"),
     ],
 )

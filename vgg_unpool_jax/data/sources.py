@@ -67,8 +67,6 @@ class JoinedSource:
     """
 
     def __init__(self, parts: Sequence[Source]):
-        if not parts:
-            raise SourceError("parts must be at least one source, got none")
         self._parts = tuple(parts)
         self._ends = list(itertools.accumulate(len(part) for part in self._parts))
 
