@@ -1,11 +1,11 @@
-"""Rebuild photos through a trained system.
+"""Reconstruct photos with a trained system.
 
     python -m vgg_unpool_jax reconstruct --workdir=W --input=FILE_OR_FOLDER \
         --output=FOLDER
 
 Writes a PNG with the input's name for each photo; with --grid also NAME_grid.png with
-input, reconstruction, error. A pair takes photos of any size, a VAE cuts and
-scales them as its evaluation does.
+input, reconstruction and error. A pair takes photos of any size, a VAE crops and
+resizes them as in its evaluation.
 """
 
 import functools
@@ -26,12 +26,12 @@ _INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in d
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the PNG files.")
 _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "VGG19 weight file; default is the one trained with."
+    "weights", None, "VGG19 weight file; default is the one of the training."
 )
 _TILE = flags.DEFINE_integer(
     "tile",
     1024,
-    "Larger photos are done in tiles of so many pixels a side; 0 does all whole.",
+    "Larger photos are processed in tiles with sides of this many pixels; 0: whole.",
     lower_bound=0,
 )
 
@@ -45,11 +45,11 @@ def main() -> None:
         try:
             error = _reconstruct(trained, photo)
         except PhotoError as problem:
-            # One bad file must not cost the others; the command fails at the end.
+            # The others are still processed; the command fails at the end.
             broken.append(str(problem))
             continue
         print(f"[{number}/{len(photos)}] {photo.output} L1 {error:.3f}", flush=True)
-    peaks = (f"{place} {size / 2**30:.2f} GiB" for place, size in peak_memory().items())
+    peaks = (f"{where} {size / 2**30:.2f} GiB" for where, size in peak_memory().items())
     print(f"peak memory: {', '.join(peaks)}")
     if broken:
         raise PhotoError(
@@ -62,7 +62,7 @@ def _reconstruct(trained, photo: PhotoFile) -> float:
     pixels = photo.read()
     try:
         image = trained.prepare(pixels).astype(np.float32)
-    except PhotoError as error:  # which does not know the name
+    except PhotoError as error:  # without the name of the file
         raise PhotoError(f"{photo.path}: {error}") from error
     progress = functools.partial(tqdm.tqdm, desc="tiles", leave=False)
     result = trained.reconstruct_photo(image, tile=_TILE.value, progress=progress)

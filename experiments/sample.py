@@ -1,10 +1,10 @@
-"""Draw images from a trained VAE, or walk between photos through its codes.
+"""Draw images from a trained VAE, or interpolate between photos through its codes.
 
     python -m vgg_unpool_jax sample --workdir=W --num=64 --output=grid.png
     python -m vgg_unpool_jax sample --workdir=W --output=w.png --interpolate A.jpg B.jpg
 
-The first writes a grid of samples of the prior; the second a strip from photo to photo
-(two or more), each stretch --steps images long with both ends included.
+The first writes a grid of samples from the prior; the second a strip from photo to
+photo (two or more), with --steps images from one to the next, both ends included.
 """
 
 import math
@@ -28,18 +28,20 @@ _TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Factor on the codes' standard deviation.", lower_bound=0.0
 )
 flags.register_validator("temperature", math.isfinite, message="must be finite")
-_SEED = flags.DEFINE_integer("seed", 0, "Another seed, other samples.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Random seed of the samples.", lower_bound=0)
 _SCALE = flags.DEFINE_integer("scale", 1, "Enlarge the pixels.", lower_bound=1)
 _STEPS = flags.DEFINE_integer(
-    "steps", 8, "Images from one photo to the next.", lower_bound=2
+    "steps", 8, "Number of images from one photo to the next.", lower_bound=2
 )
-_INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Walk between the given photos.")
+_INTERPOLATE = flags.DEFINE_bool(
+    "interpolate", False, "Interpolate between the photos named after the flags."
+)
 
 
 def main(photos: list[str]) -> None:
-    """Run the command; `photos` are what stands behind the flags."""
+    """Run the command; `photos` are the arguments after the flags."""
     if _INTERPOLATE.value and len(photos) < 2:
-        raise ConfigError(f"--interpolate wants two photos or more, got {len(photos)}")
+        raise ConfigError(f"--interpolate needs two photos or more, got {len(photos)}")
     if photos and not _INTERPOLATE.value:
         raise ConfigError(f"unknown arguments without --interpolate: {photos}")
     if to_path(_OUTPUT.value).is_dir():
@@ -62,7 +64,7 @@ def _prepare(vae, path: str) -> np.ndarray:
     pixels = decode_photo(path, path)
     try:
         return vae.prepare(pixels)
-    except PhotoError as error:  # which does not know the name
+    except PhotoError as error:  # without the name of the file
         raise PhotoError(f"{path}: {error}") from error
 
 

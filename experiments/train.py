@@ -2,7 +2,7 @@
 
     python -m vgg_unpool_jax train --config=vgg19_block1 --workdir=W
 
-A field of the config is set by its path, a variant by its name behind a colon:
+A field of the config is set by its path, a variant by its name after a colon:
 
     --config=vgg19_block1:best --config.data.source=folder:PHOTOS
 
@@ -19,9 +19,9 @@ from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.runtime.processes import read_layout
 from vgg_unpool_jax.systems import train_and_evaluate
 
-_CONFIG = define_config("config", "Experiment: NAME or FILE, or with :VARIANT.")
+_CONFIG = define_config("config", "Experiment: NAME or FILE, optionally with :VARIANT.")
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "For checkpoints, pictures, all: a folder, or gs://BUCKET/PATH."
+    "workdir", None, "Folder of the run's files, or gs://BUCKET/PATH."
 )
 _MAX_MINUTES = flags.DEFINE_float(
     "max_minutes",

@@ -150,7 +150,7 @@ def test_sample_walks_between_photos(workdir, vae, photos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--interpolate", "a.png"], "--interpolate wants two photos or more, got 1"),
+        (["--interpolate", "a.png"], "--interpolate needs two photos or more, got 1"),
         (["a.png"], "unknown arguments without --interpolate: ['a.png']"),
         (["--interpolate", "a.png", "b.png"], "a.png"),
     ],
