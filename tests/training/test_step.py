@@ -1,7 +1,11 @@
 """One training step and one evaluation step, on a system small enough to check."""
 
+import dataclasses
+import itertools
+
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import optax
 import pytest
@@ -9,7 +13,11 @@ import pytest
 from vgg_unpool_jax.data import make_augmentation
 from vgg_unpool_jax.evaluation.reports import Report
 from vgg_unpool_jax.training import parallel
-from vgg_unpool_jax.training.optimizers import Optimizer
+from vgg_unpool_jax.training.optimizers import (
+    Optimizer,
+    label_parameters,
+    make_optimizer,
+)
 from vgg_unpool_jax.training.state import create_train_state
 from vgg_unpool_jax.training.step import make_evaluation_step, make_train_step
 from vgg_unpool_jax.training.system import ALL, Aux
@@ -233,3 +241,133 @@ def test_a_photo_draws_the_same_in_whatever_batch_it_comes():
     assert together["loss"][0] == swapped["loss"][1]
     assert together["loss"][1] == swapped["loss"][0]
     assert len(set(together["loss"])) == 3
+
+
+# --- losses by part -------------------------------------------------------------------
+
+
+class TwoParts:
+    """Two scalars, each pulled to a target of its own; the critic may rest."""
+
+    def __init__(self, active=None):
+        self.frozen, self.record, self._active = {}, {}, active
+
+    def init(self, key, batch):
+        return {
+            "model": {"gain": jnp.float32(2.0), "unused": jnp.float32(-0.0)},
+            "critic": {"scale": jnp.float32(-1.0)},
+        }, {"count": jnp.float32(0.0)}
+
+    def losses(self, params, model_state, batch, keys, train):
+        gain, scale = params["model"]["gain"], params["critic"]["scale"]
+        unused = 0.0 * params["model"]["unused"]
+        values = {
+            "model": (gain * scale - 3.0) ** 2 + unused,
+            "critic": -((gain - scale) ** 2),
+        }
+        state = {"count": model_state["count"] + 1.0}
+        active = {} if self._active is None else self._active(model_state["count"])
+        return values, Aux({}, state, {}, active)
+
+
+def _by_part(**names):
+    config = ml_collections.ConfigDict(
+        {
+            "name": "adam",
+            "schedule": "constant",
+            "learning_rate": 0.1,
+            "warmup_steps": 0,
+            "b1": 0.9,
+            "b2": 0.99,
+            "eps": 1e-8,
+            "average_decay": 0.0,
+            "parts": {
+                part: ({"name": names[part]} if part in names else {})
+                for part in ("model", "critic")
+            },
+        }
+    )
+    return make_optimizer(config, 10, 1.0)
+
+
+def _states(objective, optimizer, steps):
+    """The state after each step, the first one before them."""
+    step = parallel.parallelize_step(
+        make_train_step(objective, optimizer, _keep, average_decay=0.0)
+    )
+    params, model_state = objective.init(None, None)
+    state = create_train_state(
+        params, model_state, optimizer.transformation, averaged=False
+    )
+    states, metrics = [jax.device_get(state)], {}
+    state = parallel.replicate(state)
+    for _ in range(steps):
+        state, metrics = step(state, {}, _batch([1, 2]), jax.random.key(0))
+        states.append(jax.device_get(state))
+    return states, metrics
+
+
+def _bits(tree):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def test_each_part_descends_its_own_loss():
+    optimizer = _by_part()
+    sgd = {part: optax.sgd(0.1) for part in ("model", "critic")}
+    sgd = optax.partition(sgd, lambda params: label_parameters(params, tuple(params)))
+    optimizer = dataclasses.replace(optimizer, transformation=sgd)
+    (_, after), metrics = _states(TwoParts(), optimizer, 1)
+    # d/dgain (gain·scale - 3)² = 2·scale·(gain·scale - 3) = 10 at (2, -1);
+    # d/dscale -(gain - scale)² = 2·(gain - scale) = 6.
+    assert float(after.params["model"]["gain"]) == pytest.approx(2.0 - 1.0)
+    assert float(after.params["critic"]["scale"]) == pytest.approx(-1.0 - 0.6)
+    assert float(metrics["model_loss"]) == pytest.approx(25.0)
+    assert float(metrics["critic_loss"]) == pytest.approx(-9.0)
+    assert "loss" not in metrics
+
+
+def test_a_resting_part_keeps_parameters_and_optimizer_state_bit_for_bit():
+    objective = TwoParts(lambda count: {"critic": count % 2 == 0})
+    states, _ = _states(objective, _by_part(), 4)
+    for number, (before, after) in enumerate(itertools.pairwise(states)):
+        rests = number % 2 == 1
+        for pick in (
+            lambda state: state.params["critic"],
+            lambda state: state.opt_state.inner_states["critic"],
+        ):
+            assert (_bits(pick(before)) == _bits(pick(after))) == rests
+        # The other part takes every step.
+        assert _bits(before.params["model"]) != _bits(after.params["model"])
+    (counted,) = {
+        int(leaf)
+        for leaf in jax.tree.leaves(states[-1].opt_state.inner_states["critic"])
+        if np.asarray(leaf).dtype == np.int32
+    }
+    assert counted == 2
+
+
+def test_a_part_that_the_config_freezes_stays_bit_for_bit():
+    states, metrics = _states(TwoParts(), _by_part(model="frozen"), 3)
+    assert _bits(states[0].params["model"]) == _bits(states[-1].params["model"])
+    assert np.signbit(states[-1].params["model"]["unused"])  # -0 has not become 0
+    assert _bits(states[0].params["critic"]) != _bits(states[-1].params["critic"])
+    assert "learning_rate/critic" in metrics
+    assert "learning_rate/model" not in metrics
+
+
+def test_losses_and_parts_that_do_not_fit_are_named():
+    class Forgetful(TwoParts):
+        def losses(self, *args):
+            values, aux = super().losses(*args)
+            del values["critic"]
+            return values, aux
+
+    with pytest.raises(ValueError, match="parts critic, model, the losses are model,"):
+        _states(Forgetful(), _by_part(), 1)
+    # Without a loss of its own only a part that is frozen.
+    _states(Forgetful(), _by_part(critic="frozen"), 1)
+
+    objective = TwoParts(lambda count: {"critic": True})
+    alone = Optimizer(optax.adam(0.1), {})
+    with pytest.raises(ValueError, match=r"optimizer\.parts must name .* critic: each"):
+        _states(objective, alone, 1)

@@ -10,15 +10,28 @@ from typing import Any
 
 NAMES = ("unpooling", "vae")
 
+# Systems of other packages, by name.
+_REGISTERED: dict[str, Any] = {}
+
+
+def register(system) -> None:
+    """Make a `training.system.System` of another package known by its name."""
+    if system.name in NAMES:
+        raise ValueError(
+            f"the name {system.name!r} belongs to a system of this package"
+        )
+    _REGISTERED[system.name] = system
+
 
 def find(name: str):
     """The `training.system.System` of a name; systems are imported when first used."""
     from vgg_unpool_jax.errors import ConfigError
 
+    if name in _REGISTERED:
+        return _REGISTERED[name]
     if name not in NAMES:
-        raise ConfigError(
-            f"config.system must be one of {', '.join(NAMES)}, got {name!r}"
-        )
+        known = ", ".join([*NAMES, *_REGISTERED])
+        raise ConfigError(f"config.system must be one of {known}, got {name!r}")
     return importlib.import_module(f"{__name__}.{name}.system").SYSTEM
 
 
