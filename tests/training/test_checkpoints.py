@@ -239,6 +239,21 @@ def test_damaged_checkpoints_are_one_sentence_with_their_path(saved_workdir, tmp
         assert "\n" not in sentence
 
 
+@pytest.mark.parametrize("name", ["average", "model_state"])
+def test_an_entry_without_arrays_that_is_missing_is_noticed(name, tmp_path):
+    params = {"kernel": jnp.ones((2,))}
+    state = create_train_state(params, {}, optax.adam(0.1), averaged=False)
+    with Checkpoints(tmp_path) as saved:
+        saved.save(state, RECORD)
+    path = tmp_path / "checkpoints" / "0" / "state" / "_METADATA"
+    content = json.loads(path.read_text())
+    del content["tree_metadata"][f"('{name}',)"]
+    path.write_text(json.dumps(content))
+    with Checkpoints(tmp_path, create=False) as saved:
+        with pytest.raises(DamagedCheckpointError, match=f"{name} is not what was"):
+            saved.restore_for_inference()
+
+
 def test_a_checkpoint_that_was_being_written_does_not_count(saved_workdir, tmp_path):
     """A killed run leaves a folder under orbax' temporary name."""
     workdir = tmp_path / "copy"

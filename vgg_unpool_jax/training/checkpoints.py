@@ -48,6 +48,7 @@ FOLDER = "checkpoints"
 # Damaged checkpoints are moved here when a run is resumed.
 DAMAGED_FOLDER = "damaged_checkpoints"
 _STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
+_FIELDS = {"step", "params", "model_state", "opt_state", "average"}
 _LOG = logging.getLogger(__name__)
 
 
@@ -198,6 +199,9 @@ class Checkpoints:
         args = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
         with self._reading(step):
             state = self._manager.restore(step, args=args)[_STATE]
+        # An entry without arrays has no checksum.
+        for name in sorted(_FIELDS - state.keys()):
+            self._refuse_changed(step, name)
         written, read = self._read_checksums(step), array_checksums(state)
         if written is not None:
             for name in sorted((written.keys() | read.keys()) - {_RECORD}):
@@ -304,10 +308,4 @@ class Checkpoints:
 
 
 def _as_dict(state: TrainState) -> dict[str, Any]:
-    return {
-        "step": state.step,
-        "params": state.params,
-        "model_state": state.model_state,
-        "opt_state": state.opt_state,
-        "average": state.average,
-    }
+    return {name: getattr(state, name) for name in _FIELDS}
