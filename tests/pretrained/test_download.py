@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import http.server
 import logging
-import socket
 import threading
 
 import pytest
@@ -76,17 +75,6 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
-def test_the_public_addresses_are_the_documented_ones():
-    keras, torchvision = PUBLIC_FILES["keras"], PUBLIC_FILES["torchvision"]
-    assert f"{keras.folder}/{keras.name}" == (
-        "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
-        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    )
-    assert f"{torchvision.folder}/{torchvision.name}" == (
-        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-    )
-
-
 def test_download_once_then_the_cache(
     server, public, cache, monkeypatch, assert_same_params
 ):
@@ -101,16 +89,6 @@ def test_download_once_then_the_cache(
     assert first.sha256 == second.sha256 == offline.sha256
     # Nothing but the file is left in the cache.
     assert [file.name for file in cache.iterdir()] == [NAME]
-
-
-def test_the_variable_goes_before_the_cache(
-    server, public, cache, tmp_path, monkeypatch
-):
-    load_vgg19_weights(block=1)
-    monkeypatch.setenv("VGG19_WEIGHTS", str(tmp_path / "public.h5"))
-    assert load_vgg19_weights(block=1).origin == "keras:public.h5"
-    monkeypatch.setenv("VGG19_WEIGHTS", "")
-    assert load_vgg19_weights(block=1).origin == f"keras:{NAME}"
 
 
 def test_a_wrong_hash_is_refused_and_deleted(server, public, cache, assert_refused):
@@ -175,21 +153,6 @@ def test_without_a_network_one_sentence_says_so(cache, monkeypatch, assert_refus
         "VGG19_WEIGHTS",
         error=WeightsUnavailableError,
     )
-
-
-def test_a_server_that_never_answers(cache, monkeypatch, assert_refused):
-    monkeypatch.setattr(
-        "vgg_unpool_jax.pretrained.download._SECONDS_WITHOUT_ANSWER", 0.2
-    )
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert_refused(
-            lambda: load_vgg19_weights(block=1),
-            "no answer within 0.2 seconds",
-            error=WeightsUnavailableError,
-        )
 
 
 def test_a_connection_that_breaks_off(server, public, cache, assert_refused):

@@ -21,8 +21,6 @@ MAGICS = (
 )
 # The fixtures only give a folder and functions, which examples may share.
 relaxed = hypothesis.settings(
-    deadline=None,
-    max_examples=150,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 FORMATS = ("keras1", "keras3_by_class", "pth", "old pth", "own", "torchvision")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from vgg_unpool_jax.errors import WeightsError
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import convolutions_up_to
@@ -135,44 +134,22 @@ def test_a_copy_that_was_changed_is_refused(tmp_path, make_weights, assert_refus
     )
 
 
-def test_wrong_contents_are_refused(tmp_path, make_weights, layouts, assert_refused):
-    params = make_weights(block=2).params
-    meta = {"preprocessing": "caffe"}
+def test_ambiguous_and_foreign_arrays_are_refused(
+    tmp_path, make_weights, layouts, assert_refused
+):
+    params = make_weights().params
     path = tmp_path / "w.safetensors"
 
-    def refused(tensors, *words, block=1):
-        safetensors.numpy.save_file(tensors, path, meta)
-        assert_refused(lambda: load_vgg19_weights(path, block=block), path, *words)
+    def refused(tensors, *words):
+        safetensors.numpy.save_file(tensors, path, {"preprocessing": "caffe"})
+        assert_refused(lambda: load_vgg19_weights(path, block=1), path, *words)
 
     own = own_tensors(params)
     refused({"a": np.zeros(3)}, "no convolution of VGG19", "found a")
-    refused(own, "no layer block3_conv1", "its last layer is block2_conv2", block=3)
     refused({k: v for k, v in own.items() if "1_conv2/b" not in k}, "no bias")
-    refused({k: v for k, v in own.items() if "1_conv2" not in k}, "not VGG19")
     refused({**own, "block1_conv1.kernel": np.zeros(3)}, "more than once")
-    refused(
-        {**own, "block2_conv1/bias": np.zeros(64, np.float32)},
-        "bias of layer block2_conv1",
-        "(64,)",
-        "(128,)",
-    )
     refused({**own, "block1_conv1/bias": np.zeros(64, np.int32)}, "I32")
-    refused({**own, "block1_conv1/bias": np.full(64, np.nan, np.float32)}, "NaN or inf")
     torch_layout = layouts.torchvision_arrays(params)
     refused(
         {**torch_layout, "features.17.weight": np.zeros(3)}, "features.17", "another"
     )
-
-
-def test_a_failed_save_keeps_the_old_file(tmp_path, make_weights, monkeypatch):
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(b"old")
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(WeightsError, match=r"cannot be written to .*No space left"):
-        save_safetensors(make_weights(), path)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
-from vgg_unpool_jax.pretrained.vgg19 import VGG19_CONVOLUTIONS, convolutions_up_to
+from vgg_unpool_jax.pretrained.vgg19 import convolutions_up_to
 
 torch = pytest.importorskip("torch")
 
@@ -77,23 +77,6 @@ def test_other_float_types_become_float32(dtype, tmp_path, make_weights, layouts
     np.testing.assert_array_equal(got, wanted.numpy())
 
 
-def test_parameters_that_require_gradients(tmp_path):
-    layer = torch.nn.Conv2d(3, 64, 3)
-    second = torch.nn.Conv2d(64, 64, 3)
-    path = tmp_path / "w.pth"
-    torch.save(
-        {
-            "features.0.weight": layer.weight,
-            "features.0.bias": layer.bias,
-            "features.2.weight": second.weight,
-            "features.2.bias": second.bias,
-        },
-        path,
-    )
-    got = load_vgg19_weights(path, block=1).params["block1_conv1"]["bias"]
-    np.testing.assert_array_equal(got, layer.bias.detach().numpy())
-
-
 def test_without_torch_one_sentence_says_what_to_do(
     tmp_path, monkeypatch, assert_refused
 ):
@@ -158,23 +141,6 @@ def test_other_vggs_are_refused(indices, channels, named, tmp_path, assert_refus
         )
 
 
-def test_a_gap_is_refused(tmp_path, assert_refused):
-    layers = VGG19_CONVOLUTIONS
-    state = network(
-        [layer.torchvision_index for layer in layers],
-        [layer.outputs for layer in layers],
-    )
-    del state["features.16.weight"], state["features.16.bias"]
-    path = tmp_path / "vgg.pth"
-    torch.save(state, path)
-    assert_refused(
-        lambda: load_vgg19_weights(path, block=1),
-        path,
-        "no layer features.16 (block3_conv4)",
-        "not VGG19",
-    )
-
-
 def test_a_wrong_shape_is_refused(tmp_path, assert_refused):
     path = tmp_path / "alexnet.pth"
     torch.save(
@@ -200,10 +166,8 @@ def test_a_wrong_shape_is_refused(tmp_path, assert_refused):
     ("content", "words"),
     [
         ([1, 2], ("list", "expected a state dict")),
-        ({}, ("no convolution of VGG19", "found nothing")),
         ({"state_dict": {}}, ("no convolution of VGG19", "state_dict")),
         ({"features.0.weight": 3}, ("features.0.weight is a int", "tensor")),
-        ({1: 2}, ("no convolution of VGG19", "found 1")),
     ],
 )
 def test_other_contents_are_refused(content, words, tmp_path, assert_refused):
@@ -212,7 +176,7 @@ def test_other_contents_are_refused(content, words, tmp_path, assert_refused):
     assert_refused(lambda: load_vgg19_weights(path), path, *words)
 
 
-@pytest.mark.parametrize("kind", ["int", "nan", "sparse", "meta"])
+@pytest.mark.parametrize("kind", ["int", "sparse", "meta"])
 def test_tensors_that_are_no_weights_are_refused(
     kind, tmp_path, make_weights, layouts, assert_refused
 ):
@@ -220,7 +184,6 @@ def test_tensors_that_are_no_weights_are_refused(
     bias = state["features.2.bias"]
     state["features.2.bias"] = {
         "int": bias.to(torch.int32),
-        "nan": torch.where(bias > 0, bias, torch.nan),
         "sparse": bias.to_sparse(),
         "meta": bias.to("meta"),
     }[kind]
