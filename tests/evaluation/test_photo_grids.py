@@ -51,9 +51,9 @@ def test_values_are_clipped_and_rounded_and_the_input_is_kept():
 
 @pytest.mark.parametrize("draw", [square_grid, strip])
 def test_bad_images_are_refused(draw):
-    with pytest.raises(ValueError, match=r"images has shape \(3, 5, 3\)"):
+    with pytest.raises(ValueError, match=r"images must have .* got \(3, 5, 3\)"):
         draw(shades(1)[0])
-    with pytest.raises(ValueError, match="not empty"):
+    with pytest.raises(ValueError, match="none of them 0"):
         draw(shades(0))
     with pytest.raises(ValueError, match="images has NaN"):
         draw(shades(2) * np.nan)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vgg_unpool_jax.errors import require_image
 from vgg_unpool_jax.io.atomic import replacing
 
 _BACKGROUND = 255
@@ -84,24 +85,12 @@ def side_by_side(images: Sequence[np.ndarray], *, padding: int = 4) -> np.ndarra
     Returns:
       uint8 `(height, sum of widths + padding between them, 3)`.
     """
-    if not len(images):
-        raise ValueError("images is empty; expected at least one image.")
     parts = []
-    height = None
     for i, image in enumerate(images):
         image = _to_uint8(image, f"images[{i}]")
-        if image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"images[{i}] has shape {image.shape}; expected (height, width, 3)."
-            )
-        height = height or image.shape[0]
-        if image.shape[0] != height:
-            raise ValueError(
-                f"images[{i}] has shape {image.shape}; expected the height {height} of "
-                "images[0]."
-            )
+        require_image(f"images[{i}]", image, 3)
         if parts:
-            parts.append(np.full((height, padding, 3), _BACKGROUND, np.uint8))
+            parts.append(np.full((len(image), padding, 3), _BACKGROUND, np.uint8))
         parts.append(image)
     return np.concatenate(parts, axis=1)
 
@@ -127,16 +116,10 @@ def picture_grid(
     Returns:
       uint8 `(grid height, grid width, 3)`.
     """
-    if not columns:
-        raise ValueError("columns is empty; expected at least one column.")
     arrays = {name: np.asarray(images) for name, images in columns.items()}
     first = next(iter(arrays.values())).shape
     for name, images in arrays.items():
-        if images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
-            raise ValueError(
-                f"columns[{name!r}] has shape {images.shape}; expected "
-                "(n, height, width, 3), not empty."
-            )
+        require_image(f"columns[{name!r}]", images, 4)
         if images.shape != first:
             raise ValueError(
                 f"columns[{name!r}] has shape {images.shape}; expected {first}, the "
@@ -176,16 +159,6 @@ def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
     return images.repeat(int(scale), axis=-3).repeat(int(scale), axis=-2)
 
 
-def _require_images(images: np.ndarray, name: str) -> np.ndarray:
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
-        raise ValueError(
-            f"{name} has shape {images.shape}; expected (n, height, width, 3), not "
-            "empty."
-        )
-    return images
-
-
 def strip(images: np.ndarray, *, scale: int = 1, padding: int = 2) -> np.ndarray:
     """Images of one shape in one row, for instance the steps of an interpolation.
 
@@ -197,7 +170,8 @@ def strip(images: np.ndarray, *, scale: int = 1, padding: int = 2) -> np.ndarray
     Returns:
       uint8 `(height * scale, n * (width * scale + padding) - padding, 3)`.
     """
-    images = enlarge(_to_uint8(_require_images(images, "images"), "images"), scale)
+    require_image("images", images := np.asarray(images), 4)
+    images = enlarge(_to_uint8(images, "images"), scale)
     return side_by_side(list(images), padding=padding)
 
 
@@ -213,7 +187,8 @@ def square_grid(images: np.ndarray, *, scale: int = 1, padding: int = 2) -> np.n
       uint8 `(grid height, grid width, 3)`; places for which there is no image are
       white.
     """
-    images = enlarge(_to_uint8(_require_images(images, "images"), "images"), scale)
+    require_image("images", images := np.asarray(images), 4)
+    images = enlarge(_to_uint8(images, "images"), scale)
     count, height, width, _ = images.shape
     columns = math.isqrt(count - 1) + 1
     rows = math.ceil(count / columns)
@@ -298,8 +273,5 @@ def save_photo(
 
 def _require_picture(image: np.ndarray) -> np.ndarray:
     image = _to_uint8(image, "image")
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(
-            f"image has shape {image.shape}; expected (height, width, 3), not empty."
-        )
+    require_image("image", image, 3)
     return image

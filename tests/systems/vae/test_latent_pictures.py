@@ -1,4 +1,4 @@
-"""Traversals, bars and maps: where things stand, in which colour, and what is odd."""
+"""Bars and maps: where things stand, in which colour, and what is odd."""
 
 import os
 import subprocess
@@ -10,27 +10,9 @@ import pytest
 from vgg_unpool_jax.systems.vae.latent_pictures import (
     kl_plot,
     latent_map,
-    traversal_grid,
 )
 
 NAMES = {"title": "a map", "axis_names": ("x", "y")}
-
-
-def flat_cells(rows, columns, size=(40, 44)):
-    shades = 10 + 5 * np.arange(rows * columns).reshape(rows, columns)
-    cells = np.empty((rows, columns, *size, 3))
-    cells[:] = shades[..., None, None, None]
-    return cells
-
-
-def traversal(cells, **options):
-    rows, columns = cells.shape[:2]
-    labels = {
-        "dimensions": list(range(rows)),
-        "kl": np.linspace(2, 0, rows),
-        "values": np.linspace(-3, 3, columns),
-    }
-    return traversal_grid(cells, **{**labels, **options})
 
 
 def colours(picture):
@@ -39,61 +21,6 @@ def colours(picture):
 
 def hex_colour(text):
     return tuple(bytes.fromhex(text))
-
-
-def test_every_decoded_photo_stands_in_its_row_and_column():
-    cells = flat_cells(2, 3)
-    grid = traversal(cells, padding=2)
-    assert grid.dtype == np.uint8
-    left = grid.shape[1] - (3 * (44 + 2) + 2)
-    top = grid.shape[0] - (2 * (40 + 2) + 2)
-    assert left > 20 and top > 10
-    for row in range(2):
-        for column in range(3):
-            y, x = top + 2 + row * 42, left + 2 + column * 46
-            assert np.all(grid[y : y + 40, x : x + 44] == cells[row, column, 0, 0, 0])
-            # Its label stands beside the row and above the column.
-            assert grid[y : y + 40, :left].min() < 100
-            assert grid[:top, x : x + 44].min() < 100
-            grid[y : y + 40, x : x + 44] = 255
-    assert np.all(grid[top:, left:] == 255)
-
-
-def test_labels_tell_number_divergence_and_value():
-    cells = flat_cells(1, 1)
-    options = {"dimensions": [7], "kl": [1.0], "values": [0.5]}
-    first = traversal(cells, **options)
-    np.testing.assert_array_equal(first, traversal(cells, **options))
-    for name, other in (("dimensions", [8]), ("kl", [1.01]), ("values", [0.6])):
-        second = traversal(cells, **{**options, name: other})
-        assert first.shape == second.shape
-        assert np.any(first != second), name
-    # The rounding of a linspace does not show as "-0".
-    zero, minus = (traversal(cells, values=[value]) for value in (0.0, -1e-17))
-    np.testing.assert_array_equal(zero, minus)
-
-
-def test_small_photos_are_enlarged_and_never_smaller_than_their_labels():
-    cells = flat_cells(2, 2, size=(3, 4))
-    small, large = traversal(cells), traversal(cells, scale=20)
-    assert large.shape[0] - 2 * (3 * 20 + 2) - 2 < 30
-    for picture in (small, large):
-        area = 12 if picture is small else 12 * 400
-        for shade in (10, 15, 20, 25):
-            assert np.sum(np.all(picture == shade, axis=-1)) >= area
-    assert small.shape[0] > 2 * 32
-
-
-def test_bad_traversals_are_refused():
-    cells = flat_cells(2, 3)
-    with pytest.raises(ValueError, match=r"images has shape \(3, 40, 44, 3\)"):
-        traversal_grid(cells[0], dimensions=[1], kl=[1], values=[1])
-    with pytest.raises(ValueError, match="values has 2 entries; expected 3"):
-        traversal(cells, values=[0, 1])
-    with pytest.raises(ValueError, match="kl has 3 entries; expected 2"):
-        traversal(cells, kl=[0, 1, 2])
-    with pytest.raises(ValueError, match="NaN"):
-        traversal(cells * np.nan)
 
 
 def bar_heights(picture):

@@ -102,14 +102,13 @@ def test_no_more_interpolations_are_drawn_than_wanted():
 def test_a_traversal_moves_one_dimension_and_leaves_the_others(monkeypatch):
     asked = {}
 
-    def traversal_grid(images, **labels):
-        asked.update(labels, images=images)
+    def picture_grid(columns, *, row_labels):
+        asked.update(columns=columns, row_labels=row_labels)
         return np.zeros((2, 2, 3), np.uint8)
 
-    monkeypatch.setattr(vae_pictures, "traversal_grid", traversal_grid)
-    means = _means(6, size=10) * np.arange(
-        10, dtype=np.float32
-    )  # the last dimension matters most
+    monkeypatch.setattr(vae_pictures, "picture_grid", picture_grid)
+    # The last dimension matters most.
+    means = _means(6, size=10) * np.arange(10, dtype=np.float32)
     code = means[2]
     seen = []
 
@@ -120,22 +119,25 @@ def test_a_traversal_moves_one_dimension_and_leaves_the_others(monkeypatch):
     statistics = _statistics(means)
     draw_traversal(decode, code, statistics)
     dimensions = statistics.by_kl()[:8].tolist()
-    assert asked["dimensions"] == dimensions
-    assert asked["kl"] == statistics.kl[dimensions].tolist()
-    assert asked["kl"] == sorted(asked["kl"], reverse=True)
-    assert asked["values"] == (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-    assert asked["images"].shape == (8, 7, SIDE, SIDE, 3)
+    nats = [f"{statistics.kl[dimension]:.2f}" for dimension in dimensions]
+    pairs = zip(dimensions, nats, strict=True)
+    assert asked["row_labels"] == [f"z{number}: {kl} nats" for number, kl in pairs]
+    values = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+    assert list(asked["columns"]) == [f"{value:g}" for value in values]
     (codes,) = seen
     codes = codes.reshape(8, 7, 10)
     for row, dimension in enumerate(dimensions):
-        np.testing.assert_array_equal(codes[row, :, dimension], asked["values"])
+        np.testing.assert_array_equal(codes[row, :, dimension], values)
         others = np.delete(codes[row], dimension, axis=1)
         np.testing.assert_array_equal(
             others, np.tile(np.delete(code, dimension), (7, 1))
         )
-    np.testing.assert_array_equal(
-        asked["images"].reshape(56, SIDE, SIDE, 3), _decode(codes.reshape(56, 10))
-    )
+    # Enlarged by whole pixels to the size of the labels.
+    scale = 64 // SIDE
+    for column, images in enumerate(asked["columns"].values()):
+        assert images.shape == (8, 64, 64, 3)
+        expected = _decode(codes[:, column])
+        np.testing.assert_array_equal(images[:, ::scale, ::scale], expected)
 
 
 def test_a_short_code_has_a_row_for_each_dimension():
@@ -144,8 +146,7 @@ def test_a_short_code_has_a_row_for_each_dimension():
     means = _means(3, size=3)
     longer = draw_traversal(_decode, means[0], _statistics(means))
     assert short.dtype == np.uint8
-    # A row is as high as its two lines of text.
-    assert longer.shape[0] - short.shape[0] == 2 * 16 + 2
+    assert longer.shape[0] - short.shape[0] == 64 + 4
 
 
 def _draw(means, labels=None):

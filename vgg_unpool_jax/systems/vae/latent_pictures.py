@@ -1,4 +1,4 @@
-"""Pictures of a latent space: traversals, divergence of its dimensions, maps of photos.
+"""Plots of a latent space: divergence of its dimensions, maps of photos.
 
 Every function returns one uint8 RGB picture `(height, width, 3)`. The figures, the
 backend and the settings of a program that uses Matplotlib itself are not changed.
@@ -6,19 +6,12 @@ backend and the settings of a program that uses Matplotlib itself are not change
 
 import contextlib
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, side_by_side
-
-_FONT_SIZE = 12
-_LINE_HEIGHT = 16
-_MARGIN = 4
 _DPI = 100
 _MAX_LEGEND = 12
 _MAX_BARS_WITH_NUMBERS = 40
@@ -29,97 +22,6 @@ _CLASS_COLOURS = (
 )
 _NO_CLASS_COLOUR = "#b0b0b0"
 _BAR_COLOUR = "#1f77b4"
-
-
-def _text(lines: Sequence[str], size: tuple[int, int], align: str) -> np.ndarray:
-    """Lines of black text on white, `(height, width, 3)`; `align` is "r" or "m"."""
-    height, width = size
-    picture = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(_FONT_SIZE)
-    x = width - _MARGIN if align == "r" else width // 2
-    top = (height - _LINE_HEIGHT * len(lines)) / 2
-    for i, line in enumerate(lines):
-        y = top + (i + 0.5) * _LINE_HEIGHT
-        draw.text((x, y), line, fill="black", font=font, anchor=f"{align}m")
-    return np.asarray(picture)
-
-
-def _text_width(lines: Sequence[str]) -> int:
-    font = ImageFont.load_default(_FONT_SIZE)
-    return math.ceil(max(font.getlength(line) for line in lines)) + 2 * _MARGIN
-
-
-def traversal_grid(
-    images: np.ndarray,
-    *,
-    dimensions: Sequence[int],
-    kl: Sequence[float],
-    values: Sequence[float],
-    scale: int = 1,
-    padding: int = 2,
-) -> np.ndarray:
-    """The effect of the dimensions of a latent space: one row each, with rising value.
-
-    Args:
-      images: decoded `(rows, columns, height, width, 3)` in [0, 255].
-      dimensions: the number of the dimension that varies, per row.
-      kl: its divergence from the prior in nats, per row, shown beside the number.
-      values: the value that the dimension was set to, per column.
-      scale: how often each pixel is repeated along each side. Cells are at least as
-        large as their labels, with white around the image.
-      padding: white pixels around and between the images.
-
-    Returns:
-      uint8 `(grid height, grid width, 3)`.
-    """
-    images = np.asarray(images)
-    if images.ndim != 5 or images.shape[4] != 3 or images.size == 0:
-        raise ValueError(
-            f"images has shape {images.shape}; expected (rows, columns, height, width, "
-            "3), not empty."
-        )
-    wanted = {"dimensions": (dimensions, 0), "kl": (kl, 0), "values": (values, 1)}
-    for name, (labels, axis) in wanted.items():
-        if len(labels) != images.shape[axis]:
-            raise ValueError(
-                f"{name} has {len(labels)} entries; expected {images.shape[axis]}, as "
-                f"images has shape {images.shape}."
-            )
-    images = enlarge(images, scale)
-    row_labels = [
-        (f"z{number}", f"{nats:.2f} nats")
-        for number, nats in zip(dimensions, kl, strict=True)
-    ]
-    # Adding 0 turns the -0.0 that rounding makes into 0.
-    column_labels = [f"{round(float(value), 2) + 0.0:g}" for value in values]
-    height, width = images.shape[2:4]
-    spare_height = max(0, 2 * _LINE_HEIGHT - height)
-    spare_width = max(0, _text_width(column_labels) - width)
-    margins = [
-        (spare // 2, spare - spare // 2) for spare in (spare_height, spare_width)
-    ]
-    images = np.pad(
-        images, ((0, 0), (0, 0), *margins, (0, 0)), constant_values=255
-    ).swapaxes(0, 1)
-    height, width = images.shape[2:4]
-    grid = picture_grid(
-        {str(column): images[column] for column in range(len(images))},
-        padding=padding,
-        labels=False,
-    )
-    label_width = max(_text_width(label) for label in row_labels)
-    step = height + padding
-    labels = [_text(label, (step, label_width), "r") for label in row_labels]
-    # The grid begins with its own margin, hence there is half a gap above each cell.
-    left = np.full((grid.shape[0], label_width, 3), 255, np.uint8)
-    left[padding // 2 : padding // 2 + step * len(labels)] = np.concatenate(labels)
-    top = np.full((_LINE_HEIGHT + _MARGIN, label_width + grid.shape[1], 3), 255)
-    for i, label in enumerate(column_labels):
-        start = label_width + padding + i * (width + padding)
-        top[:, start : start + width] = _text([label], (len(top), width), "m")
-    grid = side_by_side([left, grid], padding=0)
-    return np.concatenate([top.astype(np.uint8), grid])
 
 
 @contextlib.contextmanager

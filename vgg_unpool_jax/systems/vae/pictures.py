@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vgg_unpool_jax.evaluation.pictures import square_grid, strip
+from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, square_grid, strip
 from vgg_unpool_jax.systems.vae.latent_pictures import (
     kl_plot,
     latent_map,
-    traversal_grid,
 )
 from vgg_unpool_jax.systems.vae.latents import LatentStatistics, embed_tsne
 
 _STEPS = 8
 _TSNE_PHOTOS = 2000
 _TRAVERSED_DIMENSIONS = 8
+_LABELLED_SIDE = 64  # pixels
 _TRAVERSED_VALUES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
@@ -114,11 +114,12 @@ def draw_traversal(
     for row, dimension in enumerate(dimensions):
         codes[row, :, dimension] = _TRAVERSED_VALUES
     images = np.asarray(decode(codes.reshape(-1, codes.shape[-1])))
-    return traversal_grid(
-        images.reshape(*codes.shape[:2], *images.shape[1:]),
-        dimensions=dimensions.tolist(),
-        kl=statistics.kl[dimensions].tolist(),
-        values=_TRAVERSED_VALUES,
+    images = images.reshape(*codes.shape[:2], *images.shape[1:])
+    # Small images are enlarged to the size of their labels.
+    images = enlarge(images, -(-_LABELLED_SIDE // images.shape[2]))
+    return picture_grid(
+        {f"{value:g}": images[:, i] for i, value in enumerate(_TRAVERSED_VALUES)},
+        row_labels=[f"z{d}: {statistics.kl[d]:.2f} nats" for d in dimensions],
     )
 
 
