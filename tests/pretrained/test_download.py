@@ -62,8 +62,8 @@ def public(server, tmp_path, make_weights, layouts, monkeypatch):
     weights = make_weights()
     path = layouts.write_keras(tmp_path / "public.h5", weights.params)
     server.content = path.read_bytes()
-    digest = hashlib.sha256(server.content).hexdigest()
-    file = dataclasses.replace(PUBLIC_FILES["keras"], sha256=digest)
+    digest = hashlib.md5(server.content).hexdigest()
+    file = dataclasses.replace(PUBLIC_FILES["keras"], known_hash=f"md5:{digest}")
     monkeypatch.setitem(PUBLIC_FILES, "keras", file)
     return weights
 
@@ -73,6 +73,12 @@ def cache(tmp_path, monkeypatch):
     folder = tmp_path / "deep" / "cache"
     monkeypatch.setenv("VGG_UNPOOL_CACHE", str(folder))
     return folder
+
+
+def test_the_hashes_are_the_published_ones():
+    # The MD5 is that of keras.applications.
+    assert PUBLIC_FILES["keras"].known_hash == "md5:253f8cb515780f3b799900260a226db6"
+    assert PUBLIC_FILES["torchvision"].known_hash == "sha256:dcbb9e9d"
 
 
 def test_download_once_then_the_cache(
@@ -96,8 +102,8 @@ def test_a_wrong_hash_is_refused_and_deleted(server, public, cache, assert_refus
     assert_refused(
         lambda: load_vgg19_weights(block=1),
         server.url,
-        hashlib.sha256(server.content).hexdigest(),
-        PUBLIC_FILES["keras"].sha256,
+        hashlib.md5(server.content).hexdigest(),
+        PUBLIC_FILES["keras"].known_hash.removeprefix("md5:"),
         "deleted",
     )
     assert list(cache.iterdir()) == []
@@ -120,7 +126,8 @@ def test_torchvisions_file_is_checked_by_the_digits_in_its_name(
         "deleted",
     )
     assert list(cache.iterdir()) == []
-    file = dataclasses.replace(PUBLIC_FILES["torchvision"], sha256=digits)
+    known_hash = f"sha256:{digits}"
+    file = dataclasses.replace(PUBLIC_FILES["torchvision"], known_hash=known_hash)
     monkeypatch.setitem(PUBLIC_FILES, "torchvision", file)
     got = load_vgg19_weights(block=1, flavour="torchvision")
     assert got.origin == "torchvision:vgg19-dcbb9e9d.pth"
@@ -196,7 +203,7 @@ def test_a_damaged_file_in_the_cache(server, public, cache, caplog, assert_refus
     assert_refused(
         lambda: load_vgg19_weights(block=1, download=False),
         cached,
-        "SHA-256",
+        "MD5",
         "delete it",
     )
     server.status = 503
@@ -205,7 +212,7 @@ def test_a_damaged_file_in_the_cache(server, public, cache, caplog, assert_refus
             lambda: load_vgg19_weights(block=1), error=WeightsUnavailableError
         )
     assert cached.read_bytes() == server.content[:-1]
-    assert f"{cached} does not have the SHA-256" in caplog.text
+    assert f"{cached} has the MD5" in caplog.text
     server.status = 200
     load_vgg19_weights(block=1)
     assert cached.read_bytes() == server.content

@@ -31,23 +31,24 @@ class PublicFile:
     Attributes:
       name: its file name, on the server and in the cache.
       folder: address of the folder that it is in.
-      sha256: of the file, in hexadecimal, or the first digits of it.
+      known_hash: "md5:DIGITS" or "sha256:DIGITS" as published, in hexadecimal; the
+        first digits are enough.
     """
 
     name: str
     folder: str
-    sha256: str
+    known_hash: str
 
 
 PUBLIC_FILES = {
     "keras": PublicFile(
         "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "https://storage.googleapis.com/tensorflow/keras-applications/vgg19",
-        "61db546356702cb9e72952fcb4f947d6f4dc25b94a0adf514ab3d28e1577acd5",
+        "md5:253f8cb515780f3b799900260a226db6",
     ),
     # torchvision publishes the first eight digits only, in the name of the file.
     "torchvision": PublicFile(
-        "vgg19-dcbb9e9d.pth", "https://download.pytorch.org/models", "dcbb9e9d"
+        "vgg19-dcbb9e9d.pth", "https://download.pytorch.org/models", "sha256:dcbb9e9d"
     ),
 }
 
@@ -86,9 +87,10 @@ def fetch(
     path = cache_folder(cache_dir) / public.name
     url = f"{(os.environ.get(URL_VARIABLE) or public.folder).rstrip('/')}/{public.name}"
     if path.exists():
-        if file_digest(path).startswith(public.sha256):
+        difference = _difference(path, public.known_hash)
+        if difference is None:
             return path
-        damaged = f"the cached file {path} does not have the SHA-256 {public.sha256}"
+        damaged = f"the cached file {path} {difference}"
         if not download:
             raise WeightsError(f"{damaged}, delete it")
         _LOG.warning("%s, downloading it again", damaged)
@@ -100,7 +102,7 @@ def fetch(
     download_file(
         url,
         path,
-        public.sha256,
+        public.known_hash,
         what="the VGG19 weights",
         remedy="name the path of a weight file, set VGG19_WEIGHTS to it, or put the "
         f"public file at {path}",
@@ -111,7 +113,7 @@ def fetch(
 def download_file(
     url: str,
     path: pathlib.Path,
-    sha256: str | None,
+    known_hash: str | None,
     *,
     what: str,
     remedy: str,
@@ -123,7 +125,8 @@ def download_file(
     Args:
       url: of the file, http or https.
       path: of the result; missing folders are made, an existing file is replaced.
-      sha256: of the file or its first digits; None if it is unknown.
+      known_hash: SHA-256 of the file or its first digits, or "md5:DIGITS"; None if it
+        is unknown.
       what: is downloaded, for messages, such as "the VGG19 weights".
       remedy: what a user can do without the download.
       refusal: class of the error for another file than expected.
@@ -145,12 +148,9 @@ def download_file(
                 raise unavailable(
                     f"{url} answered with a web page in place of {what}: {remedy}"
                 )
-            found = file_digest(file.name)
-            if not found.startswith(sha256 or ""):
-                raise refusal(
-                    f"the file from {url} has the SHA-256 {found}, expected {sha256}, "
-                    "so it was deleted"
-                )
+            difference = _difference(file.name, known_hash or "")
+            if difference is not None:
+                raise refusal(f"the file from {url} {difference}, so it was deleted")
     # UnicodeError: a host name that cannot be encoded, which requests lets through.
     except (requests.exceptions.RequestException, UnicodeError) as error:
         raise unavailable(
@@ -161,6 +161,16 @@ def download_file(
             f"{what} from {url} cannot be written to {path} ({first_line(error)}), "
             f"choose another cache folder with {CACHE_VARIABLE}"
         ) from error
+
+
+def _difference(path: str | os.PathLike, known_hash: str) -> str | None:
+    """How the hash of a file differs from a known one; None if it does not."""
+    algorithm, _, digits = known_hash.rpartition(":")
+    name = {"md5": "MD5", "sha256": "SHA-256", "": "SHA-256"}[algorithm]
+    found = file_digest(path, algorithm or "sha256")
+    if found.startswith(digits):
+        return None
+    return f"has the {name} {found}, expected {digits}"
 
 
 def _close_refusal(response: requests.Response, **_):
