@@ -170,7 +170,7 @@ quickstart() {
     esac
   done
   echo "what the released pairs make of the sample photos:"
-  run_experiment release_page --pairs=released --source=samples \
+  run_experiment pairs page released --source=samples \
     --output="$workdir/released" --without_weights=skip ${page[@]+"${page[@]}"}
   echo "and one trained here:"
   run_experiment train --config="$ROOT/configs/vgg19_block1.py:quickstart" \

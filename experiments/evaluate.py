@@ -14,7 +14,7 @@ from absl import flags
 from experiments.cli import command
 from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.releases.released import find_release
+from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.results import results_file, write_evaluation
@@ -43,7 +43,7 @@ def main() -> None:
     workdir = _WORKDIR.value
     output = results_file(workdir, _OUTPUT.value)
     device_per_core(_BATCH_SIZE.value)
-    if not _SOURCE.value and find_release(workdir):
+    if not _SOURCE.value and index.find(workdir):
         raise ConfigError(f"{workdir} is a released decoder: name photos with --source")
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.data

@@ -1,11 +1,15 @@
-"""Write a trained pair for other programs.
+"""Write a trained pair for other programs, or its decoder as one file.
 
     python -m vgg_unpool_jax export --workdir=W|--pair=NAME --output=FOLDER \
         --format=savedmodel|stablehlo|onnx|safetensors|orbax \
         [--weights=FILE] [--facts=FILE.json] [--results=W/results.json]
+    python -m vgg_unpool_jax export --workdir=W --output=FILE.safetensors \
+        --format=safetensors --part=decoder [--dtype=float16|float32|int8] ...
 
 The folder gets encoder, decoder and autoencoder for any batch and size, or their
-arrays, and a metadata.json; docs/export.md describes the formats.
+arrays, and a metadata.json; docs/export.md describes the formats. With --part=decoder
+the output is one file that `load_pair` and other commands take; with --results, a file
+of `evaluate`, its model card is written beside it.
 
 Needs the extra [export] with --format=savedmodel or --format=onnx.
 """
@@ -16,16 +20,19 @@ from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.atomic import check_new_folder
-from vgg_unpool_jax.releases.released import DTYPES
+from vgg_unpool_jax.io.paths import read_bytes
+from vgg_unpool_jax.releases.storage import DTYPES
 from vgg_unpool_jax.systems.unpooling.export.formats import FORMATS, export_pair
 from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
-from vgg_unpool_jax.systems.unpooling.pair import load_pair
+from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
+from vgg_unpool_jax.systems.unpooling.release import write_card
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _PAIR = flags.DEFINE_string("pair", None, 'Name of a released pair: "vgg19-block1".')
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
 _FORMAT = flags.DEFINE_enum("format", None, FORMATS, "What to write.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder to write; new or empty.")
+_PART = flags.DEFINE_enum("part", "all", ("all", "decoder"), "Of the pair.")
+_OUTPUT = flags.DEFINE_string("output", None, "New or empty folder; a file of a part.")
 _DTYPE = flags.DEFINE_enum("dtype", "float32", DTYPES, "Of a safetensors decoder.")
 _FACTS = flags.DEFINE_string("facts", None, "JSON file with facts for the users.")
 _RESULTS = flags.DEFINE_string("results", None, "Result file, for its metrics.")
@@ -35,20 +42,35 @@ def main() -> None:
     """Run the command."""
     if (_WORKDIR.value is None) == (_PAIR.value is None):
         raise ConfigError("name one of --workdir and --pair")
-    check_new_folder(_OUTPUT.value)
-    facts = json_file.read(_FACTS.value) if _FACTS.value else {}
+    if _PART.value == "all":
+        check_new_folder(_OUTPUT.value)
+    elif _FORMAT.value != "safetensors":
+        raise ConfigError("--part=decoder is written with --format=safetensors alone")
+    facts = json_file.read(_FACTS.value, "a file of facts") if _FACTS.value else {}
+    results = None
     if _RESULTS.value:
-        facts["metrics"] = json_file.read(_RESULTS.value, "a result file").get(
-            "metrics", {}
-        )
+        results = json_file.read(_RESULTS.value, "a result file")
     pair = load_pair(_WORKDIR.value or _PAIR.value, _WEIGHTS.value)
-    if facts:
-        facts = {**(pair.release or {"facts": {}})["facts"], **facts}
-    parts = PairParts.of(pair, facts or None)
+    facts = {**(pair.release or {"facts": {}})["facts"], **facts}
+    print(pair.describe())
+    if _PART.value == "decoder":
+        _export_decoder(pair, facts, results)
+        return
+    if results is not None:
+        facts["metrics"] = results.get("metrics", {})
+    parts = PairParts.of(pair, facts)
     metadata = export_pair(parts, _OUTPUT.value, _FORMAT.value, dtype=_DTYPE.value)
-    print(f"{pair.describe()}\n{_FORMAT.value}: {_OUTPUT.value}")
+    print(f"{_FORMAT.value}: {_OUTPUT.value}")
     for name, file in metadata["files"].items():
         print(f"  {name} ({file['bytes']:,} bytes)")
+
+
+def _export_decoder(pair: Pair, facts: dict, results: dict | None) -> None:
+    file, dtype = _OUTPUT.value, _DTYPE.value
+    pair.export(file, dtype=dtype, facts=facts)
+    print(f"decoder: {file} ({len(read_bytes(file)):,} bytes, {dtype})")
+    if results is not None:
+        print(f"model card: {write_card(file, results)}")
 
 
 if __name__ == "__main__":

@@ -1,63 +1,124 @@
-"""Released pairs by name: what there is, where it is, and how it gets elsewhere.
+"""Released pairs by name: list, download, show, compare and publish them.
 
     python -m vgg_unpool_jax pairs list | show NAME | fetch NAME
+    python -m vgg_unpool_jax pairs page PAIR... --source=folder:PHOTOS --output=FOLDER
+    python -m vgg_unpool_jax pairs table RESULTS.json...
+    python -m vgg_unpool_jax pairs register FILE.safetensors [--results=FILE] \
+        [--licence=MIT] [--address=URL]
     python -m vgg_unpool_jax pairs folder PAIR FOLDER [--dtype=float16|float32|int8] \
         [--results=FILE] [--licence=MIT] [--weights=FILE]
     python -m vgg_unpool_jax pairs upload FOLDER hf:OWNER/NAME [--private] [--dry_run]
 
---releases=URL_OR_FOLDER asks another registry than that of the package first; `fetch`
-downloads what is not here and prints where it is, `folder` writes a model folder as the
-Hugging Face Hub has them, and `upload` sends it there. See docs/pairs.md.
+`fetch` downloads a file that is not on this machine and prints its path; `page` writes
+photos, their reconstructions and errors, of `released` for all pairs of the package;
+`table` compares pairs with the published figures; `register` enters a file into the
+index of its folder, which --releases=URL_OR_FOLDER names; `folder` writes a folder as
+the Hugging Face Hub has them, and `upload` sends it there. See docs/pairs.md.
 """
 
 import os
+import pathlib
+import tempfile
 
 from absl import flags
 
-from experiments.cli import command
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.releases import hub, registry, registry_text, released
-from vgg_unpool_jax.releases.model_folder import results_of, write_model_folder
-from vgg_unpool_jax.releases.register import read_result_file
+from experiments.cli import command, release_text
+from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.errors import ConfigError, WeightsError
+from vgg_unpool_jax.io import json_file
+from vgg_unpool_jax.releases import file, hub, index
+from vgg_unpool_jax.releases.storage import DTYPES
+from vgg_unpool_jax.systems.unpooling import page, release, table
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
-_RELEASES = flags.DEFINE_string("releases", None, "Folder or URL with a registry.")
-_DTYPE = flags.DEFINE_enum("dtype", None, released.DTYPES, "Default: as it is.")
+_RELEASES = flags.DEFINE_string("releases", None, "Folder or URL with an index.")
+_DTYPE = flags.DEFINE_enum("dtype", None, DTYPES, "Default: that of the file.")
 _RESULTS = flags.DEFINE_string("results", None, "Result file of `evaluate`.")
 _LICENCE = flags.DEFINE_string("licence", None, "Of a decoder that names none.")
+_ADDRESS = flags.DEFINE_string("address", "", "Folder or URL where users get the file.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
-_PRIVATE = flags.DEFINE_bool("private", False, "Of a repository that is made.")
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check all, and send nothing.")
+_PRIVATE = flags.DEFINE_bool("private", False, "Of a repository that is created.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check the folder and send nothing.")
+_SOURCE = flags.DEFINE_string("source", None, "Photos of a page, as in `evaluate`.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of a page.")
+_PHOTOS = flags.DEFINE_integer("photos", 6, "Number of photos of a page.", 1)
+_SIZE = flags.DEFINE_integer("image_size", 256, "Side of a page's crops, pixels.", 1)
+_WITHOUT_WEIGHTS = flags.DEFINE_enum(
+    "without_weights", "fail", ("fail", "skip"), "If a page has no VGG19 weights."
+)
 
 
 def _fetch(name: str) -> str:
-    path = released.find_release(name)
+    path = index.find(name)
     if path is None:
-        raise ConfigError(f"{name} is no released decoder")
-    released.read_decoder(path)  # whole, and of a version that can be read
+        raise ConfigError(f"{name} is no released model")
+    file.read(path)  # refuses a damaged file and an unknown version
     return str(path)
 
 
+def _page(*pairs: str) -> str:
+    if not (_SOURCE.value and _OUTPUT.value):
+        raise ConfigError("a page needs --source and --output")
+    source = make_source(_SOURCE.value)
+    names = index.packaged_names() if pairs == ("released",) else pairs
+    try:
+        loaded = [load_pair(name, _WEIGHTS.value) for name in names]
+    except WeightsError as error:
+        if _WITHOUT_WEIGHTS.value == "fail":
+            raise
+        return f"no page of released pairs: {error}"
+    options = {"photos": _PHOTOS.value, "image_size": _SIZE.value}
+    files = page.write_release_page(loaded, source, _OUTPUT.value, **options)
+    return "\n".join(map(str, files))
+
+
+def _table(*results: str) -> str:
+    return table.release_table(map(table.read_pair_results, results))
+
+
+def _results() -> dict | None:
+    return json_file.read(_RESULTS.value, "a result file") if _RESULTS.value else None
+
+
+def _register(path: str) -> str:
+    options = {"licence": _LICENCE.value, "address": _ADDRESS.value}
+    entry = index.register(path, results=_results(), **options)
+    return f"{entry.name}: {pathlib.Path(path).parent / index.FILE}"
+
+
 def _folder(pair: str, folder: str) -> str:
-    entry, _ = registry.known_releases().get(pair, (None, None))
-    known = results_of(entry) if entry else None
-    results = read_result_file(_RESULTS.value) if _RESULTS.value else known
-    licence = _LICENCE.value or (entry.licence if entry else None)
-    loaded, options = load_pair(pair, _WEIGHTS.value), {"dtype": _DTYPE.value}
-    options |= {"results": results, "licence": licence}
-    return "\n".join(map(str, write_model_folder(loaded, folder, **options)))
+    known = index.entries().get(pair)
+    results, licence = _results(), _LICENCE.value
+    if known is not None:
+        results = results or index.known_results(known)
+        licence = licence or known.facts.get("licence")
+    with tempfile.TemporaryDirectory(prefix="vgg_unpool_jax-") as aside:
+        path = None if _DTYPE.value else index.find(pair)
+        if path is None:
+            path = pathlib.Path(aside) / hub.MODEL_FILE
+            dtype = _DTYPE.value or "float32"
+            load_pair(pair, _WEIGHTS.value).export(path, dtype=dtype)
+        metadata = file.read(path).metadata
+        name = f"vgg19-block{metadata['config']['encoder']['block']}"
+        options = {"source": "hf:OWNER/NAME", "licence": licence}
+        card = release.card_text(metadata, results, name, **options)
+        files = hub.write_model_folder(path, folder, card)
+    return "\n".join(map(str, files))
 
 
 def _upload(folder: str, spec: str) -> str:
     dry_run = _DRY_RUN.value
-    files = hub.upload_folder(folder, spec, private=_PRIVATE.value, dry_run=dry_run)
-    return f"{'would send' if dry_run else 'sent'} to {spec}: {', '.join(files)}"
+    hub.upload(folder, spec, private=_PRIVATE.value, dry_run=dry_run)
+    return f"{'would send' if dry_run else 'sent'} to {spec}: {', '.join(hub.FILES)}"
 
 
 _COMMANDS = {
-    "list": (lambda: registry_text.table(registry.known_releases()), ""),
-    "show": (lambda name: registry_text.details(*released.find_entry(name)), "NAME"),
+    "list": (lambda: release_text.entry_table(index.entries().values()), ""),
+    "show": (lambda name: release_text.entry_details(index.find_entry(name)), "NAME"),
     "fetch": (_fetch, "NAME"),
+    "page": (_page, "PAIR..."),
+    "table": (_table, "RESULTS.json..."),
+    "register": (_register, "FILE"),
     "folder": (_folder, "PAIR FOLDER"),
     "upload": (_upload, "FOLDER hf:OWNER/NAME"),
 }
@@ -66,14 +127,14 @@ _COMMANDS = {
 def main(arguments: list[str]) -> None:
     """Run the command."""
     if _RELEASES.value:
-        os.environ[registry.RELEASES_VARIABLE] = _RELEASES.value
-    act, wanted = _COMMANDS.get(arguments[0] if arguments else "", (None, ""))
-    if act is None or len(arguments) - 1 != len(wanted.split()):
-        usage = " | ".join(
-            f"{name} {rest[1]}".strip() for name, rest in _COMMANDS.items()
-        )
-        raise ConfigError(f"wanted is one of: {usage}")
-    print(act(*arguments[1:]))
+        os.environ[index.VARIABLE] = _RELEASES.value
+    name, *values = arguments or [""]
+    act, expected = _COMMANDS.get(name, (None, ""))
+    is_list, count = expected.endswith("..."), len(expected.split())
+    if act is None or len(values) < count or (len(values) > count and not is_list):
+        usage = " | ".join(f"{n} {form}".strip() for n, (_, form) in _COMMANDS.items())
+        raise ConfigError(f"expected one of: {usage}")
+    print(act(*values))
 
 
 if __name__ == "__main__":

@@ -47,8 +47,7 @@ def test_help_names_every_command(launch):
     done, calls = launch("help")
     assert done.returncode == 0
     commands = ("quickstart", "test", "train", "evaluate", "reconstruct", "sample")
-    release = ("release", "export", "release_table", "release_page")
-    release += ("export_decoder", "import_pair", "convert_weights")
+    release = ("release", "export", "pairs", "import_pair", "convert_weights")
     several = ("local", "slurm", "tpu", "install")
     for command in (*commands, *release, *several, "benchmark"):
         assert f"\n  {command} " in done.stdout
@@ -64,12 +63,8 @@ def test_commands_run_in_the_environment_which_is_installed_once(launch):
     assert calls == ["-m experiments.evaluate"]
     _, calls = launch("benchmark", "--suite=ops")
     assert calls == ["-m benchmarks --suite=ops"]
-    _, calls = launch("release_table", "--results=FILE")
-    assert calls == ["-m experiments.release_table --results=FILE"]
     _, calls = launch("export")
     assert calls == ["-m experiments.export"]
-    _, calls = launch("export_decoder")
-    assert calls == ["-m experiments.export_decoder"]
 
 
 def test_tensorflow_and_onnx_are_installed_where_a_pair_goes_there(launch):
@@ -157,7 +152,7 @@ def test_quickstart_shows_the_releases_then_trains_then_evaluates(launch):
     assert "--config.encoder.weights=w.h5" in calls[-2]
     assert "configs/vgg19_block1.py:quickstart" in calls[-2]
     assert calls[-1] == "-m experiments.evaluate --workdir=q"
-    assert calls[-3].startswith("-m experiments.release_page --pairs=released")
+    assert calls[-3].startswith("-m experiments.pairs page released")
     assert "--weights=w.h5" in calls[-3] and "--output=q/released" in calls[-3]
     done, _ = launch("quickstart", fails="experiments.train")
     assert done.returncode == 7

@@ -35,14 +35,9 @@ from vgg_unpool_jax.errors import (
     WeightsUnavailableError,
 )
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
-from vgg_unpool_jax.releases.release_metadata import METADATA_KEY
-from vgg_unpool_jax.releases.released import (
-    decoder_shapes,
-    encoder_sha256,
-    read_decoder,
-    write_decoder,
-)
-from vgg_unpool_jax.systems.unpooling.objective import weights_record
+from vgg_unpool_jax.releases.file import KEY, read, write
+from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
+from vgg_unpool_jax.systems.unpooling.objective import released_record, weights_record
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.state import create_train_state
@@ -118,12 +113,11 @@ def test_a_pair_of_a_damaged_config_is_loaded_or_refused(tmp_path):
 def release(request, tmp_path_factory):
     """A released decoder."""
     path = tmp_path_factory.mktemp("release") / "whole.safetensors"
-    write_decoder(
+    write(
         path,
         _variables(),
         config=CONFIG.to_dict(),
-        vgg19=RECORD["vgg19"],
-        encoder_sha256=encoder_sha256(WEIGHTS.params, 1),
+        pretrained=released_record(WEIGHTS, 1),
         step=6,
         dtype=request.param,
         facts={"hours": 1.5, "photos": {"kinds": [1, "b"]}},
@@ -136,15 +130,21 @@ def test_changed_metadata_of_a_release_are_used_or_refused(release, tmp_path):
     path = tmp_path / "changed.safetensors"
     with safetensors.safe_open(release, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}
-        text = file.metadata()[METADATA_KEY]
+        text = file.metadata()[KEY]
     texts = damaged(text.encode()).map(lambda b: b.decode("utf-8", "replace"))
-    errors = (ReleaseError, WeightsMismatchError, WeightsUnavailableError)
+    # The first if the config describes no decoder.
+    errors = (
+        ConfigError,
+        ReleaseError,
+        WeightsMismatchError,
+        WeightsUnavailableError,
+    )
 
     @relaxed
     @hypothesis.given(texts)
     def check(text):
-        path.write_bytes(safetensors.numpy.save(arrays, {METADATA_KEY: text}))
-        assert_documented(lambda: read_decoder(path), (ReleaseError,), path)
+        path.write_bytes(safetensors.numpy.save(arrays, {KEY: text}))
+        assert_documented(lambda: read(path), (ReleaseError,), path)
         assert_documented(lambda: load_pair(path), errors)
 
     check()
@@ -160,13 +160,13 @@ def test_a_damaged_file_of_a_release_is_refused(release, tmp_path):
         | changed_bytes(content)
         | st.integers(0, len(content) - 1).map(lambda size: content[:size])
     )
-    expected = read_decoder(release).variables
+    expected = read(release).variables
 
     @relaxed
     @hypothesis.given(kinds)
     def check(damaged_content):
         path.write_bytes(damaged_content)
-        found = assert_documented(lambda: read_decoder(path), (ReleaseError,), path)
+        found = assert_documented(lambda: read(path), (ReleaseError,), path)
         if found is not None:  # such as a letter of the facts
             jax.tree.map(np.testing.assert_array_equal, found.variables, expected)
 

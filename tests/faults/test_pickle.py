@@ -27,7 +27,7 @@ from vgg_unpool_jax.errors import (
 )
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
-from vgg_unpool_jax.releases.released import read_decoder
+from vgg_unpool_jax.releases import file as release_file
 from vgg_unpool_jax.runtime.lock import locked
 from vgg_unpool_jax.systems.unpooling.release import training_facts
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results
@@ -152,7 +152,7 @@ def test_a_state_dict_with_a_payload_is_refused(position, marker, tmp_path):
 def test_a_release_that_is_a_pickle_is_refused(layout, payload, tmp_path):
     path = tmp_path / "decoder.safetensors"
     path.write_bytes(LAYOUTS[layout](payload))
-    _assert_refused(lambda: read_decoder(path), ReleaseError, path)
+    _assert_refused(lambda: release_file.read(path), ReleaseError, path)
     _assert_refused(lambda: load_pair(path), ReleaseError, path)
 
 

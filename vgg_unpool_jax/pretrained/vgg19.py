@@ -10,7 +10,6 @@ import numpy as np
 
 from vgg_unpool_jax.nets.vgg19_layers import (
     PREPROCESSINGS,
-    VGG19_CONVOLUTIONS,
     convolutions_up_to,
 )
 from vgg_unpool_jax.pretrained.weight_file import KINDS
@@ -59,18 +58,21 @@ class VGG19Weights:
         return dict(zip(NOTE_FIELDS, facts, strict=True))
 
 
-def arrays_sha256(params: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+def arrays_sha256(
+    params: Mapping[str, Mapping[str, np.ndarray]], block: int = 5
+) -> str:
     """SHA-256 of parameters, the same on every machine.
 
     Args:
       params: layer name -> {"kernel": (3, 3, in, out), "bias": (out,)}.
+      block: layers after blockX_conv2 are left out, 1 to 5.
 
     Returns:
       The hexadecimal digest over names, shapes and little-endian float32 values, in
       the order of the network's layers.
     """
     digest = hashlib.sha256()
-    for layer in VGG19_CONVOLUTIONS:
+    for layer in convolutions_up_to(block):
         if layer.name not in params:
             continue
         for kind in KINDS:

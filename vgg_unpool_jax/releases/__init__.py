@@ -1,0 +1,1 @@
+"""Trained parameters of any system as single files: format, names, card, Hub."""

@@ -1,121 +1,136 @@
-"""Model folders on the Hugging Face Hub, by its own package huggingface_hub.
+"""Model folders, and the Hugging Face Hub as a place for them.
 
-The package is optional; its cache (HF_HOME), its credentials (HF_TOKEN) and its server
-(HF_ENDPOINT) are those of its own documentation.
+A model folder holds the file of a release as `model.safetensors`, its model card as
+`README.md`, and the metadata of the release as `config.json`, by which the Hub counts
+downloads. Cache, credentials and server are those of huggingface_hub: HF_HOME,
+HF_TOKEN, HF_ENDPOINT.
 """
 
 import functools
+import json
 import os
 import pathlib
 import re
-import types
 
 from vgg_unpool_jax.errors import ReleaseError, ReleaseUnavailableError, first_line
-from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.releases.model_config import FILES, find_model_file
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import read_bytes, to_path
+from vgg_unpool_jax.releases.file import read, read_metadata
 
-SCHEME = "hf:"
-INSTALL = "pip install huggingface_hub"
+MODEL_FILE = "model.safetensors"
+FILES = (MODEL_FILE, "README.md", "config.json")
 
-_SPEC = re.compile(r"hf:([\w][\w.-]*/[\w][\w.-]*)(?:@([\w][\w./-]*))?")
+_SCHEME = "hf:"
+_SPEC = re.compile(r"hf:(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
 
 
 def is_spec(target: str) -> bool:
     """Whether a model on the Hub is meant: "hf:OWNER/NAME"."""
-    return target.startswith(SCHEME)
+    return target.startswith(_SCHEME)
 
 
-def download_repository(spec: str) -> pathlib.Path:
-    """Folder with the files of a model, downloaded where the Hub's cache lacks them.
+def download(spec: str) -> pathlib.Path:
+    """The file of a release on the Hub, downloaded if the Hub's cache lacks it.
 
     Args:
       spec: "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
     """
-    repository, revision = parse_spec(spec)
-    return _snapshot(repository, revision, os.environ.get("HF_ENDPOINT"))
+    return _download(*_parse(spec), os.environ.get("HF_ENDPOINT"))
 
 
-def parse_spec(spec: str) -> tuple[str, str | None]:
-    """Owner and name of a model, and its revision."""
+def _parse(spec: str) -> tuple[str, str | None]:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise ReleaseError(
-            f"{spec!r} names no model of the Hugging Face Hub: write "
-            "hf:OWNER/NAME or hf:OWNER/NAME@REVISION"
+            f"{spec!r} names no model of the Hugging Face Hub: write hf:OWNER/NAME or "
+            "hf:OWNER/NAME@REVISION"
         )
     return match.groups()
 
 
-# Asked once in a process: what is evaluated is what its results tell of, though a
-# branch of the Hub may move in between.
+# Asked once per process: the results of an evaluation name the file that was evaluated,
+# even if a branch on the Hub moves meanwhile.
 @functools.cache
-def _snapshot(repository: str, revision: str | None, endpoint: str | None):
-    del endpoint  # part of the key: the package reads it when it is imported
-    hub = _import_hub(f"{SCHEME}{repository}")
+def _download(repository: str, revision: str | None, endpoint: str | None):
+    import huggingface_hub
+
     try:
-        folder = hub.snapshot_download(
-            repository, revision=revision, allow_patterns=list(FILES)
+        path = huggingface_hub.hf_hub_download(
+            repository, MODEL_FILE, revision=revision, endpoint=endpoint
         )
-    # Its errors are of several packages without a base.
+    # Its exceptions are of several packages without a base.
     except Exception as error:
         raise ReleaseUnavailableError(
-            f"the model {SCHEME}{repository} cannot be had from the Hugging Face Hub "
+            f"{_SCHEME}{repository} is unavailable on the Hugging Face Hub "
             f"({first_line(error)}): name a folder or a file"
         ) from error
-    return pathlib.Path(folder)
+    return pathlib.Path(path)
 
 
-def upload_folder(
+def write_model_folder(
+    file: str | os.PathLike, folder: str | os.PathLike, card: str
+) -> list[pathlib.Path]:
+    """Write a model folder.
+
+    Args:
+      file: of a release; it is copied as it is.
+      folder: to write; existing files of these names are replaced.
+      card: the model card, see `card.model_card`.
+
+    Returns:
+      The three files.
+    """
+    folder, metadata = to_path(folder), read_metadata(file)
+    others = [name for name in FILES[1:] if (folder / name).exists()]
+    if others and not (folder / MODEL_FILE).exists():
+        raise ReleaseError(
+            f"{folder} holds a {others[0]} of something else, such as a training run: "
+            "name another folder"
+        )
+    config = {"library_name": "vgg_unpool_jax", **metadata}
+    contents = (read_bytes(to_path(file)), card.encode(), json.dumps(config).encode())
+    for name, content in zip(FILES, contents, strict=True):
+        with replacing(folder / name) as output:
+            output.write(content)
+    return [folder / name for name in FILES]
+
+
+def upload(
     folder: str | os.PathLike,
     spec: str,
     *,
     private: bool = False,
     dry_run: bool = False,
-) -> list[str]:
-    """Upload a model folder as one commit; a repository that is missing is made.
+) -> None:
+    """Upload a model folder as one commit; a missing repository is created.
 
     Args:
-      folder: as `write_model_folder` leaves it; it is checked first.
+      folder: as `write_model_folder` makes it; it is checked first.
       spec: "hf:OWNER/NAME" or "hf:OWNER/NAME@BRANCH".
-      private: of a repository that is made now.
-      dry_run: check all that can be checked here, and send nothing.
-
-    Returns:
-      The paths in the repository that are, or would be, written.
+      private: whether a repository that is created is private.
+      dry_run: check the folder and send nothing.
     """
-    repository, revision = parse_spec(spec)
+    import huggingface_hub
+
+    repository, revision = _parse(spec)
     folder = to_path(folder)
-    if not folder.is_dir():
-        raise ReleaseError(f"there is no model folder {folder}")
-    find_model_file(folder, is_model=True)
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise ReleaseError(f"{folder} has no {missing[0]}: write it again")
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise ReleaseError(f"{folder} is no model folder: it has no {name}")
+    read(folder / MODEL_FILE)
     if dry_run:
-        return list(FILES)
-    hub = _import_hub(spec)
+        return
     try:
-        api = hub.HfApi()
+        api = huggingface_hub.HfApi()
         api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(
             repo_id=repository,
             folder_path=str(folder),
             revision=revision,
             allow_patterns=list(FILES),
-            commit_message="Decoder of vgg_unpool_jax",
+            commit_message="Model of vgg_unpool_jax",
         )
-    except Exception as error:  # as in _snapshot
+    except Exception as error:  # as in `_download`
         raise ReleaseError(
             f"{folder} cannot be uploaded to {spec} ({first_line(error)})"
         ) from error
-    return list(FILES)
-
-
-def _import_hub(spec: str) -> types.ModuleType:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ReleaseUnavailableError(
-            f"{spec} needs a package that is not installed: {INSTALL}"
-        ) from error
-    return huggingface_hub

@@ -75,11 +75,12 @@ def load_trained(
       CheckpointError: when there is no checkpoint in it.
       WeightsError: when the pretrained weights are unavailable or others.
     """
-    from vgg_unpool_jax.releases.released import find_release
+    from vgg_unpool_jax.releases import file, index
     from vgg_unpool_jax.training import run_config
 
-    # All released models of today are unpooling decoders.
-    name = "unpooling"
-    if find_release(workdir) is None:
+    found = index.find(workdir)
+    if found is None:
         name = run_config.read(workdir).get("system")
+    else:
+        name = file.read_metadata(found)["system"]
     return find(name).load(workdir, weights)

@@ -11,7 +11,7 @@ from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.hashes import file_digest
-from vgg_unpool_jax.releases.released import find_release
+from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.training.summaries import SummaryWriter
 
 PathLike = str | os.PathLike
@@ -26,7 +26,7 @@ def results_file(workdir: PathLike, output: PathLike | None = None) -> pathlib.P
     """
     if output:
         return to_path(output)
-    if find_release(workdir) is not None:
+    if index.find(workdir) is not None:
         raise ConfigError(
             f"{workdir} is a released decoder and has no folder for results: name a "
             "file with --output"
@@ -56,7 +56,7 @@ def write_evaluation(
     Returns:
       The files that people read: the result file, then the pictures.
     """
-    results, release = results_file(workdir, output), find_release(workdir)
+    results, release = results_file(workdir, output), index.find(workdir)
     place = workdir if release is None else None
     record = {
         "vgg19_weights": trained.record,

@@ -23,7 +23,7 @@ from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
 from vgg_unpool_jax.errors import ConfigError, UserError
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
-from vgg_unpool_jax.releases.released import decoder_shapes
+from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 

@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.releases.released import find_release
+from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.systems import train_and_evaluate
 
 BLOCKS = [1, 2, 3, 4, 5]
@@ -41,7 +41,7 @@ def test_the_decoder_that_best_starts_from_comes_with_the_package(block):
     start = _module(block).get_config("best").initialize_shared_from
     assert (start == "") == (block == 1)
     if start:
-        assert find_release(start).exists()
+        assert index.find(start).exists()
 
 
 @pytest.mark.parametrize("variant", ["best", "best,gpu", "quickstart", "best,runlocal"])

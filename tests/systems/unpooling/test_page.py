@@ -223,8 +223,7 @@ def test_the_command_shows_a_trained_pair(folder, tmp_path):
     def run(pairs):
         return subprocess.run(
             [
-                *(sys.executable, "-m", "experiments.release_page"),
-                f"--pairs={pairs}",
+                *(sys.executable, "-m", "experiments.pairs", "page", str(pairs)),
                 f"--source=folder:{folder}",
                 f"--output={tmp_path / 'page'}",
                 *("--photos=2", "--image_size=32"),

@@ -7,7 +7,8 @@ from configs.unpooling.base import make_config
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.io import json_file
-from vgg_unpool_jax.releases.released import read_decoder
+from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.systems.unpooling import release
 
 
@@ -54,19 +55,24 @@ def test_a_half_trained_run_has_a_release_too(half, folder):
     step, files, results = half
     assert step == 1
     assert all(file.exists() for file in files)
-    assert read_decoder(files[0]).metadata["step"] == 1
+    assert read_metadata(files[0])["step"] == 1
     assert results["training_steps"] == 1 and results["training_hours"] > 0
     assert results["training_hardware"]["platform"] == "cpu"
     table = (folder / "table.md").read_text()
     row = next(line for line in table.splitlines() if "block1_conv2" in line)
     assert f"{results['metrics']['l1']['mean']:.3f} (" in row
     assert table.count("not trained yet") == 4
+    card = (folder / "vgg19-block1.md").read_text()
+    assert "38,659 parameters" in card and 'load_pair("vgg19-block1' in card
+    entry = index.read(folder)["vgg19-block1"]
+    assert index.locate(entry) == (files[0], "folder")
+    assert entry.facts["metrics"]["l1"] == results["metrics"]["l1"]
 
 
 def test_the_same_call_goes_on_and_adds_its_time(half, config, folder, test_part):
     step, files = _release(config, folder, test_part)
     assert step == 3
-    assert read_decoder(files[0]).metadata["step"] == 3
+    assert read_metadata(files[0])["step"] == 3
     after = json_file.read(folder / "block1" / "results.json")
     assert after["training_steps"] == 3
     assert after["training_hours"] > half[2]["training_hours"]
@@ -81,7 +87,7 @@ def test_where_rounding_matters_the_decoder_is_stored_as_it_is(
 ):
     monkeypatch.setattr(release, "LARGEST_CHANGE", 0.0)
     file, *_ = release.export_release(folder / "block1", test_part, {}, image_size=64)
-    assert read_decoder(file).metadata["dtype"] == "float32"
+    assert read_metadata(file)["dtype"] == "float32"
     _same(load_pair(file), load_pair(folder / "block1"), rtol=0)
 
 

@@ -4,7 +4,6 @@ The workdir is written by hand: a pair need not be trained to be loaded.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -28,11 +27,10 @@ from vgg_unpool_jax.errors import (
 )
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
-from vgg_unpool_jax.releases import registry
-from vgg_unpool_jax.releases.model_folder import write_model_folder
-from vgg_unpool_jax.releases.register import register
-from vgg_unpool_jax.releases.released import decoder_shapes, find_entry, read_decoder
+from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases.file import read, write
 from vgg_unpool_jax.systems.results import results_file, write_evaluation
+from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.objective import weights_record
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
@@ -116,8 +114,8 @@ def file(folder, pair):
 @pytest.fixture
 def by_name(file, monkeypatch):
     """The folder of that file in place of the package's; returns the name."""
-    register(file.parent)
-    monkeypatch.setattr(registry, "PACKAGE_FOLDER", file.parent)
+    index.register(file)
+    monkeypatch.setattr(index, "PACKAGE", file.parent)
     return "vgg19-block2"
 
 
@@ -167,9 +165,7 @@ def test_names_are_loaded_by_both_loaders(by_name, pair, vgg19_file, monkeypatch
         assert loaded.step == STEP
         assert loaded.release["facts"] == {"photos seen": 10}
     assert pair.release is None
-    with pytest.raises(
-        ReleaseError, match=r"no released decoder vgg19-block4; .*block2"
-    ):
+    with pytest.raises(ReleaseError, match=r"no released model vgg19-block4; .*block2"):
         load_trained("vgg19-block4")
 
 
@@ -183,60 +179,76 @@ def test_a_workdir_goes_before_a_release_of_its_name(
 
 
 def test_a_file_that_is_not_there_is_named_as_one(tmp_path):
-    with pytest.raises(ReleaseError, match=r"no decoder file .*none\.safetensors"):
+    with pytest.raises(ReleaseError, match=r"none\.safetensors cannot be read"):
         load_pair(tmp_path / "none.safetensors")
 
 
-# --- model folders --------------------------------------------------------------------
+# --- files that do not fit ------------------------------------------------------------
 
 
-def test_a_model_folder_of_a_workdir_is_the_same_pair(pair, vgg19_file, tmp_path):
-    write_model_folder(pair, tmp_path / "model")
-    loaded = load_pair(tmp_path / "model", vgg19_file[0])
-    photos = _photos(18, 21)
-    np.testing.assert_array_equal(loaded.reconstruct(photos), pair.reconstruct(photos))
-    other = tmp_path / "other.safetensors"
-    save_safetensors(_nudged(vgg19_file[1]), other)
-    with pytest.raises(WeightsMismatchError, match="up to block2_conv2"):
-        load_pair(tmp_path / "model", other)
+def _rewrite(file, path, change):
+    """The file with another config or other arrays, and digests that fit them."""
+    found = read(file)
+    fields = ("config", "step", "pretrained")
+    options = json.loads(json.dumps({key: found.metadata[key] for key in fields}))
+    change(options["config"], found.variables)
+    write(path, found.variables, **options)
 
 
-def test_a_model_folder_is_never_written_into_a_workdir(pair, workdir):
-    before = (workdir / "config.json").read_bytes()
-    with pytest.raises(ReleaseError, match="take another folder"):
-        write_model_folder(pair, workdir)
-    assert (workdir / "config.json").read_bytes() == before
-    assert not (workdir / "model.safetensors").exists()
+def _pop_kernel(config, variables):
+    del variables["params"]["block2_conv1"]["kernel"]
 
 
-@pytest.mark.real_data
-def test_the_packages_decoders_go_through_a_model_folder(
-    vgg19_weights_path, photos_folder, tmp_path
+def _set(section, field, value):
+    return lambda config, _: config[section].update({field: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (_pop_kernel, ReleaseError, "block2_conv1/kernel is absent, expected"),
+        (
+            _set("encoder", "block", 1),
+            ReleaseError,
+            "not fit the decoder of block 1",
+        ),
+        (_set("encoder", "block", 9), ConfigError, "no decoder of block 9"),
+        (_set("decoder", "depth", 3), ConfigError, "describes no decoder of block 2"),
+        (
+            _set("decoder", "normalize_features", False),
+            ReleaseError,
+            r"feature_rms is \(128,\), expected absent",
+        ),
+        (lambda config, _: config.pop("encoder"), ReleaseError, "describes no pair"),
+        (lambda c, _: c.update(system="vae"), ConfigError, "'vae', not a pair"),
+    ],
+)
+def test_a_file_that_does_not_fit_its_config_is_refused(
+    change, error, words, file, tmp_path
 ):
-    path = sorted((photos_folder / "coco_test").glob("*.jpg"))[0]
-    photo = np.asarray(Image.open(path).convert("RGB"))[None, 100:228, 200:328]
-    bounds = {"vgg19-block1": 5.0, "vgg19-block3": 12.0, "vgg19-block4": 16.0}
-    for name, largest in bounds.items():
-        pair = load_pair(name, vgg19_weights_path)
-        file, *_ = write_model_folder(pair, tmp_path / name)
-        # To the byte the released file, so that its SHA-256 is known.
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        assert digest == find_entry(name)[0].sha256
-        loaded = load_pair(tmp_path / name, vgg19_weights_path)
-        rebuilt = np.asarray(loaded.reconstruct(photo))
-        assert np.abs(rebuilt - photo).mean() < largest
-        np.testing.assert_array_equal(rebuilt, pair.reconstruct(photo))
+    path = tmp_path / "changed.safetensors"
+    _rewrite(file, path, change)
+    with pytest.raises(error, match=words) as caught:
+        load_pair(path)
+    assert type(caught.value) is error and str(path) in str(caught.value)
+
+
+def test_another_system_than_that_of_the_file_is_not_tried(file, tmp_path):
+    path = tmp_path / "changed.safetensors"
+    _rewrite(file, path, lambda config, _: config.update(system="nix"))
+    with pytest.raises(ConfigError, match="got 'nix'"):
+        load_trained(path)
 
 
 # --- what an exported file says -------------------------------------------------------
 
 
 def test_an_exported_file_knows_its_origin_and_no_path(file, folder, vgg19_file):
-    metadata = read_decoder(file).metadata
+    metadata = read(file).metadata
     weights = vgg19_file[1]
-    assert metadata["vgg19"] == weights_record(weights)
-    used = random_vgg19_weights(11, block=2)
-    assert metadata["encoder_sha256"] == used.sha256  # of the arrays, by its definition
+    used = random_vgg19_weights(11, block=2)  # whose digest is that of its arrays
+    expected = weights_record(weights) | {"layers_sha256": used.sha256}
+    assert metadata["pretrained"] == expected
     assert metadata["config"]["data"]["source"] == "folder:photos"
     assert metadata["config"]["encoder"]["weights"] == "vgg19.safetensors"
     assert str(folder).encode() not in file.read_bytes()
@@ -254,7 +266,7 @@ def test_a_release_that_is_exported_again_stays_what_it_was(
     loaded.export(again)
     assert again.read_bytes() == file.read_bytes()
     loaded.export(again, facts={})
-    assert read_decoder(again).metadata["facts"] == {}
+    assert read(again).metadata["facts"] == {}
 
 
 # --- the weights of VGG19 -------------------------------------------------------------
@@ -402,9 +414,11 @@ def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_pa
     results.write_text(json.dumps({"metrics": metrics, "training_steps": STEP}))
     output = tmp_path / "new" / "vgg19-block2.safetensors"
     done = _run(
-        "export_decoder",
+        "export",
         f"--workdir={workdir}",
         f"--output={output}",
+        "--format=safetensors",
+        "--part=decoder",
         "--dtype=int8",
         f"--facts={facts}",
         f"--results={results}",
@@ -412,10 +426,11 @@ def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_pa
     assert done.returncode == 0, done.stderr
     size = output.stat().st_size
     assert f"decoder: {output} ({size:,} bytes, int8)" in done.stdout
-    assert read_decoder(output).metadata["facts"] == {"hours": 2}
+    assert read(output).metadata["facts"] == {"hours": 2}
     card = output.with_suffix(".md").read_text()
-    assert "| L1 in [0, 255] | 3.500 | 3.000 to 4.000 | 2 |" in card
+    assert "| L1, grey levels | 3.500 | 3.000 to 4.000 | 2 |" in card
     assert "- hours: 2" in card
+    assert "max-unpooling with the encoder's switches" in card
 
     done = _run(
         "reconstruct",
@@ -433,14 +448,19 @@ def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_pa
     [
         ("evaluate", ["--workdir={file}"], "name a file with --output"),
         (
-            "export_decoder",
-            ["--workdir={file}", "--output=x.safetensors", "--facts={file}"],
-            "no JSON object of use",
+            "export",
+            ["--pair=x", "--output=x", "--format=safetensors", "--facts={file}"],
+            "is not a file of facts",
         ),
         (
-            "export_decoder",
-            ["--workdir=vgg19-nothing", "--output=x.safetensors"],
-            "no released decoder vgg19-nothing",
+            "export",
+            ["--pair=x", "--output=x", "--format=onnx", "--part=decoder"],
+            "with --format=safetensors alone",
+        ),
+        (
+            "export",
+            ["--pair=vgg19-nothing", "--output=x", "--format=safetensors"],
+            "no released model vgg19-nothing",
         ),
     ],
 )

@@ -41,7 +41,7 @@ from vgg_unpool_jax.applications.stylization.transforms import (
 )
 from vgg_unpool_jax.errors import ConfigError, UserError
 from vgg_unpool_jax.nets.vgg19_layers import size_multiple
-from vgg_unpool_jax.releases.released import encoder_sha256
+from vgg_unpool_jax.pretrained.vgg19 import arrays_sha256
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 # Share of the mean variance; see `stylization.transforms`.
@@ -106,8 +106,8 @@ class Stylizer:
         deepest = self.pairs[self.levels[0]]
         digests = {}
         for block, pair in self.pairs.items():
-            digests[block] = encoder_sha256(pair.encoder_params, block)
-            same = encoder_sha256(deepest.encoder_params, block)
+            digests[block] = arrays_sha256(pair.encoder_params, block)
+            same = arrays_sha256(deepest.encoder_params, block)
             preprocessing = pair.record["preprocessing"]
             if digests[block] != same or (
                 preprocessing != deepest.record["preprocessing"]

@@ -15,13 +15,16 @@ Source: the VGG19 unpooling encoder-decoder collection (decoders "mirror the lay
 their corresponding encoders"), PhotoWCT (arXiv 1802.06474).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from vgg_unpool_jax.errors import ConfigError, first_line
 from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT, Convolution
 from vgg_unpool_jax.nets.vgg19_layers import (
     CHANNELS_PER_BLOCK,
@@ -175,3 +178,33 @@ def check_decoder_inputs(shape, switches, block: int) -> None:
                 f"switches of pool {pool} must have shape {wanted}, got "
                 f"{tuple(switches[pool - 1].shape)}"
             )
+
+
+def decoder_shapes(
+    block: int, section: Mapping[str, Any], holder: str = "the config"
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of a decoder's variables by names such as "params/block1_conv1/kernel".
+
+    Args:
+      block: 1 to 5.
+      section: the section "decoder" of a config: fields of `UnpoolingDecoder`.
+      holder: of the section, for messages.
+    """
+    try:
+        decoder = UnpoolingDecoder(check_block(block), **section)
+        # Features of one pixel are the smallest possible input.
+        pixel = (1, 1, 1, CHANNELS_PER_BLOCK[block - 1])
+        features = jax.ShapeDtypeStruct(pixel, jnp.float32)
+        sides = [2 ** (block - 1 - pool) for pool in range(1, block)]
+        switches = tuple(
+            jax.ShapeDtypeStruct((1, side, side, channels), jnp.uint8)
+            for side, channels in zip(sides, CHANNELS_PER_BLOCK, strict=False)
+        )
+        shapes = jax.eval_shape(decoder.init, jax.random.key(0), features, switches)
+    # Flax answers a field of the wrong type with whatever its use in the module raises.
+    except Exception as error:
+        raise ConfigError(
+            f"{holder} describes no decoder of block {block!r} ({first_line(error)})"
+        ) from error
+    flat = flax.traverse_util.flatten_dict(shapes, sep="/")
+    return {name: tuple(leaf.shape) for name, leaf in flat.items()}

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.releases.released import find_release, read_decoder
+from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 
@@ -77,9 +77,9 @@ def share_layers(config: ml_collections.ConfigDict, params: Mapping) -> dict:
       params: of a fresh decoder.
     """
     origin = config.initialize_shared_from
-    file = find_release(origin)
-    if file is not None:
-        released = read_decoder(file)
+    found = index.find(origin)
+    if found is not None:
+        released = file.read(found)
         scale = released.metadata["config"]["decoder"].get("output_scale", 1.0)
         saved = released.variables["params"]
     else:

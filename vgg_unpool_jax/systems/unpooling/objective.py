@@ -30,8 +30,11 @@ from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.ops.convolution import IMPLEMENTATIONS
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
-from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights, random_vgg19_weights
-from vgg_unpool_jax.releases.released import encoder_sha256
+from vgg_unpool_jax.pretrained.vgg19 import (
+    VGG19Weights,
+    arrays_sha256,
+    random_vgg19_weights,
+)
 from vgg_unpool_jax.systems.unpooling.decoder import (
     STATISTICS,
     UPSAMPLINGS,
@@ -186,6 +189,17 @@ def weights_record(weights: VGG19Weights) -> dict[str, str]:
     }
 
 
+def released_record(weights, block: int) -> dict[str, str]:
+    """The facts by which a released decoder recognises its VGG19 weights.
+
+    Args:
+      weights: with the attributes of `VGG19Weights`.
+      block: 1 to 5; files that hold the same layers up to blockX_conv2 are equal.
+    """
+    digest = arrays_sha256(weights.params, block)
+    return {**weights_record(weights), "layers_sha256": digest}
+
+
 def from_config(
     config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
 ) -> UnpoolingObjective:
@@ -282,10 +296,16 @@ def load_released_weights(
     """Find weights that equal those of a released decoder as far as it uses them.
 
     Args:
-      release: metadata of the decoder.
+      release: metadata of the decoder, see `releases.file`.
       path: a weight file; None is the order of `load_vgg19_weights`.
     """
-    block, recorded = release["block"], release["vgg19"]
+    block, recorded = release["config"]["encoder"]["block"], release["pretrained"]
+    texts = [recorded.get(fact) for fact in (*_FACTS, "layers_sha256")]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise WeightsMismatchError(
+            "the metadata of the release do not say which VGG19 weights the decoder "
+            "was trained with: they are damaged"
+        )
     preprocessing = recorded["preprocessing"]
     if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
         seed = release["config"]["encoder"].get("random_seed", 0)
@@ -294,8 +314,8 @@ def load_released_weights(
         # What to download where no file is named.
         flavour = "torchvision" if preprocessing == "torchvision" else "keras"
         weights = load_vgg19_weights(path, block=block, flavour=flavour)
-    wanted = release["encoder_sha256"], preprocessing
-    found = encoder_sha256(weights.params, block), weights.preprocessing
+    wanted = recorded["layers_sha256"], preprocessing
+    found = arrays_sha256(weights.params, block), weights.preprocessing
     if found != wanted:
         named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
         layer = f"block{block}_conv2"

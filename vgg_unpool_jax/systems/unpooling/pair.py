@@ -24,18 +24,16 @@ from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
-from vgg_unpool_jax.releases.released import (
+from vgg_unpool_jax.releases import file, index
+from vgg_unpool_jax.systems.unpooling.decoder import (
+    check_decoder_inputs,
     decoder_shapes,
-    encoder_sha256,
-    find_release,
-    read_decoder,
-    write_decoder,
 )
-from vgg_unpool_jax.systems.unpooling.decoder import check_decoder_inputs
 from vgg_unpool_jax.systems.unpooling.objective import (
     load_recorded_weights,
     load_released_weights,
     make_pair_models,
+    released_record,
     weights_record,
 )
 from vgg_unpool_jax.systems.unpooling.tiling import reconstruct_tiled
@@ -96,7 +94,8 @@ class Pair(Encoder):
       error_gain: how often pictures amplify its errors.
       decoder: the Flax module, an `UnpoolingDecoder`.
       decoder_variables: its variables, for `decoder.apply`.
-      release: metadata of the released decoder that it is, None for a workdir's.
+      release: metadata of the release that it was loaded from, see `releases.file`;
+        None for a workdir's.
     """
 
     crop = "center"
@@ -216,22 +215,29 @@ class Pair(Encoder):
 
         Args:
           path: the file, ending in `.safetensors`; one that is there is replaced.
-          dtype: "float16" halves the file, "int8" quarters it; see `weights.storage`.
+          dtype: "float16" halves the file, "int8" quarters it; see `releases.storage`.
           facts: what users should know, in the types of JSON and without paths, such as
             training photos, hardware, hours, results. None repeats those of the file
             that the pair was loaded from.
         """
-        known = self.release or {"vgg19": self.record, "facts": {}}
-        write_decoder(
+        known = self.release or {
+            "pretrained": self._pretrained,
+            "facts": {},
+        }
+        file.write(
             path,
             self.decoder_variables,
             config=self.config.to_dict(),
-            vgg19=known["vgg19"],
-            encoder_sha256=encoder_sha256(self.encoder_params, self.block),
             step=self.step,
+            pretrained=known["pretrained"],
             dtype=dtype,
             facts=known["facts"] if facts is None else facts,
         )
+
+    @property
+    def _pretrained(self) -> dict[str, str]:
+        weights = VGG19Weights(self.encoder_params, **self.record)
+        return released_record(weights, self.block)
 
     def with_decoder(self, variables: Mapping[str, Any]) -> "Pair":
         """The same encoder with other variables of the decoder."""
@@ -293,7 +299,7 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
       workdir_or_name: folder of a training run; the file of a released decoder, ending
         in `.safetensors`; a model folder; the name of a released decoder, such as
         "vgg19-block1", which is looked for in the package, in the cache and at the
-        address that `weights.registry` knows; or "hf:OWNER/NAME" for a model folder on
+        address that `releases.index` knows; or "hf:OWNER/NAME" for a model folder on
         the Hugging Face Hub. A path that exists goes before a name.
       weights: the encoder's weight file. None is, for a run, the file that it was
         trained with if it is still there, else the order of `load_encoder`; for a
@@ -309,40 +315,60 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
       WeightsError: when the weights cannot be had.
       WeightsMismatchError: when they are not those that the pair was trained with.
     """
-    file = find_release(workdir_or_name)
-    if file is not None:
-        decoder = read_decoder(file)
-        release = decoder.metadata
-        with run_config.describing(file, "pair", ReleaseError):
-            config = ml_collections.ConfigDict(release["config"])
-            found = load_released_weights(release, weights)
-            return Pair(config, found, decoder.variables, release["step"], release)
+    found = index.find(workdir_or_name)
+    if found is not None:
+        return _load_release(found, weights)
     config = run_config.read(workdir_or_name, system="unpooling")
     with Checkpoints(workdir_or_name, create=False) as saved:
         recorded = saved.read_record().get("vgg19")
         params, model_state, step = saved.restore_for_inference()
     variables = {"params": params, **model_state}
     with run_config.describing(run_config.path(workdir_or_name), "pair"):
-        _check_decoder_fits(workdir_or_name, config, variables)
+        make_pair_models(config, "caffe")  # has more specific messages
+        differences = _decoder_differences(config, variables, workdir_or_name)
+        if differences:
+            raise CheckpointError(
+                f"the checkpoint in {workdir_or_name} is of another decoder than its "
+                f"config of block {config.encoder.block} describes: {differences}"
+            )
         found = load_recorded_weights(config.encoder, recorded, weights)
         return Pair(config, found, variables, step)
 
 
-def _check_decoder_fits(workdir: PathLike, config, variables) -> None:
-    """Refuse a checkpoint's decoder that is not of the config beside it."""
-    make_pair_models(config, "caffe")  # which knows better what is wrong with a config
-    try:
-        wanted = decoder_shapes(config.encoder.block, config.decoder.to_dict())
-    except ReleaseError as error:
-        raise ConfigError(f"{run_config.path(workdir)}: {error}") from error
+def _load_release(path: PathLike, weights: PathLike | None) -> Pair:
+    found = file.read(path)
+    release = found.metadata
+    if release["system"] != "unpooling":
+        raise ConfigError(f"{path} is of the system {release['system']!r}, not a pair")
+    with run_config.describing(path, "pair", ReleaseError):
+        config = ml_collections.ConfigDict(release["config"])
+        differences = _decoder_differences(config, found.variables, path)
+        if differences:
+            raise ReleaseError(
+                f"the arrays of {path} do not fit the decoder of block "
+                f"{config.encoder.block}: {differences}"
+            )
+        vgg19 = load_released_weights(release, weights)
+        return Pair(config, vgg19, found.variables, release["step"], release)
+
+
+def _decoder_differences(config, variables: Mapping[str, Any], holder) -> str:
+    """How variables differ in shape from those of the decoder that a config describes.
+
+    Args:
+      config: of the decoder.
+      variables: collection -> layer -> array.
+      holder: of the config, for messages.
+
+    Returns:
+      The differences as text; empty if there are none.
+    """
+    section = config.decoder.to_dict()
+    expected = decoder_shapes(config.encoder.block, section, f"the config of {holder}")
     found = {name: np.shape(leaf) for name, leaf in leaves_by_name(variables)}
-    differences = [
-        f"{name} is {found.get(name, 'absent')}, expected {wanted.get(name, 'absent')}"
-        for name in sorted(found | wanted)
-        if found.get(name) != wanted.get(name)
-    ]
-    if differences:
-        raise CheckpointError(
-            f"the checkpoint in {workdir} is of another decoder than its config of "
-            f"block {config.encoder.block} describes: {'; '.join(differences)}"
-        )
+    return "; ".join(
+        f"{name} is {found.get(name, 'absent')}, expected "
+        f"{expected.get(name, 'absent')}"
+        for name in sorted(found | expected)
+        if found.get(name) != expected.get(name)
+    )

@@ -6,9 +6,11 @@ A folder holds the releases of all blocks:
     blockN/results.json        its evaluation on the test photos
     blockN/training_time.json  how long it was trained, and on what
     vgg19-blockN.safetensors   the decoder, with a model card vgg19-blockN.md
+    releases.json              the index, by which decoders are loaded by their names
     table.md                   one row a block
 """
 
+import math
 import os
 import pathlib
 import time
@@ -26,10 +28,13 @@ from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.releases.model_card import model_card
-from vgg_unpool_jax.releases.released import read_decoder
+from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
+from vgg_unpool_jax.releases import file as release_file
+from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases.card import model_card
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.results import write_evaluation
+from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
 from vgg_unpool_jax.training.checkpoints import FOLDER, Checkpoints
@@ -37,10 +42,15 @@ from vgg_unpool_jax.training.trainer import TrainResult
 
 PathLike = str | os.PathLike
 
-# By how much of itself the L1 may change before a release is stored in float32.
+# Largest relative change of the L1 by which a release may still be stored in float16.
 LARGEST_CHANGE = 0.005
 
 _TIME_FILE = "training_time.json"
+_UPSAMPLINGS = {
+    "unpool": "max-unpooling with the encoder's switches",
+    "nearest": "nearest neighbours, without switches",
+    "transposed": "transposed convolutions, without switches",
+}
 
 
 def train(
@@ -126,14 +136,14 @@ def export_release(
 ) -> list[pathlib.Path]:
     """Evaluate a run, finished or not, and write its decoder, card and table row.
 
-    The decoder is stored in float16 where that changes the L1 of the test photos by
-    less than `LARGEST_CHANGE` of itself, else in float32. Files are written when all is
-    known.
+    The decoder is stored in float16 if that changes the L1 of the test photos by less
+    than `LARGEST_CHANGE` of itself, else in float32. It is entered into the index of
+    the folder, so that it can be loaded by its name.
 
     Args:
       workdir: of the run; the release goes into the folder around it.
       test: photos that the run has neither been trained nor chosen on.
-      facts: what the result file says of them, such as "source".
+      facts: about these photos for the result file, such as "source".
       weights: the VGG19 weights; None is those that the run was trained with.
       image_size: side of the centre crops in pixels.
 
@@ -154,16 +164,89 @@ def export_release(
             dtype = "float16"
     known = {**facts, "crop": pair.crop, **training_facts(workdir)}
     evaluation = write_evaluation(workdir, pair, score, known)
-    told = {"photos_seen": pair.step * pair.config.data.batch_size}
-    file = folder / f"vgg19-block{pair.block}.safetensors"
-    pair.export(file, dtype=dtype, facts=told | training_facts(workdir))
-    text = model_card(
-        read_decoder(file).metadata, json_file.read(evaluation[0]), name=file.stem
-    )
-    card = file.with_suffix(".md")
-    with replacing(card) as output:
+    photos_seen = {"photos_seen": pair.step * pair.config.data.batch_size}
+    path = folder / f"vgg19-block{pair.block}.safetensors"
+    pair.export(path, dtype=dtype, facts=photos_seen | training_facts(workdir))
+    results = json_file.read(evaluation[0])
+    card = write_card(path, results)
+    index.register(path, results=results)
+    return [path, card, write_table(folder), *evaluation]
+
+
+def write_card(path: PathLike, results: Mapping[str, Any] | None) -> pathlib.Path:
+    """Write the model card of a decoder's file beside it.
+
+    Args:
+      path: of the release.
+      results: content of the result file of its evaluation, or None.
+    """
+    path = to_path(path)
+    text = card_text(release_file.read_metadata(path), results, path.stem)
+    with replacing(path.with_suffix(".md")) as output:
         output.write(text.encode())
-    return [file, card, write_table(folder), *evaluation]
+    return path.with_suffix(".md")
+
+
+def card_text(
+    metadata: Mapping[str, Any],
+    results: Mapping[str, Any] | None,
+    name: str,
+    *,
+    source: str | None = None,
+    licence: str | None = None,
+) -> str:
+    """The model card of a released decoder.
+
+    Args:
+      metadata: of the release.
+      results: content of the result file of its evaluation, or None.
+      name: of the model.
+      source: what `load_pair` is called with in the example; None is the file `name`.
+      licence: of the decoder; None takes the one in its facts.
+    """
+    source = source or f"{name}{release_file.SUFFIX}"
+    return model_card(
+        metadata,
+        results,
+        name=name,
+        about=_architecture(metadata),
+        usage=[
+            "from vgg_unpool_jax import load_pair",
+            "",
+            f'pair = load_pair("{source}")',
+            "rebuilt = pair.reconstruct(photos)   # (n, h, w, 3) RGB in [0, 255]",
+        ],
+        limits=[
+            "Published figures of such pairs were measured on other photos (1,234 of "
+            "COCO), so the comparison is rough.",
+            "`decode` is not clipped to [0, 255]; `reconstruct` is.",
+            "Other photos and edited features were not measured.",
+        ],
+        licence=licence,
+    )
+
+
+def _architecture(metadata: Mapping[str, Any]) -> str:
+    block = metadata["config"]["encoder"]["block"]
+    section = metadata["config"]["decoder"]
+    shapes = decoder_shapes(block, section)
+    count = sum(math.prod(s) for name, s in shapes.items() if name.startswith("params"))
+    layers = ", ".join(
+        f"{layer.name} {layer.outputs}→{layer.inputs}"
+        for layer in reversed(convolutions_up_to(block))
+    )
+    text = (
+        "Decoder of an image autoencoder whose encoder is VGG19 cut at "
+        f"block{block}_conv2. It mirrors the encoder: 3×3 convolutions, ReLU after "
+        f"each but the last ({layers}); {count:,} parameters, stored as "
+        f"{metadata['dtype']}."
+    )
+    if block > 1:
+        upsampling = section.get("upsampling", "unpool")
+        text += f" Upsampling: {_UPSAMPLINGS[upsampling]}."
+    if section.get("normalize_features"):
+        text += " Each input channel is divided by its RMS over training photos."
+    return text
 
 
 def round_parameters(pair: Pair) -> Pair | None:

@@ -1,24 +1,20 @@
-"""The table of the five pairs: what their result files say beside published figures.
+"""The table of the five pairs: their results beside the published figures.
 
-Every number is read from a result file or counted from the config in it. What a file
-lacks stays empty.
+Every number is read from a result file or counted from the config in it; missing facts
+leave their cell empty.
 """
 
-import dataclasses
+import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import ml_collections
-
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import METRICS
+from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io import json_file
-from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
-from vgg_unpool_jax.releases.release_metadata import without_folders
-from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
+from vgg_unpool_jax.releases.file import without_folders
+from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 
 # Mean absolute error per channel in [0, 255] on 1,234 COCO test photos, by block.
 # Source: the VGG19 unpooling encoder-decoder collection.
@@ -39,33 +35,13 @@ COLUMNS = (
     "hours",
 )
 _NOT_TRAINED = "not trained yet"
-_PREPROCESSING = "vgg19_weights", "preprocessing"
 
 
-@dataclasses.dataclass(frozen=True)
-class PairResults:
-    """The results of one pair.
-
-    Attributes:
-      block: 1 to 5.
-      path: the file that they were read from.
-      content: of the file, as `write_evaluation` of this library writes it.
-    """
-
-    block: int
-    path: str
-    content: Mapping[str, Any]
-
-
-def read_pair_results(path: str | os.PathLike) -> PairResults:
-    """Read the result file of a pair.
-
-    Args:
-      path: a results.json as `experiments.evaluate` writes it.
-    """
+def read_pair_results(path: str | os.PathLike) -> dict[str, Any]:
+    """The content of the result file of a pair, which `evaluate` writes."""
     content = json_file.read(path, "a result file")
     system = _get(content, "provenance", "config", "system")
-    block = _get(content, "provenance", "config", "encoder", "block")
+    block = _block(content)
     mean = _number(_get(content, "metrics", "l1", "mean"))
     known = type(block) is int and block in PUBLISHED_L1
     if system != "unpooling" or not known or mean is None:
@@ -73,75 +49,60 @@ def read_pair_results(path: str | os.PathLike) -> PairResults:
             f"{path} is not the result file of an unpooling pair: it needs the mean L1 "
             "and the config that the evaluate command writes"
         )
-    return PairResults(block, str(path), content)
+    return content
 
 
-def release_table(results: Iterable[PairResults]) -> str:
-    """A Markdown table of the five pairs, and a line for what each was measured on.
+def release_table(results: Iterable[Mapping[str, Any]]) -> str:
+    """A Markdown table of the five pairs, and a line on the photos of each.
 
     Args:
-      results: at most one a block, in any order.
+      results: as `read_pair_results` returns them, at most one per block, in any order.
 
     Returns:
       The table, blocks 1 to 5, those without results as "not trained yet"; an empty
-      line; the source of the published figures; one line a file. No newline at the
+      line; the source of the published figures; one line per file. No newline at the
       end.
     """
-    by_block: dict[int, PairResults] = {}
-    for entry in results:
-        if entry.block in by_block:
-            raise ConfigError(
-                f"{by_block[entry.block].path} and {entry.path} are both of block "
-                f"{entry.block}: name one of them"
-            )
-        by_block[entry.block] = entry
-    lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS))]
-    lines += [_line(_row(block, by_block.get(block))) for block in PUBLISHED_L1]
-    lines += [
+    by_block: dict[int, Mapping[str, Any]] = {}
+    for content in results:
+        block = _block(content)
+        if block in by_block:
+            raise ConfigError(f"two result files are of block {block}: name one")
+        by_block[block] = content
+    rows = [_row(block, by_block.get(block)) for block in PUBLISHED_L1]
+    lines = [
+        markdown_table([COLUMNS, *rows]),
         "",
         "Published: the VGG19 unpooling encoder-decoder collection, 1,234 COCO test "
         "photos. L1 with the 95 % interval of its mean.",
-        *(_measured_on(by_block[block]) for block in sorted(by_block)),
+        *(_measured_on(block, by_block[block]) for block in sorted(by_block)),
     ]
     return "\n".join(lines)
 
 
 def count_decoder_parameters(content: Mapping[str, Any]) -> int | None:
-    """Number of a decoder's parameters, counted by the module of its config.
+    """Number of parameters of the decoder that was evaluated.
 
     Args:
       content: of a result file.
 
     Returns:
-      The number; None if the file does not say what to count, or describes a decoder
-      that this version of the library does not have.
+      The number; None if the file has no config of a decoder of this version.
     """
-    config = _get(content, "provenance", "config")
-    preprocessing = _get(content, *_PREPROCESSING)
-    if not isinstance(_get(config, "decoder"), Mapping) or preprocessing is None:
-        return None
+    section = _get(content, "provenance", "config", "decoder")
     try:
-        encoder, decoder = make_pair_models(
-            ml_collections.ConfigDict(config), preprocessing
-        )
-        shapes = jax.eval_shape(lambda: _init_decoder(encoder, decoder))
-    # Flax answers a field of the wrong type with whatever its use in the module raises.
-    except Exception:
+        shapes = decoder_shapes(_block(content), section)
+    except ConfigError:
         return None
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    return sum(math.prod(s) for name, s in shapes.items() if name.startswith("params/"))
 
 
-def _init_decoder(encoder: VGG19Encoder, decoder) -> Any:
-    """Traced for its shapes alone, so that no array is ever made."""
-    key = jax.random.key(0)
-    # The smallest image that every block halves to whole pixels.
-    images = jnp.zeros((1, 32, 32, 3))
-    (features, named), _ = encoder.init_with_output(key, images)
-    return decoder.init(key, features, named["switches"])["params"]
+def _block(content: Mapping[str, Any]) -> Any:
+    return _get(content, "provenance", "config", "encoder", "block")
 
 
 def _get(content: Any, *path: str) -> Any:
-    """What stands at a path of keys; None where there is nothing."""
+    """The value at a path of keys, or None."""
     for key in path:
         if not isinstance(content, Mapping):
             return None
@@ -164,12 +125,11 @@ def _format(value: Any, form: str) -> str:
     return "" if number is None else format(number, form)
 
 
-def _row(block: int, results: PairResults | None) -> list[str]:
+def _row(block: int, content: Mapping[str, Any] | None) -> list[str]:
     published = PUBLISHED_L1[block]
     cells = [f"block{block}_conv2", f"{published:.3f}"]
-    if results is None:
+    if content is None:
         return [*cells, _NOT_TRAINED, *[""] * (len(COLUMNS) - 3)]
-    content = results.content
     l1 = _number(_get(content, "metrics", "l1", "mean"))
     psnr = _metric(content, "psnr")
     parameters = count_decoder_parameters(content)
@@ -184,7 +144,7 @@ def _row(block: int, results: PairResults | None) -> list[str]:
         "" if parameters is None else f"{parameters:,}",
         _photos_seen(content),
         _hardware(content),
-        # Zero is an account that nobody kept.
+        # Zero hours were not recorded.
         _format(_get(content, "training_hours") or None, ".1f"),
     ]
 
@@ -207,7 +167,7 @@ def _photos_seen(content: Mapping[str, Any]) -> str:
     batch = _number(_get(content, "provenance", "config", "data", "batch_size"))
     if steps is None or batch is None:
         return ""
-    # Those of the run that it began from are in another file.
+    # Photos of the run that this one was initialised from are not counted.
     begun = _get(content, "provenance", "config", "initialize_from")
     begun = begun or _get(content, "provenance", "config", "initialize_shared_from")
     return f"{steps * batch:,.0f}" + (
@@ -240,17 +200,11 @@ def _without_folders(value: Any) -> str:
     return without_folders(value) if isinstance(value, str) else str(value)
 
 
-def _measured_on(results: PairResults) -> str:
-    content = results.content
+def _measured_on(block: int, content: Mapping[str, Any]) -> str:
     size = _format(_get(content, "image_size"), ".0f")
     parts = [
         f"{_format(_get(content, 'metrics', 'l1', 'photos'), ',.0f')} photos",
         _without_folders(_get(content, "source") or ""),
         f"crop {_get(content, 'crop') or ''} {size}² pixels" if size else "",
     ]
-    return f"block{results.block}_conv2: {', '.join(filter(None, parts))}."
-
-
-def _line(cells: Iterable[str]) -> str:
-    # A bar in a path or a name would end its cell.
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return f"block{block}_conv2: {', '.join(filter(None, parts))}."

@@ -15,12 +15,10 @@ import pytest
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
-from vgg_unpool_jax.releases.released import (
-    decoder_shapes,
-    encoder_sha256,
-    write_decoder,
-)
+from vgg_unpool_jax.releases.file import write
+from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
+from vgg_unpool_jax.systems.unpooling.objective import released_record
 
 # In [0, 255], and of features as a share of the largest.
 TOLERANCE = 1e-3
@@ -64,13 +62,11 @@ def make_pair(
         variables["params"].setdefault(layer, {})[kind] = values.astype(np.float32)
     file = pathlib.Path(folder) / f"{preprocessing}-{upsampling}-{block}.safetensors"
     encoder = {"block": block, "weights": "random", "random_seed": 3}
-    record = ("origin", "sha256", "preprocessing")
-    write_decoder(
+    write(
         file,
         variables,
         config={"system": "unpooling", "encoder": encoder, "decoder": section},
-        vgg19={key: getattr(weights, key) for key in record},
-        encoder_sha256=encoder_sha256(weights.params, block),
+        pretrained=released_record(weights, block),
         step=7,
         facts={"licence": "MIT", "photos seen": 3},
     )

@@ -17,7 +17,7 @@ from tests.systems.unpooling.export.conftest import (
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.nets.vgg19 import preprocess
-from vgg_unpool_jax.releases.released import read_decoder
+from vgg_unpool_jax.releases.file import read
 from vgg_unpool_jax.systems.unpooling.export import formats
 from vgg_unpool_jax.systems.unpooling.export.formats import FORMATS, export_pair
 from vgg_unpool_jax.systems.unpooling.export.optional import import_optional
@@ -51,8 +51,8 @@ def test_safetensors_are_the_released_form(pair, parts, tmp_path):
         loaded.reconstruct(images), pair.reconstruct(images), atol=1e-3
     )
     pair.export(tmp_path / "as_before.safetensors")
-    before = read_decoder(tmp_path / "as_before.safetensors").metadata
-    assert read_decoder(tmp_path / "out/decoder.safetensors").metadata == before
+    before = read(tmp_path / "as_before.safetensors").metadata
+    assert read(tmp_path / "out/decoder.safetensors").metadata == before
 
 
 def test_float16_halves_the_decoder(parts, tmp_path):

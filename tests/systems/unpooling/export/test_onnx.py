@@ -31,7 +31,7 @@ for folder in sys.argv[1:]:
     [whole] = autoencoder.run(None, {"images": images})
     np.savez(f"{folder}/out.npz", decoded=decoded, whole=whole, **encoded)
     properties = encoder.get_modelmeta().custom_metadata_map
-    print(json.loads(properties["vgg_unpool_jax"])["block"])
+    print(json.loads(properties["vgg_unpool_jax"])["config"]["encoder"]["block"])
 assert not {"jax", "tensorflow"} & set(sys.modules)
 """
 

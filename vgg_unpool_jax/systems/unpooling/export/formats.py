@@ -7,7 +7,7 @@
 | `block`, `size_multiple` | height and width must be multiples of the latter |
 | `made_with` | versions of this package, jax and what else wrote the files |
 | `details` | what a format has to say of itself, such as ONNX' opset |
-| `decoder` | metadata of the released decoder; see `weights.release_metadata` |
+| `decoder` | metadata of the released decoder; see `releases.file` |
 | `licence` | of the decoder and of the VGG19 weights |
 | `files` | path in the folder -> size in bytes and SHA-256 |
 """
@@ -24,7 +24,7 @@ from vgg_unpool_jax.io.atomic import new_folder
 from vgg_unpool_jax.nets.vgg19_layers import size_multiple
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
-from vgg_unpool_jax.releases.released import write_decoder
+from vgg_unpool_jax.releases.file import write
 from vgg_unpool_jax.systems.unpooling.export.optional import import_tensorflow
 from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
 from vgg_unpool_jax.version import __version__
@@ -115,16 +115,9 @@ def _onnx(parts, folder, metadata, dtype):
 
 def _safetensors(parts, folder, metadata, dtype):
     known = parts.metadata
-    write_decoder(
-        folder / "decoder.safetensors",
-        parts.variables,
-        config=known["config"],
-        vgg19=known["vgg19"],
-        encoder_sha256=known["encoder_sha256"],
-        step=known["step"],
-        dtype=dtype,
-        facts=known["facts"],
-    )
+    fields = ("config", "step", "pretrained", "facts")
+    kept = {field: known[field] for field in fields}
+    write(folder / "decoder.safetensors", parts.variables, dtype=dtype, **kept)
     save_safetensors(parts.weights, folder / "encoder.safetensors")
     metadata["details"]["dtype"] = dtype
 

@@ -27,7 +27,7 @@ from vgg_unpool_jax.ops.switches import codes_to_coordinates, coordinates_to_cod
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights, arrays_sha256
-from vgg_unpool_jax.releases.released import encoder_sha256, write_decoder
+from vgg_unpool_jax.releases.file import write
 from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS, UnpoolingDecoder
 from vgg_unpool_jax.systems.unpooling.export.optional import import_tensorflow
 from vgg_unpool_jax.systems.unpooling.export.savedmodel_calls import SavedModel
@@ -37,6 +37,7 @@ from vgg_unpool_jax.systems.unpooling.export.savedmodel_variables import (
     StoredConvolution,
     orders,
 )
+from vgg_unpool_jax.systems.unpooling.objective import released_record
 
 # Largest difference that float32 sums in another order may make, as a share of the
 # largest value; a wrong layer or preprocessing makes one a thousand times as large.
@@ -77,14 +78,12 @@ class ImportedPair:
         """
         encoder = {"block": self.block, "weights": self.weights.origin}
         config = {"system": "unpooling", "encoder": encoder, "decoder": self.section}
-        record = ("origin", "sha256", "preprocessing")
         with new_folder(folder) as aside:
-            write_decoder(
+            write(
                 aside / "decoder.safetensors",
                 self.variables,
                 config=config,
-                vgg19={key: getattr(self.weights, key) for key in record},
-                encoder_sha256=encoder_sha256(self.weights.params, self.block),
+                pretrained=released_record(self.weights, self.block),
                 step=0,
                 facts=self.facts,
             )

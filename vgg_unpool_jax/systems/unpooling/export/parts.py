@@ -13,7 +13,7 @@ import numpy as np
 from vgg_unpool_jax.nets.vgg19 import preprocess
 from vgg_unpool_jax.nets.vgg19_layers import Convolution, convolutions_up_to
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
-from vgg_unpool_jax.releases.released import read_decoder
+from vgg_unpool_jax.releases.file import read
 from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS, UnpoolingDecoder
 
 
@@ -25,7 +25,7 @@ class PairParts:
       weights: of the encoder, up to the cut.
       variables: collection -> layer -> float32 array, of the decoder.
       metadata: of the released decoder that this pair is or would be; see
-        `weights.release_metadata`.
+        `releases.file`.
     """
 
     weights: VGG19Weights
@@ -44,7 +44,7 @@ class PairParts:
         with tempfile.TemporaryDirectory(prefix="vgg_unpool_jax-") as folder:
             file = pathlib.Path(folder) / "decoder.safetensors"
             pair.export(file, facts=facts)
-            decoder = read_decoder(file)
+            decoder = read(file)
         params = jax.tree.map(np.asarray, dict(pair.encoder_params))
         layers = convolutions_up_to(pair.block)
         params = {layer.name: params[layer.name] for layer in layers}
@@ -54,7 +54,7 @@ class PairParts:
     @property
     def block(self) -> int:
         """1 to 5, where VGG19 is cut."""
-        return self.metadata["block"]
+        return self.metadata["config"]["encoder"]["block"]
 
     @property
     def decoder(self) -> UnpoolingDecoder:
