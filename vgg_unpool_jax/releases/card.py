@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vgg_unpool_jax.errors import ReleaseError
-from vgg_unpool_jax.evaluation.metrics import ARTEFACT_METRICS, METRICS, MetricInfo
+from vgg_unpool_jax.evaluation.artefacts import ARTEFACT_METRICS
+from vgg_unpool_jax.evaluation.metrics import METRICS, MetricInfo
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.releases.file import without_folders
 
