@@ -12,9 +12,9 @@ def make_augmentation(*, flip: bool) -> Callable:
       flip: mirror each photo left to right with probability 1/2.
 
     Returns:
-      A function `(keys, arrays) -> arrays` with a key (n,) for each photo. Of the
-      arrays by name, all images (n, h, w, c) of a photo are changed in the same way;
-      the others stay. The same key gives the same draw.
+      A function `(keys, arrays) -> arrays` with one key (n,) per photo. All images (n,
+      h, w, c) of a photo are changed in the same way; other arrays stay as they are.
+      The same key gives the same draw.
     """
     # Imported here because reader processes import this package, too, and never
     # augment.

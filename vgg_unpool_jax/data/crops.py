@@ -1,4 +1,4 @@
-"""Which part of a photo is used, named by a short text.
+"""The part of a photo that is used, given by a short specification.
 
 | spec | part | resized to S |
 |---|---|---|
@@ -17,7 +17,7 @@ import numpy as np
 
 from vgg_unpool_jax.data import transforms
 
-# The forms of a spec, as messages and help texts list them.
+# The forms of a specification in messages and help texts.
 CROPS = (
     "center_resize",
     "center_resize:PIXELS",
@@ -26,7 +26,7 @@ CROPS = (
     "center",
     "whole",
 )
-# Those that always give the same pixels.
+# The forms that are not random.
 TEST_CROPS = ("center_resize", "center_resize:PIXELS", "center", "whole")
 
 _NUMBERS = {
@@ -37,12 +37,12 @@ _NUMBERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """One way to cut a photo; built by `make_crop`. It can be pickled.
+    """A way to crop a photo; made by `make_crop`. It can be pickled.
 
     Attributes:
-      form: which one of CROPS.
-      number: what stands for PIXELS (int) or SHARE (float) there, else None.
-      image_size: side S of what is cut, in pixels.
+      form: one of CROPS.
+      number: the value of PIXELS (int) or SHARE (float) in the form, else None.
+      image_size: side S of the crop in pixels.
     """
 
     form: str
@@ -56,25 +56,25 @@ class Crop:
 
     @property
     def blank(self) -> np.ndarray:
-        """Zeros in place of a photo that cannot be used; of "whole" no pixels."""
+        """Zeros that replace a photo that cannot be used; empty for "whole"."""
         size = 0 if self.form == "whole" else self.image_size
         return np.zeros((size, size, 3), np.uint8)
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether a photo of this shape, (H, W, ...), can be cut."""
+        """Whether a photo of this shape, (H, W, ...), is large enough."""
         return self.form != "center" or min(shape[:2]) >= self.image_size
 
     def cut(
         self, photo: np.ndarray, rng: np.random.Generator | None = None
     ) -> np.ndarray:
-        """Cut the part out of a photo.
+        """Crop a photo.
 
         Args:
           photo: uint8 array of shape (H, W, 3).
-          rng: where random numbers come from; only random crops need one.
+          rng: source of random numbers; only random crops need one.
 
         Returns:
-          A uint8 array of shape (S, S, 3); of "whole" the photo itself.
+          A uint8 array of shape (S, S, 3); for "whole" the photo itself.
         """
         if self.is_random and rng is None:
             raise ValueError(f"rng must be a generator for crop {self.form}, got None")
@@ -97,11 +97,11 @@ class Crop:
 
 
 def make_crop(spec: str, image_size: int) -> Crop:
-    """Read a spec.
+    """Make the crop of a specification.
 
     Args:
       spec: see the module's docstring.
-      image_size: side S of what is cut, in pixels.
+      image_size: side S of the crop in pixels.
 
     Returns:
       The crop.
@@ -121,7 +121,7 @@ def check_crop(spec: str, *, allow_random: bool, name: str = "crop") -> None:
       spec: see the module's docstring.
       allow_random: True for training; False for evaluation, where every reading of a
         photo must give the same pixels.
-      name: what the message calls the spec, such as `data.crop`.
+      name: of the specification in messages, such as `data.crop`.
     """
     parsed = _parse(spec)
     forms = CROPS if allow_random else TEST_CROPS
@@ -131,19 +131,19 @@ def check_crop(spec: str, *, allow_random: bool, name: str = "crop") -> None:
 
 
 def _parse(spec: str) -> tuple[str, int | float | None] | None:
-    """Form and number; None where the spec has no known form."""
+    """Form and number; None if the specification has no known form."""
     if not isinstance(spec, str):
         return None
     kind, colon, text = spec.partition(":")
     if not colon:
-        # The forms that hold a colon are no specs themselves.
+        # The forms with a colon are not specifications themselves.
         return (spec, None) if spec in CROPS else None
     if kind == "center_resize":
-        # Photos have fewer than a billion pixels on a side.
+        # The sides of photos are shorter than a billion pixels.
         pixels = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
         return ("center_resize:PIXELS", pixels) if pixels >= 1 else None
     if kind == "random_resize":
-        # `float` alone would take "nan", " 0.5" and "0_5", too.
+        # `float` alone would accept "nan", " 0.5" and "0_5", too.
         number = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", text)
         share = float(text) if number else 0.0
         return ("random_resize:SHARE", share) if 0 < share <= 1 else None

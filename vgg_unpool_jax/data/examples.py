@@ -1,7 +1,7 @@
 """The endless, numbered stream of training examples behind the loader.
 
-Example k is a function of (source, indices, seed, k) alone. Whoever computes it, in
-whatever order and process, gets the same bytes; resuming is starting at another k.
+Example k is a function of (source, indices, seed, k) alone: it has the same bytes in
+whatever order and process it is computed, and resuming is starting at another k.
 """
 
 import functools
@@ -15,25 +15,25 @@ from vgg_unpool_jax.data.crops import Crop
 from vgg_unpool_jax.data.sources import Source
 from vgg_unpool_jax.errors import PhotoError
 
-# How many photos in a row are tried before an example is given up. So many broken ones
-# in a row mean that the share of broken photos is near 1.
+# Number of consecutive photos that are tried for an example. If all of them are broken,
+# the share of broken photos is near 1.
 _ATTEMPTS = 32
 
 # Random streams that must not overlap: the order of an epoch, the crop of an example,
-# whatever else is drawn for it.
+# and the other draws of an example.
 _ORDER, _CROP, _EXAMPLE = 0, 1, 2
 
 
 class Example(NamedTuple):
-    """One element of a batch and the news from reading it.
+    """One element of a batch and the problems of reading it.
 
     Attributes:
-      arrays: "image", uint8 (S, S, 3), and whatever else belongs to the example; zeros
-        where `mask` is False.
+      arrays: "image", uint8 (S, S, 3), and the other arrays of the example; zeros if
+        `mask` is False.
       index: number of the photo in the source; -1 for padding.
-      mask: whether `arrays` count.
+      mask: whether `arrays` are from a photo.
       broken: (number in the source, reason) of every photo that could not be read.
-      too_small: (height, width) of a photo that the crop does not fit into, else None.
+      too_small: (height, width) of a photo that is too small for the crop, else None.
     """
 
     arrays: dict[str, np.ndarray]
@@ -49,17 +49,16 @@ class ExampleStream:
     Args:
       source: the photos.
       indices: int64 (count,), the photos of the source to use.
-      crop: what is cut out of each photo.
+      crop: of each photo.
       make_example: (crop, random generator) -> arrays of the example, "image" among
-        them, always of the same shapes for the same crop; None for the crop alone.
-        With `shuffle` the generator is that of the example's number, else that of the
-        photo's number: evaluation draws the same for a photo whichever photos are
-        evaluated beside it.
+        them, always of the same shapes for the same crop; None for the crop alone. With
+        `shuffle` the generator depends on the example's number, else on the photo's
+        number: in evaluation a photo's draws do not depend on the other photos.
       seed: seed of epoch orders and random crops.
       shuffle: True: every epoch in a new order, and a broken photo is replaced by the
         next readable one. False: in the order of `indices`, a broken photo leaves a
         hole (mask False).
-      num_epochs: how often every photo comes; None: for ever.
+      num_epochs: number of passes over the photos; None for an endless stream.
       batch_size: examples are padded to a multiple of it.
     """
 
@@ -83,7 +82,7 @@ class ExampleStream:
         self._shuffle = shuffle
         if num_epochs is None:
             self._count = None
-            # Endless to all ends; the headroom keeps sums below the largest int.
+            # Practically endless; the headroom keeps sums below the largest int.
             self._length = sys.maxsize // 4 // batch_size * batch_size
         else:
             self._count = num_epochs * len(indices)
@@ -144,7 +143,7 @@ class ExampleStream:
         return {name: np.zeros_like(array) for name, array in arrays.items()}
 
 
-# At an epoch's border two orders are in use at once, a few more with many threads.
+# Around the end of an epoch two orders are in use, a few more with many threads.
 @functools.lru_cache(maxsize=8)
 def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     order = _generator(seed, _ORDER, epoch).permutation(count)

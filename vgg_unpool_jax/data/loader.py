@@ -1,4 +1,4 @@
-"""Batches of crops for training and evaluation, read ahead, resumable by one number.
+"""Batches of crops for training and evaluation, read ahead and resumable at any batch.
 
 A batch is a dict of host arrays:
 
@@ -7,7 +7,7 @@ A batch is a dict of host arrays:
 | `image` | uint8 (n, S, S, 3) | RGB crops; zeros where `mask` is False |
 | others | (n, ...) | what `make_example` adds; zeros where `mask` is False |
 | `index` | int32 (n,) | number of the photo in the source; -1 for padding |
-| `mask` | bool (n,) | which images count |
+| `mask` | bool (n,) | False for padding and for unreadable or too small photos |
 """
 
 import weakref
@@ -26,7 +26,7 @@ from vgg_unpool_jax.errors import BrokenPhotosError, SourceError
 
 __all__ = ["BrokenPhotosError", "Loader", "make_loader"]
 
-# How many names an error message lists.
+# Number of names in an error message.
 _NAMES_SHOWN = 5
 
 
@@ -52,39 +52,39 @@ def make_loader(
 ) -> "Loader":
     """Build a loader over some photos of a source.
 
-    What comes depends on the source, `indices`, `batch_size`, `image_size`, `crop`,
-    `seed`, `shuffle`, `num_epochs` and `start` alone, and not on the number of workers,
-    threads, processes or batches read ahead.
+    The batches depend only on the source, `indices`, `batch_size`, `image_size`,
+    `crop`, `seed`, `shuffle`, `num_epochs` and `start`, and not on the number of
+    workers, threads, processes or batches read ahead.
 
     Args:
       source: the photos.
-      indices: which of them to use, integers of shape (count,).
+      indices: of the photos to use, integers of shape (count,).
       batch_size: images of one batch over all processes together.
       image_size: side S of the crops in pixels.
       crop: `center_resize`, `center_resize:375`, `random`, `random_resize:0.5`,
-        `center` or `whole`, see `data/crops.py`. Photos that do not fit `center` come
-        as mask False and are named in `Loader.too_small`. With `whole`, photos have
+        `center` or `whole`, see `data/crops.py`. Photos that are too small for `center`
+        have mask False and are named in `Loader.too_small`. With `whole`, photos have
         their own shapes, `batch_size` is 1 and `image_size` has no effect.
       seed: seed of epoch orders and random crops, not negative.
       shuffle: True (training): every epoch in a new order; a broken photo is replaced
         by the next readable one. False (evaluation): in the order of `indices`; a
-        broken photo comes as mask False.
-      num_epochs: how often every photo comes; None for ever. The last batch is padded
-        with mask False.
+        broken photo has mask False.
+      num_epochs: number of passes over the photos; None for an endless loader. The last
+        batch is padded with mask False.
       make_example: (crop, random generator) -> arrays of an example, "image" among
         them; see `ExampleStream`. None for the crop alone. Reader processes need one
         that can be pickled.
-      start: number of (global) batches to skip: `Loader.position` of the run to go on.
-      num_workers: reader processes; 0 reads in threads of this process. Workers hand
-        their batches over in shared memory (/dev/shm), which containers may limit.
-      num_threads: reader threads, of every reader process; 0 reads when asked.
+      start: number of (global) batches to skip: `Loader.position` of the resumed run.
+      num_workers: reader processes; 0 reads in threads of this process. Workers pass
+        their batches in shared memory (/dev/shm), which containers may limit.
+      num_threads: reader threads, of every reader process; 0 reads on demand.
       prefetch: batches to read ahead, in every reader process.
-      process_index: which share of every batch this JAX process gets.
+      process_index: number of this JAX process.
       process_count: number of JAX processes; process p of P gets p, p+P, ... of every
         batch.
       max_broken_share: share of `indices` that may be broken before the run stops.
-      named: broken photos that the log has named, to share among loaders of the same
-        photos: each is named once. None: none yet.
+      named: broken photos that have been logged; loaders of the same photos share it,
+        so that each is logged once. None for an empty set.
 
     Returns:
       A `Loader` that delivers batches of `batch_size // process_count` images.
@@ -149,8 +149,8 @@ def _read_ahead(
     prefetch: int,
 ) -> grain.IterDataset:
     reader_processes.let_grain_read_its_flags()
-    # Batches are put together before the data set is divided among readers, so that
-    # what a batch holds does not depend on how many readers there are.
+    # Batches are formed before the data set is divided among readers, so that their
+    # content does not depend on the number of readers.
     batches = (
         grain.MapDataset.source(stream)
         .slice(share)
@@ -170,14 +170,14 @@ def _read_ahead(
 
 
 class Loader:
-    """Iterator over batches; see the module's docstring for what a batch holds.
+    """Iterator over batches; see the module's docstring for their content.
 
     Built by `make_loader`. Close it when done (or use it as a context manager): that
     stops its readers.
 
     Attributes:
       position: number of (global) batches delivered, those before `start` included;
-        `make_loader(..., start=position)` goes on with the next one.
+        `make_loader(..., start=position)` continues with the next one.
       num_batches: number of batches from the very beginning, None when endless.
       broken: name -> reason of the photos that could not be read so far.
       too_small: name -> (height, width) of the photos that crop `center` does not fit
