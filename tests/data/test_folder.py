@@ -96,7 +96,7 @@ def test_unusable_folders_are_refused_at_once(tmp_path):
         make_source(f"folder:{missing}")
     file = tmp_path / "file.txt"
     file.write_text("")
-    with pytest.raises(SourceError, match=f"{file} is not a folder"):
+    with pytest.raises(SourceError, match=f"{file} does not exist or is not a"):
         make_source(f"folder:{file}")
     empty = tmp_path / "empty"
     (empty / "sub").mkdir(parents=True)

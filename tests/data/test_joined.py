@@ -110,7 +110,9 @@ def test_commas_in_a_path_stay(make_folder, name):
 
 def test_a_part_that_cannot_be_used_is_named(folder, tmp_path):
     missing = tmp_path / "missing.zip"
-    with pytest.raises(SourceError, match=f"zip file {missing} does not exist"):
+    with pytest.raises(
+        SourceError, match=f"zip file {missing} cannot be read: No such file"
+    ):
         make_source(f"folder:{folder},zip:{missing}")
     with pytest.raises(SourceError, match=r"named by .*commas between, got 'zip:'"):
         make_source(f"zip:,folder:{folder}")

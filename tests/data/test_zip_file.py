@@ -91,7 +91,7 @@ def test_a_damaged_member_is_a_broken_photo(make_zip):
     data[member.header_offset + 80] ^= 0xFF
     path.write_bytes(data)
     source = make_source(f"zip:{path}")
-    with pytest.raises(PhotoError, match=r"photo002.png .*damaged: Bad CRC-32"):
+    with pytest.raises(PhotoError, match=r"photo002.png .*cannot be read: Bad CRC-32"):
         source[2]
     assert source[1].shape == (24, 32, 3)
 
@@ -126,14 +126,14 @@ def test_unusable_files_are_refused_at_once(make_zip, tmp_path):
     whole = path.read_bytes()
     cut = tmp_path / "cut.zip"
     cut.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SourceError, match=f"{cut} is not a zip file or is cut off"):
+    with pytest.raises(SourceError, match=f"{cut} cannot be read: File is not a zip"):
         make_source(f"zip:{cut}")
     page = tmp_path / "page.zip"
     page.write_text("<html>")
-    with pytest.raises(SourceError, match=f"{page} is not a zip file"):
+    with pytest.raises(SourceError, match=f"{page} cannot be read: File is not a zip"):
         make_source(f"zip:{page}")
     missing = tmp_path / "missing.zip"
-    with pytest.raises(SourceError, match=f"{missing} does not exist"):
+    with pytest.raises(SourceError, match=f"{missing} cannot be read: No such file"):
         make_source(f"zip:{missing}")
     with pytest.raises(SourceError, match=f"{tmp_path} is a folder"):
         make_source(f"zip:{tmp_path}")

@@ -50,19 +50,16 @@ class FolderSource:
         else:
             # Readers in other processes may have another current folder.
             self._path = os.path.abspath(paths.local_path(path))
-            self._check_folder()
+            if not os.path.isdir(self._path):
+                raise SourceError(
+                    f"the photo folder {self._path} does not exist or is not a folder"
+                )
             self._names = sorted(_photos_below(self._path))
         if not self._names:
             raise SourceError(
                 f"the folder {self._path} holds no photo "
                 f"({', '.join(decode.PHOTO_SUFFIXES)}), also not in its subfolders"
             )
-
-    def _check_folder(self):
-        if not os.path.exists(self._path):
-            raise SourceError(f"the photo folder {self._path} does not exist")
-        if not os.path.isdir(self._path):
-            raise SourceError(f"the photo folder {self._path} is not a folder")
 
     def __len__(self) -> int:
         return len(self._names)

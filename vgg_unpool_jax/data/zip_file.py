@@ -9,7 +9,7 @@ import numpy as np
 
 from vgg_unpool_jax.data import decode, folder
 from vgg_unpool_jax.data.decode import PHOTO_SUFFIXES, shown_name
-from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.errors import PhotoError, SourceError, first_line
 from vgg_unpool_jax.io import paths
 
 # A photo that claims to be larger than this when unpacked is not unpacked.
@@ -103,18 +103,10 @@ class ZipSource:
                         f"the limit is {_LARGEST_PHOTO_BYTES}"
                     )
                 return self._archive.read(member)
-            except KeyError as error:
-                raise PhotoError(
-                    f"photo {shown} is no longer in the zip file {self._path}"
-                ) from error
-            except _MEMBER_ERRORS as error:
-                raise PhotoError(
-                    f"photo {shown} in the zip file {self._path} is damaged: {error}"
-                ) from error
-            except OSError as error:
+            except (KeyError, OSError, *_MEMBER_ERRORS) as error:
                 raise PhotoError(
                     f"photo {shown} in the zip file {self._path} cannot be read: "
-                    f"{error.strerror or error}"
+                    f"{_reason(error)}"
                 ) from error
 
 
@@ -123,13 +115,11 @@ def _open_zip(path: str) -> zipfile.ZipFile:
         raise SourceError(f"the zip file {path} is a folder; use folder:{path}")
     try:
         return zipfile.ZipFile(path)
-    except FileNotFoundError as error:
-        raise SourceError(f"the zip file {path} does not exist") from error
-    except zipfile.BadZipFile as error:
+    except (OSError, zipfile.BadZipFile) as error:
         raise SourceError(
-            f"the file {path} is not a zip file or is cut off: {error}"
+            f"the zip file {path} cannot be read: {_reason(error)}"
         ) from error
-    except OSError as error:
-        raise SourceError(
-            f"the zip file {path} cannot be read: {error.strerror or error}"
-        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or first_line(error)
