@@ -4,8 +4,9 @@
     python -m results --check    # only name those that are out of date; status 1 if any
     python -m results --add=runs/release/block3/results.json
 
-`--add` first takes the numbers of a pair over into results/pairs.json, from the result
-file that `release` (or `evaluate`) wrote. What that file lacks stays as it is.
+`--add` first copies the numbers of a pair into results/pairs.json, from the result file
+that `release` wrote. The metrics of pairs in the package are not copied, because
+`pairs register` puts them into the index of the released files.
 """
 
 import argparse
@@ -17,33 +18,33 @@ from results import blocks
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results
 
 _METRICS = ("l1", "psnr", "ssim", "ms_ssim")
+_SUMMARY = ("mean", "interval")
 
 
 def add(path: str) -> None:
-    """Take the numbers of a pair over into results/pairs.json."""
-    found = read_pair_results(path)
-    content, facts = found.content, blocks.read("pairs")
-    data = content["provenance"]["config"]["data"]
-    pair = {
-        "metrics": {
-            name: {key: content["metrics"][name][key] for key in ("mean", "interval")}
-            for name in _METRICS
-        },
-        "photos": content["metrics"]["l1"]["photos"],
-        "border_ratio": content["border_ratio"],
-        "steps": content["training_steps"],
-        "batch_size": data["batch_size"],
-        "crop": data["image_size"],
-    }
+    """Copy the numbers of a pair into results/pairs.json."""
+    content, facts = read_pair_results(path), blocks.read("pairs")
+    config = content["provenance"]["config"]
+    name = f"block{config['encoder']['block']}"
+    pair = {"batch_size": config["data"]["batch_size"]}
+    pair["crop"] = config["data"]["image_size"]
     if "training_hours" in content:
         pair["hours"] = content["training_hours"]
+    if "metrics" in facts["pairs"][name]:
+        pair["metrics"] = {
+            metric: {key: content["metrics"][metric][key] for key in _SUMMARY}
+            for metric in _METRICS
+        }
+        pair["photos"] = content["metrics"]["l1"]["photos"]
+        pair["border_ratio"] = content["border_ratio"]
+        pair["steps"] = content["training_steps"]
     validations = pathlib.Path(path).with_name("validation.json")
     if validations.exists():
         pair["validation_l1"] = {
             entry["step"]: entry["metrics"]["photo_l1"]
             for entry in json.loads(validations.read_text())["validations"]
         }
-    facts["pairs"][f"block{found.block}"].update(pair)
+    facts["pairs"][name].update(pair)
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     (blocks.ROOT / "results" / "pairs.json").write_text(f"{text}\n", encoding="utf-8")
 

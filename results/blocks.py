@@ -19,6 +19,7 @@ _BLOCK = re.compile(
     r"(?P<end>\n(?:<!-- |\[)/results(?: -->|\]))",
     re.DOTALL,
 )
+INDEX = "vgg_unpool_jax/releases/packaged/releases.json"
 _WIDTH = 88
 _MINUS = "\N{MINUS SIGN}"
 
@@ -26,6 +27,28 @@ _MINUS = "\N{MINUS SIGN}"
 def read(name: str) -> dict:
     """The content of results/NAME.json."""
     return json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def read_pairs() -> dict[str, dict]:
+    """The pairs of results/pairs.json, by "block1" ... "block5".
+
+    Metrics of a pair in the package are those in the index of the released files.
+    """
+    index = json.loads((ROOT / INDEX).read_text(encoding="utf-8"))["models"]
+    pairs = read("pairs")["pairs"]
+    for name, pair in pairs.items():
+        entry = index.get(f"vgg19-{name}", {})
+        metrics = entry.get("metrics")
+        if metrics:
+            border, centre = (metrics[f"{n}_l1"]["mean"] for n in ("border", "center"))
+            pair |= {
+                "metrics": metrics,
+                "photos": metrics["l1"]["photos"],
+                "border_ratio": border / centre,
+                "steps": entry["step"],
+                "stored": entry["dtype"],
+            }
+    return pairs
 
 
 def documents() -> list[pathlib.Path]:
@@ -76,7 +99,7 @@ def _number(metrics: dict, name: str, form: str, interval: bool = False) -> str:
 def _pairs() -> str:
     rows = []
     for block, published in PUBLISHED_L1.items():
-        pair = read("pairs")["pairs"][f"block{block}"]
+        pair = read_pairs()[f"block{block}"]
         metrics = pair["metrics"]
         rows.append(
             (
@@ -120,7 +143,7 @@ def _measured_on(name: str) -> str:
 
 def _intervals() -> str:
     rows = []
-    for name, pair in read("pairs")["pairs"].items():
+    for name, pair in read_pairs().items():
         metrics = pair["metrics"]
         rows.append(
             (
@@ -138,8 +161,7 @@ def _intervals() -> str:
 
 
 def _config(block: int) -> str:
-    facts = read("pairs")
-    pair = facts["pairs"][f"block{block}"]
+    facts, pair = read("pairs"), read_pairs()[f"block{block}"]
     metrics = pair["metrics"]
     crops = f"{pair['steps']:,} steps of {pair['batch_size']} crops of {pair['crop']}²"
     ours = f"{_number(metrics, 'l1', '.3f')}, {pair['photos']} COCO photos"
