@@ -1,15 +1,15 @@
 """The decoder that mirrors a VGG19 encoder and unpools with its switches.
 
-Every convolution of the encoder has its mirror: 3×3, zero padding, from the encoder
+Every convolution of the encoder has a mirror: 3×3, zero padding, from the encoder
 layer's output channels back to its input channels, so that the mirror of
-block(k+1)_conv1 narrows to the channels of pool k. ReLU follows each but the last,
+block(k+1)_conv1 reduces to the channels of pool k. ReLU follows each except the last,
 which is linear and gives RGB.
 
     features ─ block2_conv2 ─ block2_conv1 ─ unpool1 ─ block1_conv2 ─ block1_conv1 ─ RGB
                  128→128        128→64       switches     64→64          64→3
 
-To measure what the switches are worth the decoder can go without them: nearest
-neighbours or a transposed convolution then take the place of unpooling.
+To measure the benefit of the switches, the decoder can use nearest neighbours or a
+transposed convolution instead of unpooling.
 
 Source: the VGG19 unpooling encoder-decoder collection (decoders "mirror the layout of
 their corresponding encoders"), PhotoWCT (arXiv 1802.06474).
@@ -34,7 +34,7 @@ from vgg_unpool_jax.nets.vgg19_layers import (
 from vgg_unpool_jax.ops.conv_transpose import conv_transpose
 from vgg_unpool_jax.ops.pooling import max_unpool
 
-# What doubles the sides of the features; only "unpool" uses the switches.
+# Ways to double the sides of the features; only "unpool" uses the switches.
 UPSAMPLINGS = ("unpool", "nearest", "transposed")
 
 # Collection of values that are measured on data, not trained.
@@ -45,19 +45,19 @@ class UnpoolingDecoder(nn.Module):
     """Mirror of `VGG19Encoder(block)`.
 
     Raw VGG features have channel RMS of 1 to 10^4, and RGB has a range of 255, neither
-    of which suits He-initialised convolutions. The three optional attributes bring
-    both to unit scale without adding a parameter or changing what the network can
-    express: they could be folded into the first and the last kernel.
+    of which suits He-initialised convolutions. The three optional attributes scale both
+    to about one. They add no parameter and no expressiveness: they could be folded into
+    the first and the last kernel.
 
     Attributes:
       block: 1 to 5.
       normalize_features: divide each input channel by its RMS over training photos,
-        kept in the collection "statistics" (ones until it is measured).
+        stored in the collection "statistics" (ones until it is measured).
       output_scale: factor on the last convolution's output.
-      initial_output: grey level in [0, 255] that the last bias starts at.
+      initial_output: grey level in [0, 255] that the initial last bias gives.
       upsampling: one of `UPSAMPLINGS`. "transposed" is a transposed convolution of 2×2
-        and stride 2 from c to c channels with bias, named "transposedK" beside the
-        place of pool K: 4c² + c parameters each.
+        and stride 2 from c to c channels with bias, named "transposedK" for pool K,
+        with 4c² + c parameters.
       dtype: of activations and products; parameters and images are float32.
       convolution: an implementation of `ops.convolution.convolve`, or "auto".
     """

@@ -1,7 +1,7 @@
-"""What the kernels of an unpooling decoder are before the first step.
+"""Initial kernels of an unpooling decoder.
 
-Every way gives a kernel the scale of He's: a ReLU layer then keeps the mean square of
-what goes through it.
+Every method gives kernels He's scale, with which a ReLU layer preserves the mean square
+of its input.
 """
 
 import logging
@@ -23,7 +23,7 @@ INITIALIZATIONS = ("he", "orthogonal", "encoder")
 
 
 def check_initialization(name: str) -> None:
-    """Raise `ConfigError` for another name than those of `INITIALIZATIONS`."""
+    """Raise `ConfigError` unless `name` is one of `INITIALIZATIONS`."""
     if name not in INITIALIZATIONS:
         raise ConfigError(
             f"initialization must be one of {', '.join(INITIALIZATIONS)}, got {name!r}"
@@ -33,18 +33,18 @@ def check_initialization(name: str) -> None:
 def initialize_kernels(
     name: str, key: jax.Array, params: Mapping, encoder_params: Mapping
 ) -> dict:
-    """Replace the 3×3 kernels of a fresh decoder.
+    """Replace the 3×3 kernels of a new decoder.
 
     Args:
-      name: "he" keeps those that the decoder has, normal numbers; "orthogonal" draws
-        filters at right angles to each other; "encoder" takes the kernel of the
-        encoder's layer of the same name, turned around: its transpose, scaled.
+      name: "he" keeps the decoder's normally distributed kernels; "orthogonal" draws
+        orthogonal filters; "encoder" takes the scaled transpose of the encoder's kernel
+        of the same layer.
       key: for "orthogonal".
       params: layer name -> {"kernel": (3, 3, i, o), "bias": (o,)} of the decoder.
       encoder_params: of the encoder, whose kernel of the same name is (3, 3, o, i).
 
     Returns:
-      Parameters like `params`. Layers that the encoder does not have stay as they are.
+      Parameters like `params`. Layers that the encoder does not have are unchanged.
     """
     check_initialization(name)
     replaced = dict(params)
@@ -74,7 +74,7 @@ def share_layers(config: ml_collections.ConfigDict, params: Mapping) -> dict:
 
     Args:
       config: of the run; `initialize_shared_from` is a workdir or a released decoder.
-      params: of a fresh decoder.
+      params: of a new decoder.
     """
     origin = config.initialize_shared_from
     found = index.find(origin)
@@ -86,7 +86,7 @@ def share_layers(config: ml_collections.ConfigDict, params: Mapping) -> dict:
         scale = run_config.read(origin, system=config.system).decoder.output_scale
         with Checkpoints(origin, create=False) as other:
             saved, _, _ = other.restore_for_inference()
-    # The last layer, which all decoders share, was trained with it.
+    # The last layer, which all decoders share, was trained for this scale.
     if scale != config.decoder.output_scale:
         raise ConfigError(
             f"initialize_shared_from: the decoder of {origin} has decoder.output_scale "

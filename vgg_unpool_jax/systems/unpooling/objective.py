@@ -1,11 +1,11 @@
-"""Train an unpooling decoder to rebuild the photo that a frozen VGG19 encoded.
+"""Train an unpooling decoder to reconstruct photos from the features of a frozen VGG19.
 
     loss = w1·L1 + w2·L2 + w3·(1 - MS-SSIM) + w4·perceptual
 
 The perceptual term is the mean squared error between the encoder's features of the
-photo and of its reconstruction. The encoder runs once on the photo and, if the
-perceptual term has a weight, once on the reconstruction; its parameters are inputs of
-the step without gradient.
+photo and of its reconstruction. The encoder runs once on the photo and, unless the
+coefficient of the perceptual term is 0, once on the reconstruction; its parameters are
+inputs of the step without gradient.
 """
 
 import dataclasses
@@ -47,13 +47,13 @@ from vgg_unpool_jax.systems.unpooling.initialization import (
 )
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
-# What the config calls random weights, and what the origin of such weights begins with.
+# Name of random weights in a config, with which their origin begins, too.
 RANDOM_ORIGIN = "random"
 # What a record says of weights.
 _FACTS = ("origin", "sha256", "preprocessing")
 
-# What the gradient keeps of the forward pass: every array that it needs, or what enters
-# each block, of which it computes the rest again.
+# Arrays of the forward pass that are kept for the gradient: all that it needs, or only
+# the input of each block, from which the rest is recomputed.
 REMAT = ("none", "blocks")
 
 # Dtypes of activations and products by their name in the config.
@@ -93,14 +93,14 @@ class UnpoolingObjective:
         remat: str = "none",
         initialization: str = "he",
     ):
-        """Put a pair together.
+        """Combine the models and weights of a pair.
 
         Args:
           encoder: cut at the block of the decoder, with the weights' preprocessing.
           decoder: its mirror.
           weights: the encoder's parameters and where they come from.
           coefficients: of the loss terms.
-          remat: one of `REMAT`: what the gradient keeps of the forward pass.
+          remat: one of `REMAT`: arrays of the forward pass kept for the gradient.
           initialization: of the decoder's kernels; see `initialize_kernels`.
         """
         check_initialization(initialization)
@@ -138,7 +138,7 @@ class UnpoolingObjective:
         train: bool,
     ) -> tuple[dict[str, jax.Array], Aux]:
         """Sum of the terms times their coefficients, of images in [0, 255]."""
-        del keys, train  # nothing random, nothing that differs in training
+        del keys, train  # nothing is random, and training is like evaluation
         model_state = dict(model_state)
         frozen = model_state.pop("frozen")
         images = batch["image"]

@@ -89,9 +89,9 @@ class Pair(Encoder):
     Attributes:
       step: number of training steps of the decoder.
       config: of the training run.
-      crop: how `evaluate` cuts photos, and
-      image_size: the side in pixels, when nothing else is said.
-      error_gain: how often pictures amplify its errors.
+      crop: default crop of `evaluate`.
+      image_size: default side of the crops in pixels.
+      error_gain: factor by which pictures amplify its errors.
       decoder: the Flax module, an `UnpoolingDecoder`.
       decoder_variables: its variables, for `decoder.apply`.
       release: metadata of the release that it was loaded from, see `releases.file`;
@@ -113,7 +113,8 @@ class Pair(Encoder):
         """Put modules and weights together."""
         super().__init__(config.encoder.block, weights)
         self.config, self.step, self.release = config, step, release
-        # By which convolution and how precisely it was trained decides nothing here.
+        # Inference always uses float32 and the default convolution, whatever the
+        # training config says.
         config = ml_collections.ConfigDict(config.to_dict())
         config.compute_dtype, config.convolution = "float32", AUTO
         self._encoder, self.decoder = make_pair_models(config, weights.preprocessing)
@@ -145,10 +146,9 @@ class Pair(Encoder):
     def reconstruct(self, images) -> jax.Array:
         """Encode and decode images of any size.
 
-        Sides that are no multiple of 2^(block-1) are padded by reflection at the bottom
-        and right, and cropped back.
-
-        A batch that divides among the devices is spread over all of them.
+        Sides that are not multiples of 2^(block-1) are padded by reflection at the
+        bottom and right, and cropped back. A batch whose size is a multiple of the
+        number of devices is divided among them.
 
         Args:
           images: (n, h, w, 3) RGB in [0, 255].
@@ -167,7 +167,7 @@ class Pair(Encoder):
             return self._jitted_reconstruct(variables, images)
         shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
         outputs = self._mapped_reconstruct(self._replicated, shards)
-        # On one device, as from the other way, so that it goes with other arrays.
+        # On one device, as without division, so that it can be combined with others.
         return jnp.asarray(parallel.unshard(jax.device_get(outputs)))
 
     @functools.cached_property
@@ -182,12 +182,12 @@ class Pair(Encoder):
 
         Args:
           photo: (h, w, 3) RGB in [0, 255]; it stays on the host.
-          tile: a photo with a longer side is done in tiles of so many pixels a side,
-            their margins included (192 pixels at block 5); 0 does it whole.
+          tile: photos with a longer side are processed in tiles with at most this side
+            in pixels, including margins (192 pixels at block 5); 0 disables tiles.
           progress: wraps the list of tiles, such as `tqdm`.
 
         Returns:
-          (h, w, 3) float32, what `reconstruct` gives of the whole photo up to rounding.
+          (h, w, 3) float32, equal to `reconstruct` of the whole photo up to rounding.
         """
         photo = np.asarray(photo)
         if not tile or max(photo.shape) <= tile:
@@ -250,7 +250,7 @@ class Pair(Encoder):
         return f"block {self.block} after {self.step} steps, VGG19 {origin}"
 
     def prepare(self, photo: np.ndarray) -> np.ndarray:
-        """The photo itself: a pair takes any size."""
+        """The photo itself, because a pair takes any size."""
         return photo
 
     def evaluate(self, split: Split, **options) -> Evaluation:
@@ -281,13 +281,12 @@ def load_encoder(block: int, weights: PathLike | None = None) -> Encoder:
 
     Args:
       block: 1 to 5.
-      weights: a weight file (Keras .h5, torchvision .pth or .safetensors); None is the
-        file that the environment variable VGG19_WEIGHTS names, else the cache, else a
-        download.
+      weights: a weight file (Keras .h5, torchvision .pth or .safetensors); None for the
+        file in the environment variable VGG19_WEIGHTS, else the cache, else a download.
 
     Raises:
       ValueError: for another block.
-      WeightsError: when the weights cannot be had.
+      WeightsError: when the weights are unavailable.
     """
     return Encoder(block, load_vgg19_weights(weights, block=check_block(block)))
 
