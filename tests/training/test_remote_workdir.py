@@ -186,7 +186,7 @@ def test_a_bucket_that_is_not_there_is_one_sentence(make_config, bucket):
         train_and_evaluate(make_config(), "gs://other/run")
 
 
-def test_a_trained_pair_is_evaluated(run, uninterrupted, photos):
+def test_a_trained_pair_is_evaluated_and_exported(run, uninterrupted, photos):
     trained = load_trained(WORKDIR)
     here = load_pair(uninterrupted.workdir)
     image = np.full((16, 16, 3), 100, np.float32)
@@ -204,6 +204,11 @@ def test_a_trained_pair_is_evaluated(run, uninterrupted, photos):
     results = json.loads(run.objects[f"{RUN}results.json"])
     assert results["provenance"]["workdir"] == WORKDIR
     assert _names(run, "tensorboard/evaluation/")
+    file = f"{WORKDIR}/decoder.safetensors"
+    trained.export(file)
+    np.testing.assert_array_equal(
+        load_pair(file).reconstruct(image[None]), here.reconstruct(image[None])
+    )
 
 
 _PROGRAM = """
