@@ -59,11 +59,11 @@ def train_and_evaluate(
 def load_trained(
     workdir: str | os.PathLike, weights: str | os.PathLike | None = None
 ) -> Any:
-    """Load what a run trained, or a released model.
+    """Load a trained model from a run or a release.
 
     Args:
       workdir: folder of a training run, or name or file of a released model.
-      weights: a file of pretrained weights; None is the one that it was trained with.
+      weights: a file of pretrained weights; None for the one of the training.
 
     Returns:
       The trained model of the system. All have `reconstruct`, `reconstruct_photo`,
@@ -71,7 +71,7 @@ def load_trained(
       `image_size` and `error_gain`.
 
     Raises:
-      ConfigError: when the folder is no workdir.
+      ConfigError: when the folder is not a workdir.
       CheckpointError: when there is no checkpoint in it.
       WeightsError: when the pretrained weights are unavailable or others.
     """

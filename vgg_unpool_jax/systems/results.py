@@ -1,4 +1,4 @@
-"""What the evaluation of a trained model, of any system, leaves on disk."""
+"""The files that the evaluation of a trained model of any system writes."""
 
 import os
 import pathlib
@@ -18,11 +18,11 @@ PathLike = str | os.PathLike
 
 
 def results_file(workdir: PathLike, output: PathLike | None = None) -> pathlib.Path:
-    """Where the results of an evaluation go; worth asking before the evaluation.
+    """Path of the result file of an evaluation; call it before the evaluation.
 
     Args:
-      workdir: what `load_trained` was given.
-      output: the file that the user named; None is results.json in the workdir.
+      workdir: argument of `load_trained`.
+      output: the file given by the user; None for results.json in the workdir.
     """
     if output:
         return to_path(output)
@@ -41,17 +41,17 @@ def write_evaluation(
     facts: Mapping[str, Any],
     output: PathLike | None = None,
 ) -> list[pathlib.Path]:
-    """Keep an evaluation: a result file, pictures, and both in TensorBoard.
+    """Write an evaluation: a result file, pictures, and both in TensorBoard.
 
-    The pictures of a released decoder, which has no workdir, stand beside the result
-    file under its name, and there is no TensorBoard.
+    A released decoder has no workdir: its pictures are written beside the result file,
+    with the file's name as prefix, and nothing is written for TensorBoard.
 
     Args:
-      workdir: what `load_trained` was given.
-      trained: what was evaluated.
-      score: what `trained.evaluate` found.
-      facts: what was evaluated on; stands beside the numbers.
-      output: the result file; None is results.json in the workdir.
+      workdir: argument of `load_trained`.
+      trained: the evaluated model.
+      score: result of `trained.evaluate`.
+      facts: about the photos, written with the numbers.
+      output: the result file; None for results.json in the workdir.
 
     Returns:
       The files that people read: the result file, then the pictures.

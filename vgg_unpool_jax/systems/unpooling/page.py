@@ -1,7 +1,7 @@
-"""A page of pictures: some photos, what pairs make of them, and the errors.
+"""A page of pictures: some photos, their reconstructions by pairs, and the errors.
 
-The photos are spaced evenly over the source, sorted by name, so that nobody picks the
-nice ones. Files: `block{N}.jpg` a pair, `all.jpg` and `index.html`.
+The photos are spaced evenly over the source, sorted by name, and not selected. Files:
+`block{N}.jpg` per pair, `all.jpg` and `index.html`.
 """
 
 import dataclasses
@@ -48,8 +48,8 @@ th:first-child, td:first-child { text-align: left; }
 <body>
 <h1>VGG19 unpooling pairs</h1>
 <p>Centre crops of $size × $size pixels at native resolution. The $count photos are
-spaced evenly over $source, sorted by name; where one is too small or cannot be read,
-the next stands in its place. Errors are |output - input| × $gain, clipped to white.
+spaced evenly over $source, sorted by name; a photo that is too small or cannot be read
+is replaced by the next one. Errors are |output - input| × $gain, clipped to white.
 L1 is the mean absolute error per channel in [0, 255].</p>
 <table>
 <tr><th>photo</th>$heads</tr>
@@ -65,7 +65,7 @@ $sections
 
 
 class PairLike(Protocol):
-    """What is shown; see `pairs.Pair`."""
+    """The interface of a pair; see `pair.Pair`."""
 
     block: int
 
@@ -78,7 +78,7 @@ class PairLike(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class _Rebuilt:
-    """What one pair makes of the photos: images (n, s, s, 3), metrics (n,)."""
+    """Reconstructions (n, s, s, 3) of the photos by one pair, and metrics (n,)."""
 
     block: int
     description: str
@@ -88,16 +88,16 @@ class _Rebuilt:
 
 
 def choose_photos(source: Source, count: int, image_size: int) -> dict[str, np.ndarray]:
-    """Centre crops of photos at even distances in the order of their names.
+    """Centre crops of photos, evenly spaced in the order of their names.
 
     Args:
       source: the photos.
-      count: how many, at least 1.
+      count: number of photos, at least 1.
       image_size: side s of the crops in pixels. A photo that is smaller, or cannot be
-        read, gives its place to the next one.
+        read, is replaced by the next one.
 
     Returns:
-      uint8 (s, s, 3) by name, in the order of their places.
+      uint8 (s, s, 3) by name, in their order.
     """
     if count < 1:
         raise ConfigError(f"the number of photos must be at least 1, got {count}")
@@ -119,7 +119,7 @@ def choose_photos(source: Source, count: int, image_size: int) -> dict[str, np.n
         else:
             raise ConfigError(
                 f"{source!r} has {len(chosen)} photos of at least {image_size} × "
-                f"{image_size} pixels that can be read, {count} are wanted"
+                f"{image_size} pixels that can be read, {count} are needed"
             )
     return chosen
 
@@ -133,18 +133,18 @@ def write_release_page(
     image_size: int = 256,
     gain: float = 8.0,
 ) -> list[pathlib.Path]:
-    """Rebuild some photos with every pair and write the pictures and the page.
+    """Reconstruct some photos with every pair and write the pictures and the page.
 
     Args:
-      pairs: at least one, at most one a block.
-      source: where the photos are chosen from, see `choose_photos`.
+      pairs: at least one, at most one per block.
+      source: of the photos, see `choose_photos`.
       output: folder for the files; made when missing.
-      photos: how many.
+      photos: number of photos.
       image_size: side of the centre crops in pixels.
-      gain: how often errors are amplified.
+      gain: factor by which errors are amplified.
 
     Returns:
-      The files: a JPEG a pair, `all.jpg`, `index.html`, which is written last.
+      The files: a JPEG per pair, `all.jpg`, `index.html`, which is written last.
     """
     folder = to_path(output)
     if folder.exists() and not folder.is_dir():
@@ -152,7 +152,7 @@ def write_release_page(
     pairs = sorted(pairs, key=lambda pair: pair.block)
     blocks = [pair.block for pair in pairs]
     if not blocks or len(set(blocks)) < len(blocks):
-        raise ConfigError(f"wanted pairs of different blocks, got blocks {blocks}")
+        raise ConfigError(f"expected pairs of different blocks, got blocks {blocks}")
     chosen = choose_photos(source, photos, image_size)
     rebuilt = [_rebuild(pair, chosen) for pair in pairs]
     files = []
@@ -170,7 +170,7 @@ def write_release_page(
 
 def _rebuild(pair: PairLike, photos: Mapping[str, np.ndarray]) -> _Rebuilt:
     targets = np.stack(list(photos.values())).astype(np.float32)
-    # One at a time: block 5 on large photos would need gigabytes for all.
+    # One at a time, because block 5 would need gigabytes for several large photos.
     outputs = [np.asarray(pair.reconstruct(photo[None])) for photo in targets]
     images = np.concatenate(outputs).clip(0.0, 255.0)
     l1, psnr = (np.asarray(f(images, targets)) for f in (photo_l1, photo_psnr))
@@ -180,7 +180,7 @@ def _rebuild(pair: PairLike, photos: Mapping[str, np.ndarray]) -> _Rebuilt:
 def _block_picture(
     rebuilt: _Rebuilt, photos: Mapping[str, np.ndarray], gain: float
 ) -> np.ndarray:
-    """A photo a column: input, output, error."""
+    """One column per photo: input, output, error."""
     columns = {}
     rows = zip(photos.items(), rebuilt.images, rebuilt.l1, strict=True)
     for number, ((name, photo), image, l1) in enumerate(rows, start=1):
@@ -192,7 +192,7 @@ def _block_picture(
 def _combined_picture(
     rebuilt: Sequence[_Rebuilt], photos: Mapping[str, np.ndarray], gain: float
 ) -> np.ndarray:
-    """A photo a row: input, then output and error of every pair; reduced if wide."""
+    """One row per photo: input, output and error of every pair; reduced if wide."""
     inputs = np.stack(list(photos.values()))
     columns = {"input": inputs}
     for entry in rebuilt:
@@ -206,13 +206,13 @@ def _combined_picture(
 
 
 def _reduce(images: np.ndarray, factor: int) -> np.ndarray:
-    """Means over squares of so many pixels; (n, s, s, 3) to uint8 (n, s/f, s/f, 3)."""
+    """Means over squares of `factor` pixels: (n, s, s, 3) to uint8 (n, s/f, s/f, 3)."""
     pixels = np.rint(images).astype(np.uint8)
     return np.stack([np.asarray(Image.fromarray(i).reduce(factor)) for i in pixels])
 
 
 def _shorten(name: str) -> str:
-    """The end of a path, without its middle where that is long."""
+    """The file name of a path, without its middle if it is long."""
     name = pathlib.PurePosixPath(name).name
     if len(name) <= _NAME_LETTERS:
         return name

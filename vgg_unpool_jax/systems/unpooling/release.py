@@ -4,7 +4,7 @@ A folder holds the releases of all blocks:
 
     blockN/                    the workdir of the run
     blockN/results.json        its evaluation on the test photos
-    blockN/training_time.json  how long it was trained, and on what
+    blockN/training_time.json  time and hardware of its training
     vgg19-blockN.safetensors   the decoder, with a model card vgg19-blockN.md
     releases.json              the index, by which decoders are loaded by their names
     table.md                   one row a block
@@ -109,7 +109,7 @@ def _read_account(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def training_facts(workdir: PathLike) -> dict[str, Any]:
-    """How long a run has been trained and on what, as far as `train` knows.
+    """Time and hardware of a run's training, as recorded by `train`.
 
     Returns:
       "training_hours" and "training_hardware" (that of the longest session); empty for

@@ -176,7 +176,7 @@ def test_a_place_that_was_taken_meanwhile_is_not_replaced(parts, tmp_path, monke
 @pytest.mark.parametrize("format", ["onnx", "savedmodel", "stablehlo"])
 def test_graphs_are_of_decoders_that_unpool(format, tmp_path):
     other = PairParts.of(make_pair(tmp_path, 2, upsampling="nearest"))
-    with pytest.raises(UserError, match="'nearest': take safetensors or orbax"):
+    with pytest.raises(UserError, match="'nearest': use safetensors or orbax"):
         export_pair(other, tmp_path / "out", format)
 
 

@@ -254,7 +254,7 @@ def test_a_decoder_alone_takes_weights_from_a_file(pair, published, tmp_path):
 
 
 def test_what_is_no_savedmodel_is_refused_in_a_sentence(published, tmp_path):
-    with pytest.raises(UserError, match="is no SavedModel"):
+    with pytest.raises(UserError, match="is not a SavedModel"):
         import_savedmodels(tmp_path, published / "encoder")
     with pytest.raises(UserError, match="unpack it first"):
         import_savedmodels(tmp_path / "decoder.tar.gz")
@@ -263,7 +263,9 @@ def test_what_is_no_savedmodel_is_refused_in_a_sentence(published, tmp_path):
 
 
 def test_encoder_and_decoder_in_each_others_place_are_refused(published):
-    with pytest.raises(UserError, match=r"is no decoder of the collection.*3→64"):
+    with pytest.raises(
+        UserError, match=r"is not the decoder of a pair of the collection.*3→64"
+    ):
         import_savedmodels(published / "encoder", published / "decoder")
 
 

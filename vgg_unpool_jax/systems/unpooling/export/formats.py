@@ -1,12 +1,12 @@
-"""One folder a format, with all that its users need to know in `metadata.json`.
+"""One folder per format, with the facts for its users in `metadata.json`.
 
 | key | value |
 |---|---|
 | `format_version` | 1 |
 | `format` | one of `FORMATS` |
 | `block`, `size_multiple` | height and width must be multiples of the latter |
-| `made_with` | versions of this package, jax and what else wrote the files |
-| `details` | what a format has to say of itself, such as ONNX' opset |
+| `made_with` | versions of this package, jax and other packages that wrote the files |
+| `details` | facts of a format, such as ONNX' opset |
 | `decoder` | metadata of the released decoder; see `releases.file` |
 | `licence` | of the decoder and of the VGG19 weights |
 | `files` | path in the folder -> size in bytes and SHA-256 |
@@ -49,12 +49,12 @@ def export_pair(
 
     Args:
       parts: of the pair.
-      folder: the place; it must not exist, or be an empty folder.
+      folder: of the result; it must not exist, or be empty.
       format: one of `FORMATS`.
-      dtype: of the decoder's parameters, "float16" and "int8" for "safetensors" alone.
+      dtype: of the decoder's parameters, "float16" and "int8" for "safetensors" only.
 
     Returns:
-      What `metadata.json` in it says.
+      The content of `metadata.json`.
     """
     if format not in _WRITERS:
         raise UserError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
@@ -63,8 +63,8 @@ def export_pair(
     upsampling = parts.decoder.upsampling
     if format in _GRAPHS and upsampling != "unpool":
         raise UserError(
-            f"{format} is written of decoders that unpool, and this one has the "
-            f"upsampling {upsampling!r}: take safetensors or orbax"
+            f"{format} is for decoders that unpool, and this one has the upsampling "
+            f"{upsampling!r}: use safetensors or orbax"
         )
     metadata = {
         "format_version": FORMAT_VERSION,

@@ -1,8 +1,8 @@
-"""Pairs in the form of the published VGG19 unpooling collection, as ours.
+"""Import of pairs in the form of the published VGG19 unpooling collection.
 
-Shapes and order say which variable is which layer; that it is so, and which
-preprocessing the encoder has inside, is found by running the SavedModel and ours on the
-same images. What does not give the same is refused.
+Variables are assigned to layers by shape and order. The assignment, and the
+preprocessing inside the encoder, are verified by running the SavedModel and our modules
+on the same images; pairs whose outputs differ are refused.
 """
 
 import dataclasses
@@ -42,9 +42,10 @@ from vgg_unpool_jax.systems.unpooling.objective import released_record
 # Largest difference that float32 sums in another order may make, as a share of the
 # largest value; a wrong layer or preprocessing makes one a thousand times as large.
 FEATURE_TOLERANCE = 1e-4
-# Likewise in [0, 255], of outputs that stay within it, and in proportion of others.
+# The same in [0, 255], for outputs in this range, and in proportion for larger ones.
 OUTPUT_TOLERANCE = 1e-2
-# Switches fall either way where two values of a window are equal up to rounding.
+# Largest share of other switches: either value may be the maximum of a window where two
+# are equal up to rounding.
 SWITCH_TOLERANCE = 1e-2
 
 
@@ -56,8 +57,8 @@ class ImportedPair:
       weights: of the encoder.
       variables: of the decoder.
       section: the section "decoder" of a config, for these variables.
-      report: what went where and what was measured, as lines.
-      facts: the same in short, for the decoder's metadata.
+      report: lines with the variable of each layer and the measured differences.
+      facts: a short form of the report for the decoder's metadata.
     """
 
     block: int
@@ -102,9 +103,9 @@ def import_savedmodels(
 
     Args:
       decoder: folder of its SavedModel.
-      encoder: likewise. None takes VGG19 weights from a file, which have to be those
-        that the decoder was trained with: nothing in it tells.
-      weights: that file; None is the order of `load_vgg19_weights`.
+      encoder: folder of the encoder's SavedModel. None uses VGG19 weights from a file,
+        which must be those that the decoder was trained with; this cannot be checked.
+      weights: that file; None for the order of `load_vgg19_weights`.
 
     Returns:
       The pair, whose outputs were compared with the SavedModels'.
@@ -123,7 +124,7 @@ def import_savedmodels(
         if (of_encoder := _block_of(theirs, mirrored=False)) != block:
             raise UserError(
                 f"{encoder} is an encoder of block {of_encoder} and {decoder} a "
-                f"decoder of block {block}: they are no pair"
+                f"decoder of block {block}: they are not a pair"
             )
         found, inputs, lines = _read_encoder(theirs, block)
     variables, section, more = _read_decoder(model, block, inputs)
@@ -146,8 +147,8 @@ def _block_of(model: SavedModel, *, mirrored: bool) -> int:
     kind = "decoder" if mirrored else "encoder"
     shapes = ", ".join(f"{c.channels[0]}→{c.channels[1]}" for c in model.convolutions)
     raise UserError(
-        f"{model.folder} is no {kind} of the collection, of any block from 1 to "
-        f"{NUM_BLOCKS}: its convolutions are {shapes}"
+        f"{model.folder} is not the {kind} of a pair of the collection, of any block "
+        f"from 1 to {NUM_BLOCKS}: its convolutions are {shapes}"
     )
 
 
@@ -162,7 +163,7 @@ def _channels(layers, mirrored: bool) -> list[tuple[int, int]]:
 
 
 def _read_encoder(model: SavedModel, block: int):
-    """Weights, what the model makes of test images, and lines of the report."""
+    """Weights, the model's outputs for test images, and lines of the report."""
     layers, images = _layers(block, False), _test_images()
     features, coordinates = model.encode(images, block)
     codes = _codes(model, features, coordinates, images.shape)
@@ -246,7 +247,7 @@ def _read_decoder(model: SavedModel, block: int, inputs):
 
 
 def _table(kind, model, layers, chosen: Sequence[StoredConvolution], order):
-    """What went where."""
+    """Lines of the report: the variable of each layer."""
     lines = [f"{kind}: {model.folder.name}, {len(chosen)} convolutions, {order}"]
     for layer, convolution in zip(layers, chosen, strict=True):
         shape = "×".join(map(str, convolution.kernel.shape))

@@ -1,11 +1,11 @@
 """The pair as ONNX graphs of standard operators.
 
-Images and features are NHWC like everywhere in this package; inside, the graphs are
-NCHW as ONNX wants it. Indices are ONNX's own, (n, c, h', w') int64 positions in the
-flattened (n, c, h, w): what `MaxPool` gives and `MaxUnpool` takes.
+Images and features are NHWC as everywhere in this package; inside, the graphs are NCHW,
+the layout of ONNX. Indices are those of ONNX's `MaxPool` and `MaxUnpool`: (n, c, h',
+w') int64 positions in the flattened (n, c, h, w).
 
 The graphs are built operator by operator and not converted: jax2onnx has no rule for
-what our pooling chooses by platform and wants an older orbax than this package.
+pooling's choice by platform and requires an older orbax than this package.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ from vgg_unpool_jax.systems.unpooling.export.parts import (
     preprocessing_constants,
 )
 
-# The first in which MaxPool has indices is 8, MaxUnpool 9; 13 is what every runtime of
-# the last years has. IR version 8 came with opset 15.
+# MaxPool has indices since opset 8, MaxUnpool exists since 9; all runtimes of the last
+# years support 13. IR version 8 was introduced with opset 15.
 OPSET = 13
 IR_VERSION = 8
 
@@ -42,12 +42,12 @@ class _Graph:
         return name if outputs == 1 else names
 
     def constant(self, name: str, array: Any) -> str:
-        """Keep an array under a name; one that is there already is the same."""
+        """Add an array under a name; adding it again has no effect."""
         self.constants[name] = np.ascontiguousarray(array)
         return name
 
     def convolve(self, inputs: str, name: str, arrays, relu: bool, prefix: str) -> str:
-        """3×3 convolution with zero padding of NCHW images, and perhaps ReLU."""
+        """3×3 convolution with zero padding of NCHW images, and optional ReLU."""
         name = f"{prefix}{name}"
         kernel = np.transpose(np.asarray(arrays["kernel"], np.float32), (3, 2, 0, 1))
         weights = self.constant(f"{name}/kernel", kernel)

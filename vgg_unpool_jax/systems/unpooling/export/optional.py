@@ -8,12 +8,12 @@ from vgg_unpool_jax.errors import UserError, first_line
 
 
 def import_optional(module: str, package: str, what: str) -> ModuleType:
-    """Import a package that is no requirement of this one.
+    """Import a package that is not a requirement of this one.
 
     Args:
-      module: what to import, such as "tensorflow".
-      package: what to install for it, such as "tensorflow-cpu".
-      what: what needs it, the subject of the sentence.
+      module: to import, such as "tensorflow".
+      package: to install for it, such as "tensorflow-cpu".
+      what: the task that needs it, as the subject of the message.
 
     Returns:
       The module.
@@ -29,10 +29,10 @@ def import_optional(module: str, package: str, what: str) -> ModuleType:
 
 
 def import_tensorflow(what: str) -> ModuleType:
-    """Import TensorFlow, with its notices off.
+    """Import TensorFlow without its notices.
 
     Args:
-      what: what needs it, the subject of the sentence.
+      what: the task that needs it, as the subject of the message.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return import_optional("tensorflow", "tensorflow-cpu", what)

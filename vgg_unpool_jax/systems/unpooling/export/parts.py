@@ -1,4 +1,4 @@
-"""A pair taken apart into what every format is written from."""
+"""The arrays and facts of a pair, from which every format is written."""
 
 import dataclasses
 import pathlib
@@ -34,13 +34,13 @@ class PairParts:
 
     @classmethod
     def of(cls, pair, facts: Mapping[str, Any] | None = None) -> "PairParts":
-        """Take a `Pair` apart.
+        """The parts of a `Pair`.
 
         Args:
-          pair: as `load_pair` gives it.
-          facts: for its users, as in `Pair.export`; None repeats those that it has.
+          pair: from `load_pair`.
+          facts: for its users, as in `Pair.export`; None keeps the facts of the pair.
         """
-        # By way of its released form: what a format says of a pair is what that says.
+        # Through the released form, so that every format has the same metadata.
         with tempfile.TemporaryDirectory(prefix="vgg_unpool_jax-") as folder:
             file = pathlib.Path(folder) / "decoder.safetensors"
             pair.export(file, facts=facts)
@@ -58,7 +58,7 @@ class PairParts:
 
     @property
     def decoder(self) -> UnpoolingDecoder:
-        """The module; its convolutions are XLA's, whatever machine it is lowered on."""
+        """The module with XLA's convolutions, on whatever machine it is lowered."""
         section = self.metadata["config"]["decoder"]
         return UnpoolingDecoder(self.block, convolution="xla", **section)
 
@@ -89,7 +89,7 @@ class PairParts:
 
 
 def preprocessing_constants(preprocessing: str) -> tuple[list[int], list, list]:
-    """What `models.vgg19.preprocess` does, for programs that cannot call it.
+    """The constants of `nets.vgg19.preprocess`, for programs that cannot call it.
 
     Args:
       preprocessing: "caffe" or "torchvision".
@@ -99,7 +99,7 @@ def preprocessing_constants(preprocessing: str) -> tuple[list[int], list, list]:
     """
     black = np.zeros((1, 1, 1, 3), np.float32)
     offset = np.asarray(preprocess(black, preprocessing)).reshape(3)
-    # Row i: what the input channel i does to the three outputs.
+    # Row i: the effect of input channel i on the three outputs.
     pure = 255 * np.eye(3, dtype=np.float32).reshape(3, 1, 1, 3)
     response = np.asarray(preprocess(pure, preprocessing)).reshape(3, 3) - offset
     order = np.abs(response).argmax(axis=0)

@@ -16,7 +16,7 @@ class SavedModel:
     Attributes:
       folder: of it.
       stored: its variables.
-      convolutions: those of them that are, in the natural order of their names.
+      convolutions: in the natural order of their names.
     """
 
     def __init__(self, folder: pathlib.Path, tensorflow: Any):
@@ -64,7 +64,7 @@ class SavedModel:
           UserError: it cannot be called, or gives something else.
         """
         tensors = [self._tensorflow.constant(array) for array in (features, *indices)]
-        # Of a list of inputs some programs keep the list and some a tuple.
+        # Some programs save a list of inputs as a list, some as a tuple.
         forms = [[tensors], [tuple(tensors)], tensors] if indices else [tensors]
         outputs = self._call(*forms)
         if isinstance(outputs, list | tuple) and len(outputs) == 1:
@@ -91,12 +91,12 @@ class SavedModel:
         for arguments in forms:
             try:
                 return function(*arguments)
-            # What TensorFlow raises for a form that was not traced, and for inputs
-            # that do not go together.
+            # Raised by TensorFlow for a form that was not traced, and for inputs that
+            # do not match.
             except (TypeError, ValueError, self._tensorflow.errors.OpError) as error:
                 refusal = refusal or error
         raise UserError(
-            f"{self.folder} does not take what a model of the collection takes "
+            f"{self.folder} does not accept the inputs of a model of the collection "
             f"({first_line(refusal)})"
         ) from refusal
 

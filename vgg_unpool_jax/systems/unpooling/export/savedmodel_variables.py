@@ -1,9 +1,9 @@
 """The variables of a SavedModel, and which convolution each of them is.
 
-A SavedModel of the published form says nowhere which of its variables is which layer:
-their names are places in an object ("layer_with_weights-3/kernel", "variables/7"). They
-are matched by shape, and where several layers share a shape, by order. Orders that are
-possible are tried by running the model; see `imported`.
+A SavedModel of the published form does not record which of its variables is which
+layer: their names are paths in an object ("layer_with_weights-3/kernel",
+"variables/7"). They are matched by shape, and if several layers share a shape, by
+order. Possible orders are tried by running the model; see `imported`.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ import numpy as np
 from vgg_unpool_jax.errors import UserError, first_line
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-# What training leaves in a SavedModel beside the model; and the second copy of all that
-# Keras 3 writes.
+# Variables that training adds to a SavedModel, and Keras 3's second copy of all
+# variables.
 _NOT_THE_MODEL = re.compile(
     r"^_all_variables/|(^|/)(save_counter|_?optimizer\w*|\.OPTIMIZER_SLOT|keras_api/metrics|seed\w*)(/|$)"
 )
-# By which names our own exports keep what the published decoders do not have.
+# Names of variables in our own exports that the published decoders do not have.
 FEATURE_RMS, OUTPUT_SCALE = "feature_rms", "output_scale"
 
 
@@ -30,8 +30,8 @@ class StoredConvolution:
     """A 3×3 convolution of a SavedModel.
 
     Attributes:
-      kernel_name: of the variable, and
-      bias_name: likewise.
+      kernel_name: name of the kernel variable.
+      bias_name: name of the bias variable.
       kernel: (3, 3, in, out) float32.
       bias: (out,) float32.
     """
@@ -49,7 +49,7 @@ class StoredConvolution:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredVariables:
-    """What a SavedModel holds, sorted.
+    """The variables of a SavedModel by kind.
 
     Attributes:
       convolutions: in the natural order of their names.
@@ -70,7 +70,7 @@ def read_variables(folder: pathlib.Path, tensorflow) -> StoredVariables:
     if not (folder / "saved_model.pb").is_file():
         hint = ", unpack it first" if folder.name.endswith((".tar.gz", ".tgz")) else ""
         raise UserError(
-            f"{folder} is no SavedModel, a folder with saved_model.pb and "
+            f"{folder} is not a SavedModel, a folder with saved_model.pb and "
             f"variables{hint}"
         )
     try:
@@ -93,22 +93,22 @@ def read_variables(folder: pathlib.Path, tensorflow) -> StoredVariables:
 
 
 def natural_order(name: str) -> list:
-    """Sort key in which "layer-10" comes behind "layer-9"."""
+    """Sort key with "layer-10" after "layer-9"."""
     return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
 
 
 def orders(
     stored: Sequence[StoredConvolution], wanted: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[str, list[StoredConvolution]]]:
-    """All orders of convolutions that are likely and have the wanted shapes.
+    """All plausible orders of convolutions that have the expected shapes.
 
     Args:
-      stored: as `read_variables` gives them.
+      stored: as from `read_variables`.
       wanted: (input, output) channels of the network's layers, first to last.
 
     Yields:
-      A description and the convolutions in the order of `wanted`. Nothing where the
-      shapes are not those; one order where no two layers share a shape.
+      A description and the convolutions in the order of `wanted`. Nothing if the shapes
+      differ; one order if no two layers share a shape.
     """
     if sorted(c.channels for c in stored) != sorted(wanted):
         return

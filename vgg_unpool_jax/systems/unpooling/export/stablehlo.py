@@ -1,7 +1,7 @@
-"""The pair as `jax.export` artifacts: StableHLO with open batch, height and width.
+"""The pair as `jax.export` artifacts: StableHLO with symbolic batch, height and width.
 
-`ops.pooling` lays its windows over sizes that it knows. Here nothing is asked of a
-size, so that it can stay open; parity with the modules is tested.
+`ops.pooling` needs concrete sizes for its windows. This module does not use sizes, so
+that they can stay symbolic; parity with the modules is tested.
 """
 
 from typing import Any
@@ -26,13 +26,13 @@ def save_models(parts: PairParts, folder) -> dict[str, Any]:
 
     Args:
       parts: of the pair, whose decoder unpools.
-      folder: where they go.
+      folder: of the files.
 
     Returns:
       Facts for the metadata: platforms, and the calling convention of `jax.export`.
     """
-    # Features have the free sizes h and w, and images a multiple of them: no other
-    # image can be passed in, and nothing is left to check.
+    # Features have the symbolic sizes h and w, and images a multiple of them, so that
+    # other images are refused without a check.
     n, height, width = jax.export.symbolic_shape("n, h, w")
 
     def struct(pool: int, channels: int, dtype=jnp.float32):

@@ -2,8 +2,8 @@
 
 An encoder takes RGB images (B, H, W, 3) float32 in [0, 255] and returns
 `[features, b1_indices, …]`, a decoder takes that list and returns images. Indices are
-int64 rows (photo, y, x, channel) for `tf.scatter_nd`, one a pooled value in row-major
-order. At block 1, which has no pooling, features stand alone instead of in a list.
+int64 rows (photo, y, x, channel) for `tf.scatter_nd`, one per pooled value in row-major
+order. At block 1, which has no pooling, features are an array instead of a list.
 
 Nothing here is lowered from JAX: graphs of ordinary TensorFlow operations on ordinary
 variables load in any TensorFlow 2, on any device, and can be trained on.
@@ -25,7 +25,7 @@ from vgg_unpool_jax.systems.unpooling.export.parts import (
 
 
 class _Convolution(tf.Module):
-    """3×3 with zero padding and perhaps ReLU."""
+    """3×3 convolution with zero padding and optional ReLU."""
 
     def __init__(self, name: str, arrays: Mapping[str, Any], relu: bool):
         super().__init__(name=name)
@@ -41,9 +41,9 @@ class _Convolution(tf.Module):
 
 
 class _Reusable(tf.train.Checkpoint):
-    """What `hub.KerasLayer` asks of a SavedModel, besides being callable.
+    """The attributes that `hub.KerasLayer` needs in a SavedModel.
 
-    A `tf.Module` would not do: its `variables` is a property, which is not saved.
+    A `tf.Module` does not have them: its `variables` is a property, which is not saved.
     """
 
     def __init__(self, variables: Sequence[tf.Variable]):
