@@ -1,5 +1,5 @@
-"""What `experiments/benchmark.py` measures, and the peers that it is measured against.
+"""The speed of this library beside other programs.
 
-A suite is a module with `measure(settings, peers, report)`. Peers (torch, TensorFlow)
-live here alone: the library does not know them, and each is imported where it is used.
+A suite is a module with `measure(report)`. Peers (torch, TensorFlow) are imported by
+functions of this folder only, and at the top of `torch_*.py` and `tensorflow_*.py`.
 """

@@ -1,27 +1,27 @@
 """Measure the speed of this library, side by side with torch and TensorFlow.
 
-    python -m experiments.benchmark --suite=SUITE,... [--peers=torch,tensorflow]
+    python -m benchmarks --suite=SUITE,... [--peers=torch,tensorflow]
 
-Numbers are taken in turn with those of the peers, after a check that all give the same
-result. Suites: ops, convolution, losses, step, data, reconstruct, checkpoints; see
-`benchmarks/`.
+Programs take turns, after a check that all give the same result. Suites: ops,
+convolution, losses, step, data, reconstruct, checkpoints, stylize; docs/performance.md.
 """
 
 import sys
 
 from absl import flags
 
-from benchmarks.run import run_suites, write_record
-from benchmarks.settings import DTYPES, LEAST_REPETITIONS, SUITES, Settings
+from benchmarks.harness import DTYPES, LEAST_REPETITIONS, PEERS, SUITES, Settings
+from benchmarks.run import run_suites
 from benchmarks.tables import limits_lines, suite_table
 from experiments.cli import command
+from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 
 _SUITE = flags.DEFINE_list(
     "suite", None, f"Some of {', '.join(SUITES)}, by comma, or all."
 )
 _PEERS = flags.DEFINE_list(
-    "peers", ["torch", "tensorflow"], "Programs to compare with; empty for none."
+    "peers", list(PEERS), "Programs to compare with; empty for none."
 )
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for all numbers.")
 _MARKDOWN = flags.DEFINE_bool("markdown", False, "Print the tables as Markdown.")
@@ -64,7 +64,7 @@ def main() -> None:
     )
     record = run_suites(settings, lambda line: print(line, file=sys.stderr, flush=True))
     if _OUTPUT.value:
-        write_record(_OUTPUT.value, record)
+        json_file.write(_OUTPUT.value, record)
     for suite in settings.suites:
         rows = [row for row in record["rows"] if row["suite"] == suite]
         print(f"\n{suite}\n\n{suite_table(rows, markdown=_MARKDOWN.value)}")

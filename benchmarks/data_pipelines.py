@@ -1,8 +1,8 @@
 """Suite `data`: from JPEG files to batches of crops, in images a second.
 
 An epoch is timed from its fourth batch to its last: starting processes and filling a
-pipeline count for nobody, and what was read ahead by then is used up. All programs may
-use the same cores. Nobody flips: ours does that on the device, as a part of the step.
+pipeline do not count, and what was read ahead by then is used up. All programs may use
+the same cores. None flips: ours does that on the device, as a part of the step.
 """
 
 import contextlib
@@ -16,10 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from benchmarks.checks import MismatchError
-from benchmarks.peers import Peers
-from benchmarks.report import Case, Report
-from benchmarks.timing import Candidate
+from benchmarks.harness import Candidate, Case, MismatchError, Report
 from vgg_unpool_jax.data import make_crop, make_loader, make_source
 from vgg_unpool_jax.data.samples import SamplesSource
 from vgg_unpool_jax.errors import ConfigError
@@ -30,17 +27,19 @@ _CROPS = ("center_resize", "random")
 _SIZE, _BATCH = 256, 16
 _SMALL_SIZE, _SMALL_BATCH = 32, 4
 _WARM_BATCHES, _SMALL_WARM_BATCHES = 4, 1
-# Thirteen photos so many times over.
+_PILLOW, _TENSORFLOW = "Pillow, one thread", "tensorflow"
+_PEERS = {_PILLOW: "pillow", _TENSORFLOW: "tensorflow"}
+# Copies of each of the thirteen sample photos.
 _COPIES_PER_CORE, _MOST_COPIES = 10, 160
 _JPEG_QUALITY = 90
 # Mean difference of the photos in grey levels: decoders round differently.
 TOLERANCE = 2.0
 
 
-def measure(settings, peers: Peers, report: Report) -> None:
+def measure(report: Report) -> None:
     """Check and time every crop."""
-    if "torch" in peers:
-        report.skip(SUITE, "all", "torch", "the suite has no such peer")
+    report.skip_peers(SUITE, "torch")
+    settings = report.settings
     size, batch = (_SMALL_SIZE, _SMALL_BATCH) if settings.small else (_SIZE, _BATCH)
     with contextlib.ExitStack() as stack:
         folder = settings.photos
@@ -53,17 +52,33 @@ def measure(settings, peers: Peers, report: Report) -> None:
             name = f"{crop}: {len(paths)} photos to {batch}×{size}²"
             if not report.wants(name):
                 continue
-            check(crop, folder, paths, size, batch, peers)
+            # Random crops differ by design; those at the centre are compared instead.
+            alike = "center" if crop == "random" else crop
+            pipelines = _pipelines(alike, folder, paths, size, batch, shuffle=False)
+            require_alike(name, pipelines, report.peers)
+            pipelines = _pipelines(crop, folder, paths, size, batch, shuffle=True)
             facts = {"photos": len(paths), "batch_size": batch, "image_size": size}
             case = Case(SUITE, name, "uint8", facts=facts)
-            candidates = dict(_candidates(crop, folder, paths, size, batch, peers))
+            warm = _SMALL_WARM_BATCHES if settings.small else _WARM_BATCHES
+            candidates = {
+                name: Candidate(
+                    functools.partial(seconds_an_image, batches, warm),
+                    peer=_PEERS.get(name),
+                    facts={"cores": 1 if name == _PILLOW else core_count()},
+                    times_itself=True,
+                )
+                for name, batches in pipelines.items()
+                if name != _TENSORFLOW or _TENSORFLOW in report.peers
+            }
             report.time(case, candidates)
             for row in report.rows[-len(candidates) :]:
-                _add_rates(row)
+                row["images_per_second"] = 1 / row["median_seconds"]
+                rate = row["images_per_second"] / row["cores"]
+                row["images_per_second_and_core"] = rate
 
 
 def write_samples(folder: str | os.PathLike, copies: int) -> None:
-    """Write the sample photos as JPEG files, so many times over."""
+    """Write the sample photos as JPEG files, each in several copies."""
     source = SamplesSource()
     for index in range(len(source)):
         photo = Image.fromarray(source[index])
@@ -76,8 +91,8 @@ def write_samples(folder: str | os.PathLike, copies: int) -> None:
 def find_jpegs(folder: str | os.PathLike, size: int, report: Report) -> dict[int, str]:
     """JPEG files of a folder that are large enough to cut from: number -> path.
 
-    Smaller photos and other files, which a plain pipeline does not get over, are left
-    out for all programs, and the report says how many.
+    Smaller photos and other files, at which a plain pipeline fails, are left out for
+    all programs, and the report says how many.
     """
     source = make_source(f"folder:{folder}")
     paths = {}
@@ -97,19 +112,12 @@ def find_jpegs(folder: str | os.PathLike, size: int, report: Report) -> dict[int
     return paths
 
 
-def _add_rates(row: dict) -> None:
-    """Images a second of a row, in all and for each core that the program may use."""
-    rate = 1 / row["median_seconds"]
-    row["images_per_second"] = rate
-    row["images_per_second_and_core"] = rate / row["cores"]
-
-
 def seconds_an_image(batches: Callable[[], Iterator[np.ndarray]], warm: int) -> float:
     """Seconds for each image of an epoch that comes after its first batches.
 
     Args:
       batches: begins an epoch.
-      warm: how many batches are not counted.
+      warm: number of batches that are not counted.
     """
     with contextlib.closing(batches()) as iterator:
         for _ in range(warm):
@@ -140,7 +148,7 @@ def _our_batches(crop, folder, paths, size, batch, *, workers, threads, shuffle)
 
 
 def _pillow_batches(crop, paths, size, batch) -> Iterator[np.ndarray]:
-    """One thread and nothing read ahead: what a photo costs."""
+    """One thread, and nothing is read ahead."""
     cut = make_crop(crop, size).cut
     generator = np.random.default_rng(0)
     photos = []
@@ -154,78 +162,48 @@ def _pillow_batches(crop, paths, size, batch) -> Iterator[np.ndarray]:
         yield np.stack(photos)
 
 
-def _candidates(crop, folder, paths, size, batch, peers):
-    cores = core_count()
-    warm = _SMALL_WARM_BATCHES if size == _SMALL_SIZE else _WARM_BATCHES
+def _tensorflow_batches(crop, paths, size, batch, shuffle) -> Iterator[np.ndarray]:
+    from benchmarks import tensorflow_ops
 
-    def candidate(batches, peer=None, used=cores):
-        run = functools.partial(seconds_an_image, batches, warm)
-        return Candidate(run, peer=peer, facts={"cores": used}, times_itself=True)
-
-    def ours(**readers):
-        return functools.partial(
-            _our_batches, crop, folder, paths, size, batch, shuffle=True, **readers
-        )
-
-    yield "ours, threads", candidate(ours(workers=0, threads=cores))
-    yield "ours, processes", candidate(ours(workers=cores, threads=1))
-    pillow = functools.partial(_pillow_batches, crop, paths, size, batch)
-    yield "Pillow, one thread", candidate(pillow, "pillow", used=1)
-    if "tensorflow" in peers:
-        from benchmarks import tensorflow_data
-
-        batches = functools.partial(
-            tensorflow_data.batches,
-            paths.values(),
-            crop=crop,
-            size=size,
-            batch_size=batch,
-            cores=cores,
-            shuffle=True,
-        )
-        yield "tensorflow", candidate(batches, peer="tensorflow")
-
-
-def check(crop, folder, paths, size, batch, peers) -> None:
-    """Raise `MismatchError` unless all pipelines give the same photos.
-
-    Random crops differ by design; those at the centre have to do for them.
-    """
-    crop = "center" if crop == "random" else crop
-    ours = np.concatenate(
-        list(
-            _our_batches(
-                crop, folder, paths, size, batch, workers=0, threads=1, shuffle=False
-            )
-        )
+    yield from tensorflow_ops.batches(
+        paths.values(),
+        crop=crop,
+        size=size,
+        batch_size=batch,
+        cores=core_count(),
+        shuffle=shuffle,
     )
-    others = {"Pillow, one thread": _pillow_batches(crop, paths, size, batch)}
-    if "tensorflow" in peers:
-        from benchmarks import tensorflow_data
-
-        others["tensorflow"] = tensorflow_data.batches(
-            paths.values(),
-            crop=crop,
-            size=size,
-            batch_size=batch,
-            cores=core_count(),
-            shuffle=False,
-        )
-    for name, batches in others.items():
-        came = np.concatenate(list(batches))
-        require_alike(f"{SUITE}: {crop}", name, came, ours)
 
 
-def require_alike(case: str, name: str, came: np.ndarray, ours: np.ndarray) -> None:
+def _pipelines(crop, folder, paths, size, batch, *, shuffle):
+    """Functions that begin an epoch, by the name of the candidate."""
+    ours = functools.partial(
+        _our_batches, crop, folder, paths, size, batch, shuffle=shuffle
+    )
+    cores = core_count()
+    return {
+        "ours, threads": functools.partial(ours, workers=0, threads=cores),
+        "ours, processes": functools.partial(ours, workers=cores, threads=1),
+        _PILLOW: functools.partial(_pillow_batches, crop, paths, size, batch),
+        _TENSORFLOW: functools.partial(
+            _tensorflow_batches, crop, paths, size, batch, shuffle
+        ),
+    }
+
+
+def require_alike(case: str, pipelines, peers) -> None:
     """Raise `MismatchError` for photos that differ by more than `TOLERANCE`."""
-    if came.shape != ours.shape:
-        raise MismatchError(
-            f"{case}: {name} gives photos of shape {came.shape}, ours {ours.shape}"
-        )
-    levels = np.abs(came.astype(np.float32) - ours).mean((1, 2, 3))
-    if not levels.max() < TOLERANCE:
-        raise MismatchError(
-            f"{case}: photo {levels.argmax()} of {name} differs from ours by "
-            f"{levels.max():.1f} grey levels on average, and at most {TOLERANCE:g} is "
-            "rounding"
-        )
+    ours = np.concatenate(list(pipelines["ours, threads"]()))
+    for name in (_PILLOW, _TENSORFLOW) if _TENSORFLOW in peers else (_PILLOW,):
+        found = np.concatenate(list(pipelines[name]()))
+        if found.shape != ours.shape:
+            raise MismatchError(
+                f"{case}: {name} gives photos of shape {found.shape}, ours {ours.shape}"
+            )
+        levels = np.abs(found.astype(np.float32) - ours).mean((1, 2, 3))
+        if not levels.max() < TOLERANCE:
+            raise MismatchError(
+                f"{case}: photo {levels.argmax()} of {name} differs from ours by "
+                f"{levels.max():.1f} grey levels on average, and at most {TOLERANCE:g} "
+                "is rounding"
+            )

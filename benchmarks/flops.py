@@ -19,7 +19,7 @@ def convolution_flops(layer: Convolution, batch: int, height: int, width: int) -
       layer: of VGG19.
       batch: number of images.
       height: of the images in pixels, before any pooling.
-      width: likewise.
+      width: of the images in pixels.
     """
     scale = 2 ** (layer.block - 1)
     positions = batch * (height // scale) * (width // scale)

@@ -1,11 +1,21 @@
-"""Where and with what a benchmark ran."""
+"""Where and with what a benchmark ran, and the limits of the machine.
 
+The limits, copying memory and multiplying matrices, are measured in the same run as the
+results that are compared with them.
+"""
+
+import concurrent.futures
+import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from benchmarks.peers import Peers
+from benchmarks.harness import Candidate, Peers, Settings, platform
+from benchmarks.timing import compare
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.runtime.cpu_devices import core_count
 
@@ -23,17 +33,10 @@ _PREFIXES = (
     "TORCH",
     "XLA_",
 )
-# A case may use so much of the memory that is free: candidates make temporary arrays
-# of which nothing is known here.
-MEMORY_SHARE = 0.3
-
-
-def share_the_device() -> None:
-    """Keep jax from taking most of an accelerator's memory, which peers need too.
-
-    Has an effect only before jax has used a device.
-    """
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# Share of the free memory that the arrays of a case may take: candidates make temporary
+# arrays of unknown size.
+_MEMORY_SHARE = 0.3
+_LIMIT_REPETITIONS = 5
 
 
 def memory_budget() -> int:
@@ -41,21 +44,16 @@ def memory_budget() -> int:
     statistics = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in statistics:
         used = statistics.get("bytes_in_use", 0)
-        return int(MEMORY_SHARE * (statistics["bytes_limit"] - used))
+        return int(_MEMORY_SHARE * (statistics["bytes_limit"] - used))
     for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
-            return int(MEMORY_SHARE * int(line.split()[1]) * 1024)
+            return int(_MEMORY_SHARE * int(line.split()[1]) * 1024)
     return 1 << 32
 
 
-def describe(settings: dict, peers: Peers) -> dict:
-    """Provenance of a benchmark: code, versions, hardware, threads, environment.
-
-    Args:
-      settings: what was asked for.
-      peers: who takes part.
-    """
-    record = provenance(settings)
+def describe(settings: Settings, peers: Peers) -> dict:
+    """Provenance of a benchmark: code, versions, hardware, threads, environment."""
+    record = provenance(dataclasses.asdict(settings))
     del record["workdir"]
     record["versions"] |= peers.versions
     threads = {"cores_of_this_process": core_count()}
@@ -69,7 +67,7 @@ def describe(settings: dict, peers: Peers) -> dict:
     if "tensorflow" in peers:
         import tensorflow as tf
 
-        # 0 is its own choice: as many as there are cores.
+        # 0 means one thread for each core.
         config = tf.config.threading
         threads["tensorflow_intra_op"] = config.get_intra_op_parallelism_threads()
         threads["tensorflow_inter_op"] = config.get_inter_op_parallelism_threads()
@@ -81,3 +79,113 @@ def describe(settings: dict, peers: Peers) -> dict:
         if name.startswith(_PREFIXES)
     }
     return record
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The best of several measurements.
+
+    Attributes:
+      copy_bandwidth: bytes read plus bytes written a second.
+      matmul_rate: FLOP/s by dtype.
+      measurements: all of them, each with its moment.
+    """
+
+    copy_bandwidth: float
+    matmul_rate: dict[str, float]
+    measurements: list[dict]
+
+    def record(self) -> dict:
+        """The limits as JSON."""
+        return {
+            "copy_bandwidth_bytes_per_second": self.copy_bandwidth,
+            "matmul_flops_per_second": self.matmul_rate,
+            "measurements": self.measurements,
+        }
+
+    def apply(self, rows: Sequence[dict]) -> None:
+        """Add the share of its limit to every row that has one."""
+        for row in rows:
+            if row["limit"]:
+                copies = row["limit"] == "copy"
+                rate = self.copy_bandwidth if copies else self.matmul_rate[row["dtype"]]
+                row["fraction_of_limit"] = row["rate"] / rate
+
+
+def measure_limits(moment: str, settings: Settings, peers: Peers) -> dict:
+    """Measure all limits once.
+
+    Args:
+      moment: when this is, such as "before ops".
+      settings: of the run.
+      peers: torch multiplies too, if it is there: the limit is the machine's.
+
+    Returns:
+      "moment"; "copy", bytes/s by program; "matmul", FLOP/s by dtype and program.
+    """
+    # The copied array is far beyond any cache.
+    size, side = (1 << 28, 2048) if platform() == "cpu" else (1 << 30, 8192)
+    repetitions = _LIMIT_REPETITIONS
+    if settings.small:
+        size, side, repetitions = 1 << 20, 64, 1
+    copies = {"jax": jax_copy(size)}
+    if platform() == "cpu":
+        copies["numpy"] = numpy_copy(size)
+    times = compare(copies, repetitions)
+    bandwidths = {name: 2 * size / min(t.samples) for name, t in times.items()}
+    rates = {}
+    # float32 always: some suites have no other.
+    for dtype in dict.fromkeys(["float32", *settings.dtypes]):
+        products = {"jax": matmul(side, dtype)}
+        if "torch" in peers:
+            from benchmarks.torch_ops import matmul as torch_matmul
+
+            products["torch"] = torch_matmul(side, dtype)
+        times = compare(products, repetitions)
+        rates[dtype] = {n: 2 * side**3 / min(t.samples) for n, t in times.items()}
+    return {"moment": moment, "copy": bandwidths, "matmul": rates}
+
+
+def best_of(measurements: Sequence[dict]) -> Limits:
+    """The largest numbers among measurements: load only ever slows down."""
+    copy = max(max(found["copy"].values()) for found in measurements)
+    matmul = {
+        dtype: max(max(found["matmul"][dtype].values()) for found in measurements)
+        for dtype in measurements[0]["matmul"]
+    }
+    return Limits(copy, matmul, list(measurements))
+
+
+def jax_copy(size: int) -> Candidate:
+    """XLA reads an array of `size` bytes and writes another."""
+    # Changes the sign: XLA would not copy at all for an identity.
+    negate = jax.jit(jnp.negative)
+    array = jnp.ones(size // 4, jnp.float32)
+    return Candidate(lambda: negate(array))
+
+
+def numpy_copy(size: int) -> Candidate:
+    """All cores copy `size` bytes into memory that is there already."""
+    source = np.ones(size // 4, np.float32)
+    target = np.zeros_like(source)
+    cores = core_count()
+    parts = list(
+        zip(np.array_split(source, cores), np.array_split(target, cores), strict=True)
+    )
+    pool = concurrent.futures.ThreadPoolExecutor(cores)
+
+    def run():
+        # np.copyto releases the interpreter lock.
+        list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))
+
+    return Candidate(run)
+
+
+def matmul(side: int, dtype: str) -> Candidate:
+    """A product of two square matrices; it takes 2 · side³ FLOPs."""
+    multiply = jax.jit(jnp.matmul)
+    left, right = (
+        jax.random.normal(key, (side, side), dtype)
+        for key in jax.random.split(jax.random.key(0))
+    )
+    return Candidate(lambda: multiply(left, right))

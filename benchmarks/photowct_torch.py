@@ -1,10 +1,10 @@
-"""PhotoWCT's loop in torch with our pairs: what its time and results are held against.
+"""PhotoWCT's loop in torch with our pairs, to compare time and results with.
 
 The computation is that of FastPhotoStyle's first stage (stylization without smoothing):
 whitening and colouring at levels 4, 3, 2, 1, each of which encodes what the one before
 has made and unpools with the indices of that encoding; the covariances by SVD, the
 identity added to that of the content, singular values below 1e-5 dropped, nothing
-clipped between the levels. What is ours are the networks: cut at blockX_conv2, zero
+clipped between the levels. Only the networks are ours: cut at blockX_conv2, zero
 padding, and sides padded by reflection to what the pools divide.
 """
 

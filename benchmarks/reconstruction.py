@@ -1,25 +1,22 @@
 """Suite `reconstruct`: a large photo through a pair, in tiles: seconds and memory.
 
-Every size has a process of its own, because what one size has taken of the memory would
-stand in the peak of the next. The peer of a pair is its own block, so there is none.
+Every size has a process of its own, because the memory of one size would count in the
+peak of the next. There is no peer.
 """
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
+import math
+import time
 
 import numpy as np
 
 from benchmarks.flops import reconstruction_flops
-from benchmarks.peers import Peers
-from benchmarks.report import Case, Report, make_row, platform
-from benchmarks.settings import Settings
-from benchmarks.timing import Candidate, Timing
+from benchmarks.harness import Candidate, Case, Report, platform
+from benchmarks.pair import random_pair
+from benchmarks.subprocesses import Subprocess
+from benchmarks.timing import Timing
+from vgg_unpool_jax.runtime.memory import peak_memory
 
 SUITE = "reconstruct"
-_CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _BLOCKS = (1, 5)
 _TILE = 1024
 _SIZES = ((540, 960), (1080, 1920), (2160, 3840))
@@ -27,14 +24,14 @@ _SIZES = ((540, 960), (1080, 1920), (2160, 3840))
 _MOST_PIXELS_ON_CPU = {1: 2160 * 3840, 5: 540 * 960}
 _SMALL_SIZES = ((40, 72),)
 _SMALL_TILE = 48
-# A process that has measured for so long stops repeating.
+# No further repetition begins after this many seconds.
 _SECONDS = 60
 
 
-def measure(settings: Settings, peers: Peers, report: Report) -> None:
+def measure(report: Report) -> None:
     """Time every size and block."""
-    for peer in peers.versions:
-        report.skip(SUITE, "all", peer, "the suite has no such peer")
+    report.skip_peers(SUITE, "torch", "tensorflow")
+    settings = report.settings
     sizes, blocks, tile = _SIZES, _BLOCKS, _TILE
     if settings.small:
         sizes, blocks, tile = _SMALL_SIZES, (1,), _SMALL_TILE
@@ -49,44 +46,59 @@ def measure(settings: Settings, peers: Peers, report: Report) -> None:
                 continue
             report.notify(f"{SUITE}: {name}")
             facts = {"block": block, "size": [height, width], "tile": tile}
-            # What the margins of the tiles add is a cost, not work that was asked for.
+            # The margins of the tiles are a cost, and do not count as work.
             amount = reconstruction_flops(block, 1, height, width)
             case = Case(SUITE, name, "float32", amount, "matmul", facts)
-            report.rows.append(_row(case, settings.repetitions, report.seed))
+            # `launch.sh` sets it for all other commands.
+            alone = {"GLIBC_TUNABLES": None}
+            photo = report.generator.integers(0, 256, (height, width, 3), np.uint8)
+            program = f"{__name__}:LargePhoto"
+            with Subprocess(program, block, photo, tile, environment=alone) as process:
+                found = process.ask("measure", settings.repetitions)
+            timing = Timing(tuple(found.pop("samples")), 1)
+            candidates = {"ours": Candidate(lambda: None, facts=found)}
+            report.add_rows(case, candidates, {"ours": timing})
 
 
-def _row(case: Case, repetitions: int, seed: int) -> dict:
-    found = _in_a_process(
-        block=case.facts["block"],
-        height=case.facts["size"][0],
-        width=case.facts["size"][1],
-        tile=case.facts["tile"],
-        repetitions=repetitions,
-        seconds=_SECONDS,
-        seed=seed,
-    )
-    samples = found.pop("samples")
-    candidate = Candidate(lambda: None, facts=found)
-    timings = {"ours": Timing(tuple(samples), 1)}
-    return make_row(case, "ours", {"ours": candidate}, timings) | {"peer": None}
+class LargePhoto:
+    """A random pair and a photo, in a process of its own."""
 
+    def __init__(self, block: int, photo: np.ndarray, tile: int):
+        """Make the pair.
 
-def _in_a_process(**arguments) -> dict:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.reconstruct_one_size",
-            json.dumps(arguments),
-        ],
-        cwd=_CHECKOUT,
-        # `launch.sh` sets it for everything but this.
-        env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    if not np.all(np.isfinite(found["samples"])):
-        raise RuntimeError(f"the process of {arguments} gave {done.stdout}")
-    return found
+        Args:
+          block: of the pair.
+          photo: uint8 (h, w, 3).
+          tile: side of a tile in pixels.
+        """
+        self._pair, self._photo, self._tile = random_pair(block), photo, tile
+
+    def measure(self, repetitions: int) -> dict:
+        """Reconstruct the photo repeatedly, at least twice.
+
+        Returns:
+          "samples" (seconds a photo), "first_seconds" (with compilation),
+          "baseline_bytes" (peak resident memory with weights and photo, before the
+          first tile), "peak_bytes" (at the end) and, where the device reports it,
+          "device_peak_bytes".
+        """
+        baseline = peak_memory().get("host", 0)
+        samples, end = [], time.perf_counter() + _SECONDS
+        while len(samples) < 2 or (
+            len(samples) <= repetitions and time.perf_counter() < end
+        ):
+            start = time.perf_counter()
+            result = self._pair.reconstruct_photo(self._photo, tile=self._tile)
+            samples.append(time.perf_counter() - start)
+            if not math.isfinite(result.sum()):
+                raise ArithmeticError("the reconstruction is not finite")
+        peaks = peak_memory()
+        found = {
+            "samples": samples[1:],
+            "first_seconds": samples[0],
+            "baseline_bytes": baseline,
+            "peak_bytes": peaks.get("host", 0),
+        }
+        if "device" in peaks:
+            found["device_peak_bytes"] = peaks["device"]
+        return found

@@ -10,159 +10,129 @@ matrix products, for the FLOPs of the convolutions; "winograd" may exceed it.
 import contextlib
 import functools
 
-from benchmarks.checks import require_close
-from benchmarks.elsewhere import Elsewhere
 from benchmarks.flops import reconstruction_flops, train_step_flops
-from benchmarks.our_pair import draw_photos, make_config, override
-from benchmarks.peers import Peers
-from benchmarks.report import Case, Report, is_unsupported, platform
-from benchmarks.settings import Settings
-from benchmarks.timing import Candidate
+from benchmarks.harness import Candidate, Case, Report, platform
+from benchmarks.pair import draw_photos, make_config, override
+from benchmarks.subprocesses import Subprocess
 
 SUITE = "step"
-# What rounding may change: losses, gradient and reconstruction as shares of their norm.
-# On a GPU convolutions in float32 keep 10 bits of their factors (TF32).
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
+# Differences due to rounding: losses, gradient and reconstruction as shares of their
+# norm. On a GPU convolutions in float32 keep 10 bits of their factors (TF32).
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
 _TOLERANCE_TF32 = 3e-2
 # Of a reconstruction: where two values of a window are equal up to rounding, programs
 # choose different ones, and every such choice shifts a feature by a pixel.
 _TOLERANCE_IMAGE = 3e-2
-# The learning rate is 0 in step 0. After two more steps the optimizer shows.
+# The learning rate is 0 in step 0. The next two steps show the optimizer.
 _CHECKED_STEPS = 3
-_OURS = "benchmarks.our_program:OurProgram"
-_TORCH = "benchmarks.torch_program:TorchProgram"
-# A cache would hide how long ours compiles. And in a process of its own torch may wait
-# as it does by default; see `peers.py`.
-_ALONE = {"JAX_COMPILATION_CACHE_DIR": None, "OMP_WAIT_POLICY": None}
-# Learning rates that the peer is told; it keeps the last of them.
-_RATES = 200
 _CHECKED = ("loss", "l1", "l2", "ms_ssim_loss", "perceptual", "gradient_norm")
+# A cache would hide the time of compilation. And torch in a process of its own may wait
+# as it does by default; see `harness.py`.
+_ALONE = {"JAX_COMPILATION_CACHE_DIR": None, "OMP_WAIT_POLICY": None}
+# Number of learning rates for the peer, which repeats the last of them.
+_RATES = 200
 
 
-def measure(settings: Settings, peers: Peers, report: Report) -> None:
+def tolerance(dtype: str) -> float:
+    """Largest difference between programs that is rounding, as a share of the norm."""
+    if dtype == "float32" and platform() != "cpu":
+        return _TOLERANCE_TF32
+    return _TOLERANCE[dtype]
+
+
+def measure(report: Report) -> None:
     """Check and time training and reconstruction of every block and dtype."""
-    if "tensorflow" in peers:
-        report.skip(SUITE, "all", "tensorflow", "the suite has no such peer")
-    batch, size = settings.step_shape
-    for block in settings.blocks:
-        for dtype in settings.dtypes:
-            names = {
-                kind: f"{kind}: block {block} {batch}×{size}² {dtype}"
-                # Before the training changes the decoders.
-                for kind in ("reconstruct", "train")
-            }
-            if any(map(report.wants, names.values())):
-                _measure_block(block, dtype, names, peers, report)
-
-
-def _measure_block(block, dtype, names, peers, report) -> None:
+    report.skip_peers(SUITE, "tensorflow")
     batch, size = report.settings.step_shape
-    config = make_config(block, dtype, size)
-    if config is None:
-        reason = f"the config has no compute_dtype, and this is {dtype}"
-        report.skip(SUITE, names["train"], "ours", reason)
-        return
+    for block in report.settings.blocks:
+        for dtype in report.settings.dtypes:
+            config = make_config(block, dtype, size)
+            losses = {name: c for name, c in config.loss.items() if c}
+            cases = [
+                Case(
+                    SUITE,
+                    f"{kind}: block {block} {batch}×{size}² {dtype}",
+                    dtype,
+                    flops(block, batch, size, size),
+                    "matmul",
+                    {
+                        "kind": kind,
+                        "block": block,
+                        "batch_size": batch,
+                        "image_size": size,
+                        "losses": losses,
+                    },
+                )
+                for kind, flops in (
+                    # First, since training changes the decoders.
+                    ("reconstruct", reconstruction_flops),
+                    ("train", train_step_flops),
+                )
+            ]
+            cases = [case for case in cases if report.wants(case.name)]
+            if cases:
+                _measure_pair(block, dtype, config, cases, report)
+
+
+def _measure_pair(block, dtype, config, cases, report: Report) -> None:
+    batch, size = report.settings.step_shape
     photos = draw_photos(report.generator, batch, size)
     configs = {"ours": config}
     for setting in report.settings.ours:
         configs[f"ours, {setting}"] = override(config, setting)
     environment = {} if report.settings.small else _ALONE
     with contextlib.ExitStack() as stack:
-        ours = {
-            name: stack.enter_context(
-                Elsewhere(_OURS, config.to_dict(), photos, environment=environment)
+
+        def start(program, *arguments):
+            return stack.enter_context(
+                Subprocess(program, *arguments, environment=environment)
             )
+
+        programs = {
+            name: start("benchmarks.pair:OurProgram", config.to_dict(), photos)
             for name, config in configs.items()
         }
-        others = {}
-        if "torch" in peers:
-            others = _start_torch(block, dtype, config, photos, ours["ours"], stack)
-        flops = {"train": train_step_flops, "reconstruct": reconstruction_flops}
-        checks = {"train": _check_steps, "reconstruct": _check_reconstructions}
-        for kind, name in names.items():
-            if not report.wants(name):
-                continue
-            amount = flops[kind](block, batch, size, size)
-            facts = {"block": block, "batch_size": batch, "image_size": size}
-            facts["losses"] = {k: weight for k, weight in config.loss.items() if weight}
-            case = Case(SUITE, name, dtype, amount, "matmul", facts)
-            report.time(case, checks[kind](case, ours, others, report))
+        peers = {}
+        if "torch" in report.peers:
+            from benchmarks.torch_pair import variants
+
+            pair = programs["ours"].ask("pair", _RATES)
+            sections = config.loss.to_dict(), config.optimizer.to_dict()
+            for name in variants(dtype):
+                arguments = (block, dtype, name, pair, *sections, photos)
+                peers[name] = start("benchmarks.torch_pair:TorchProgram", *arguments)
+        for case in cases:
+            report.time(case, check(case, programs, peers, report))
 
 
-def _start_torch(block, dtype, config, photos, ours, stack) -> dict[str, Elsewhere]:
-    from benchmarks import torch_pair
-
-    pair = ours.ask("pair", _RATES)
-    sections = config.loss.to_dict(), config.optimizer.to_dict()
-    return {
-        name: stack.enter_context(
-            Elsewhere(
-                _TORCH, block, dtype, name, pair, *sections, photos, environment=_ALONE
-            )
-        )
-        for name in torch_pair.variants(dtype)
-    }
-
-
-def tolerance(dtype: str) -> float:
-    """Largest difference between the programs that is rounding."""
-    if dtype == "float32" and platform() != "cpu":
-        return _TOLERANCE_TF32
-    return TOLERANCE[dtype]
-
-
-def _check_steps(case, ours, others, report) -> dict[str, Candidate]:
-    """Candidates whose first steps have the losses and gradients that ours have."""
-    wanted = [
-        {name: step[name] for name in _CHECKED if name in step}
-        for step in ours["ours"].ask("first_steps", _CHECKED_STEPS)
+def check(case: Case, programs: dict, peers: dict, report: Report):
+    """Candidates whose first steps or reconstructions are those of ours."""
+    kind = case.facts["kind"]
+    builders = [
+        (name, functools.partial(_candidate, kind, program, "torch" * (name in peers)))
+        for name, program in {**programs, **peers}.items()
     ]
-    candidates = {"ours": _candidate(ours["ours"], "train")}
-    for name, program in [*ours.items(), *others.items()]:
-        if name == "ours":
-            continue
-        steps = _ask(program, "first_steps", _CHECKED_STEPS, case, name, report)
-        if steps is None:
-            continue
-        for came, step in zip(steps, wanted, strict=True):
-            require_close(case.name, name, came, step, tolerance(case.dtype))
-        peer = "torch" if name in others else None
-        candidates[name] = _candidate(program, "train", peer)
-    return candidates
+    largest = tolerance(case.dtype)
+    if kind == "reconstruct":
+        largest = max(largest, _TOLERANCE_IMAGE)
+    return report.check(case, builders, largest)
 
 
-def _check_reconstructions(case, ours, others, report) -> dict[str, Candidate]:
-    """Candidates that give our reconstructions."""
-    wanted = ours["ours"].ask("reconstruct")
-    largest = max(tolerance(case.dtype), _TOLERANCE_IMAGE)
-    candidates = {}
-    for name, program in [*ours.items(), *others.items()]:
-        image = _ask(program, "reconstruct", None, case, name, report)
-        if image is None:
-            continue
-        require_close(case.name, name, {"image": image}, {"image": wanted}, largest)
-        peer = "torch" if name in others else None
-        candidates[name] = _candidate(program, "reconstruct", peer)
-    return candidates
-
-
-def _candidate(program, kind, peer=None) -> Candidate:
-    facts = {}
-    if kind == "train":
-        facts["peak_bytes"] = program.ask("peak_bytes")
-    if kind == "train" and peer is None:
-        # The first step has compiled and computed.
-        facts["compile_seconds"] = program.ask("compile_seconds")
-    run = functools.partial(program.ask, "seconds", kind)
-    return Candidate(run, peer=peer, facts=facts, times_itself=True)
-
-
-def _ask(program, method, count, case, name, report):
-    """The answer of a program, or None where it says that it cannot do this."""
-    try:
-        return program.ask(method, *([] if count is None else [count]))
-    except RuntimeError as error:
-        if not is_unsupported(error):
-            raise
-        report.skip(SUITE, case.name, name, str(error).splitlines()[0])
-        return None
+def _candidate(kind, program, peer) -> Candidate:
+    if kind == "reconstruct":
+        found, facts = {"image": program.ask("reconstruct")}, {}
+    else:
+        found = {
+            f"{name} of step {number}": step[name]
+            for number, step in enumerate(program.ask("first_steps", _CHECKED_STEPS))
+            for name in _CHECKED
+            if name in step
+        }
+        facts = program.ask("facts")
+    return Candidate(
+        functools.partial(program.ask, "seconds", kind),
+        result=lambda: found,
+        peer=peer or None,
+        facts=facts,
+        times_itself=True,
+    )

@@ -4,40 +4,30 @@ Weights and photos are random, on which times do not depend. The peer, torch, ru
 PhotoWCT's loop over the same pairs; see `photowct_torch` for what differs.
 """
 
-import importlib
-
-import jax
 import numpy as np
 
-from benchmarks.peers import Peers
-from benchmarks.report import Case, Report
-from benchmarks.settings import Settings
-from benchmarks.timing import Candidate
-from configs.unpooling.base import make_config
+from benchmarks.harness import Candidate, Case, Report
+from benchmarks.pair import random_pair
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.applications.stylization.smoothing import smooth
-from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK
-from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
-from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
-from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 SUITE = "stylize"
 _REGIONS = 4
 
 
-def measure(settings: Settings, peers: Peers, report: Report) -> None:
+def measure(report: Report) -> None:
     """Time the loop against torch's, then our stages."""
-    blocks, size = (
-        ((4, 3, 2, 1), (480, 704)) if not settings.small else ((2, 1), (32, 48))
-    )
-    pairs = [_random_pair(block) for block in blocks]
+    report.skip_peers(SUITE, "tensorflow")
+    blocks, size = (4, 3, 2, 1), (480, 704)
+    if report.settings.small:
+        blocks, size = (2, 1), (32, 48)
     content, style = (
         report.generator.integers(0, 256, (*size, 3)).astype(np.float32)
         for _ in range(2)
     )
-    stylizer = Stylizer(pairs)
-    _loops(settings, peers, report, stylizer, content, style)
+    stylizer = Stylizer([random_pair(block) for block in blocks])
+    _loops(report, stylizer, content, style)
     _stages(report, stylizer, content, style)
 
 
@@ -47,7 +37,7 @@ def _case(name: str, size) -> Case:
     return Case(SUITE, f"{name}, {width}×{height}", facts=facts)
 
 
-def _loops(settings, peers, report, stylizer, content, style):
+def _loops(report, stylizer, content, style):
     size = content.shape[:2]
     levels = " ".join(map(str, stylizer.levels))
     bands = np.arange(size[0]) * _REGIONS // size[0]
@@ -66,17 +56,16 @@ def _loops(settings, peers, report, stylizer, content, style):
             return stylizer.stylize(content, statistics, ours)
 
         candidates = {"ours": Candidate(run, wait=lambda result: None)}
-        if "torch" in peers.versions:
-            module = importlib.import_module("benchmarks.photowct_torch")
-            loop = module.PhotoWCT(list(stylizer.pairs.values()))
+        if "torch" in report.peers:
+            from benchmarks.photowct_torch import PhotoWCT
+
+            loop = PhotoWCT(list(stylizer.pairs.values()))
             candidates["torch"] = Candidate(
                 lambda loop=loop, theirs=theirs: loop.stylize(content, style, *theirs),
                 wait=lambda result: None,
                 peer="torch",
             )
         report.time(case, candidates)
-    if "tensorflow" in peers.versions:
-        report.skip(SUITE, "all", "tensorflow", "the suite has no such peer")
 
 
 def _stages(report, stylizer, content, style):
@@ -96,16 +85,3 @@ def _stages(report, stylizer, content, style):
         case = _case(f"stage {name}", size)
         if report.wants(case.name):
             report.time(case, {"ours": Candidate(run)})
-
-
-def _random_pair(block: int) -> Pair:
-    config = make_config(block, "runlocal")
-    weights = random_vgg19_weights(0, block=block)
-    _, decoder = make_pair_models(config, weights.preprocessing)
-    features = np.zeros((1, 1, 1, CHANNELS_PER_BLOCK[block - 1]), np.float32)
-    switches = [
-        np.zeros((1, 2 ** (block - 2 - pool), 2 ** (block - 2 - pool), channels), "u1")
-        for pool, channels in enumerate(CHANNELS_PER_BLOCK[: block - 1])
-    ]
-    variables = decoder.init(jax.random.key(block), features, switches)
-    return Pair(config, weights, variables, 0)

@@ -21,8 +21,8 @@ def suite_table(rows: Sequence[Mapping], *, markdown: bool) -> str:
     """All rows of one suite.
 
     Args:
-      rows: as `report.make_row` makes them, after `Report.finish`.
-      markdown: whether columns are divided by bars, or aligned with spaces.
+      rows: of a `Report`, after `Limits.apply`.
+      markdown: whether to print Markdown, or columns aligned with spaces.
 
     Returns:
       Lines without a newline at the end. "× torch" is torch's time as a multiple of
@@ -78,7 +78,7 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def limits_lines(limits: Mapping) -> list[str]:
-    """What the machine can do, in a few lines."""
+    """The limits of the machine, one a line."""
     bandwidth = limits["copy_bandwidth_bytes_per_second"]
     lines = [f"copy bandwidth {bandwidth / 1e9:.1f} GB/s (read + written)"]
     for dtype, rate in limits["matmul_flops_per_second"].items():

@@ -8,42 +8,13 @@ import gc
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
 
-# A repetition lasts at least so long, that the clock and its reader do not count.
+# Each repetition takes at least this long, so that reading the clock does not count.
 LEAST_SECONDS = 0.02
 _MOST_CALLS = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """One program of a comparison.
-
-    Attributes:
-      run: does the work once.
-      wait: takes what `run` returned and comes back when it is computed.
-      peer: "torch" or "tensorflow" for a peer, None for a program of ours.
-      amount: what the program has to move (bytes) or to compute (FLOPs) in a call;
-        None is what the case says.
-      facts: further numbers for the candidate's row.
-      times_itself: `run` returns the seconds that count, and is not timed.
-    """
-
-    run: Callable[[], Any]
-    wait: Callable[[Any], Any] = jax.block_until_ready
-    peer: str | None = None
-    amount: float | None = None
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    times_itself: bool = False
-
-    def __call__(self):
-        """Do the work once and return its result when it is there."""
-        result = self.run()
-        self.wait(result)
-        return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +23,7 @@ class Timing:
 
     Attributes:
       samples: one number for each repetition: its mean over `calls` calls.
-      calls: how many calls a repetition has.
+      calls: number of calls in a repetition.
     """
 
     samples: tuple[float, ...]
@@ -71,7 +42,7 @@ class Timing:
 
 
 def compare(
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping,
     repetitions: int,
     *,
     least_seconds: float = LEAST_SECONDS,
@@ -81,9 +52,9 @@ def compare(
     """Time candidates in turn: A B C A B C ….
 
     Args:
-      candidates: programs by name.
+      candidates: `harness.Candidate` by name.
       repetitions: number of turns, at least 1.
-      least_seconds: a shorter call is repeated inside its turn until it lasts so long.
+      least_seconds: a shorter call is repeated inside its turn to fill this time.
       block_each_call: whether every call is waited for, or only the last of a turn. By
         default each on a CPU. An accelerator works off a queue, and waiting for each
         call would measure how fast the host fills it.
@@ -94,40 +65,36 @@ def compare(
     """
     if block_each_call is None:
         block_each_call = jax.default_backend() == "cpu"
-    # A collection in the middle would come at some program's expense.
+    # A garbage collection would count for the program during which it runs.
     collects = gc.isenabled()
     gc.disable()
     try:
-        return _compare(candidates, repetitions, least_seconds, block_each_call, clock)
+        calls = {}
+        for name, candidate in candidates.items():
+            _turn(candidate, 1, True, clock)
+            # The second call is warm, and says how many of them make a turn.
+            warm = max(_turn(candidate, 1, True, clock), 1e-9)
+            count = 1 if candidate.times_itself else math.ceil(least_seconds / warm)
+            calls[name] = min(max(count, 1), _MOST_CALLS)
+        samples = {name: [] for name in candidates}
+        for _ in range(repetitions):
+            for name, candidate in candidates.items():
+                seconds = _turn(candidate, calls[name], block_each_call, clock)
+                samples[name].append(seconds)
     finally:
         if collects:
             gc.enable()
-
-
-def _compare(candidates, repetitions, least_seconds, block_each_call, clock):
-    calls = {}
-    for name, candidate in candidates.items():
-        _turn(candidate, 1, True, clock)
-        # The second call is warm, and says how many of them make a turn.
-        warm = max(_turn(candidate, 1, True, clock), 1e-9)
-        wanted = 1 if candidate.times_itself else math.ceil(least_seconds / warm)
-        calls[name] = min(max(wanted, 1), _MOST_CALLS)
-    samples = {name: [] for name in candidates}
-    for _ in range(repetitions):
-        for name, candidate in candidates.items():
-            seconds = _turn(candidate, calls[name], block_each_call, clock)
-            samples[name].append(seconds)
     return {name: Timing(tuple(samples[name]), calls[name]) for name in candidates}
 
 
-def _turn(candidate: Candidate, calls: int, block_each_call: bool, clock) -> float:
-    """Mean seconds of so many calls, the last of which is always waited for."""
+def _turn(candidate, calls: int, block_each_call: bool, clock) -> float:
+    """Mean seconds of a number of calls; the last is always waited for."""
     if candidate.times_itself:
         return float(candidate.run())
     result = None
     began = clock()
     for _ in range(calls):
-        # What came before is given up first: an output that is still held would make
+        # The previous result is freed first: an output that is still held would make
         # every program ask for new memory.
         result = None
         result = candidate.run()

@@ -1,24 +1,25 @@
-"""The same pair and its training step in torch. Imported only where it is asked for."""
+"""The same pair and its training step in torch."""
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks import torch_losses
-from benchmarks.peers import torch_device
+from benchmarks import torch_ops
 from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
+from vgg_unpool_jax.runtime.memory import peak_resident_bytes
 
 _CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """How torch is told to compute.
+    """How torch computes.
 
     Attributes:
       memory_format: of images, features and kernels.
@@ -38,7 +39,7 @@ def variants(dtype: str) -> dict[str, Variant]:
         "torch": Variant(autocast=autocast),
         "torch, channels last": Variant(torch.channels_last, autocast),
     }
-    if torch_device().type == "cuda":
+    if torch_ops.device().type == "cuda":
         found["torch, channels last, compiled"] = Variant(
             torch.channels_last, autocast, compiled=True
         )
@@ -103,34 +104,35 @@ class Decoder(nn.Module):
         return x
 
 
-class Training:
-    """A pair in training: `step` and `reconstruct` take uint8 NHWC photos."""
+class TorchProgram:
+    """Torch's side of the suite `step`, in a process of its own."""
 
     def __init__(
         self,
         block: int,
-        encoder_params: Mapping,
-        decoder_params: Mapping,
-        loss_weights: Mapping[str, float],
-        learning_rate: Callable[[int], float],
+        dtype: str,
+        variant: str,
+        pair: tuple,
+        coefficients: Mapping[str, float],
         optimizer: Mapping[str, float],
-        variant: Variant,
+        photos: np.ndarray,
     ):
         """Copy a pair.
 
         Args:
           block: 1 to 5.
-          encoder_params: ours.
-          decoder_params: ours.
-          loss_weights: factors of l1, l2, ms_ssim and perceptual.
-          learning_rate: step -> learning rate.
-          optimizer: b1, b2 and eps of Adam.
-          variant: how to compute.
+          dtype: of the convolutions.
+          variant: one of `variants(dtype)`.
+          pair: what `OurProgram.pair` returned.
+          coefficients: of the losses l1, l2, ms_ssim and perceptual.
+          optimizer: section of the config.
+          photos: uint8 (n, s, s, 3), the batch of every step.
         """
-        self._device, self._variant = torch_device(), variant
-        self._encoder = self._place(Encoder(block, encoder_params))
-        self._decoder = self._place(Decoder(block, decoder_params))
-        self._weights, self._learning_rate = loss_weights, learning_rate
+        encoder_params, decoder_params, self._rates = pair
+        self._variant, self._photos = variants(dtype)[variant], photos
+        self._encoder = self._on_device(Encoder(block, encoder_params))
+        self._decoder = self._on_device(Decoder(block, decoder_params))
+        self._coefficients = coefficients
         self._optimizer = torch.optim.Adam(
             self._decoder.parameters(),
             lr=0.0,
@@ -138,22 +140,24 @@ class Training:
             eps=optimizer["eps"],
         )
         self._count = 0
-        prepare = torch.compile(dynamic=False) if variant.compiled else lambda f: f
+        compiled = self._variant.compiled
+        prepare = torch.compile(dynamic=False) if compiled else lambda f: f
         self._loss = prepare(self._compute_loss)
         self._forward = prepare(self._compute_reconstruction)
 
-    def _place(self, module):
-        return module.to(self._device, memory_format=self._variant.memory_format)
+    def _on_device(self, module):
+        return module.to(torch_ops.device(), memory_format=self._variant.memory_format)
 
-    def images(self, photos: np.ndarray) -> torch.Tensor:
-        """uint8 (n, h, w, 3) photos as this variant wants them."""
-        images = torch.from_numpy(photos).to(self._device).permute(0, 3, 1, 2).float()
+    def _images(self) -> torch.Tensor:
+        """The photos as (n, 3, h, w) float32."""
+        images = torch.from_numpy(self._photos).to(torch_ops.device())
+        images = images.permute(0, 3, 1, 2).float()
         return images.contiguous(memory_format=self._variant.memory_format)
 
     def _precision(self):
         if not self._variant.autocast:
             return contextlib.nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16)
+        return torch.autocast(torch_ops.device().type, torch.bfloat16)
 
     def _compute_reconstruction(self, images):
         with torch.no_grad(), self._precision():
@@ -165,35 +169,55 @@ class Training:
                 features, indices = self._encoder(images)
             outputs = self._decoder(features, indices)
             terms = {}
-            if self._weights["perceptual"]:
-                terms["perceptual"] = self._perceptual(outputs, features)
-        # MS-SSIM squares grey levels: in bfloat16 nothing would be left of it.
+            if self._coefficients["perceptual"]:
+                found = self._encoder(outputs)[0].float()
+                terms["perceptual"] = F.mse_loss(found, features.float())
+        # MS-SSIM squares grey levels, for which bfloat16 has too few digits.
         outputs = outputs.float()
-        for name, function in torch_losses.LOSSES.items():
-            if self._weights[name]:
+        for name, function in torch_ops.LOSSES.items():
+            if self._coefficients[name]:
                 terms[name] = function(outputs, images)
-        total = sum(self._weights[name] * term for name, term in terms.items())
+        total = sum(self._coefficients[name] * term for name, term in terms.items())
         return total, terms
 
-    def _perceptual(self, outputs, features):
-        return F.mse_loss(self._encoder(outputs)[0].float(), features.float())
-
-    def step(self, photos: np.ndarray) -> dict[str, torch.Tensor]:
-        """One training step on a batch; returns the loss and its terms."""
+    def _step(self) -> dict[str, torch.Tensor]:
         self._optimizer.zero_grad(set_to_none=True)
-        total, terms = self._loss(self.images(photos))
+        total, terms = self._loss(self._images())
         total.backward()
         for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate(self._count)
+            group["lr"] = self._rates[min(self._count, len(self._rates) - 1)]
         self._optimizer.step()
         self._count += 1
         return {"loss": total.detach()} | {k: v.detach() for k, v in terms.items()}
 
-    def gradient_norm(self) -> float:
-        """Norm of the gradient of the last step."""
-        squares = [p.grad.double().square().sum() for p in self._decoder.parameters()]
-        return float(torch.stack(squares).sum().sqrt())
+    def _reconstruct(self) -> torch.Tensor:
+        return self._forward(self._images())
 
-    def reconstruct(self, photos: np.ndarray) -> torch.Tensor:
-        """(n, 3, h, w) reconstructions of a batch."""
-        return self._forward(self.images(photos))
+    def first_steps(self, count: int) -> list[dict[str, float]]:
+        """Train; the losses and the norm of the gradient of each step."""
+        steps = []
+        for _ in range(count):
+            found = {name: float(value) for name, value in self._step().items()}
+            if "ms_ssim" in found:
+                found["ms_ssim_loss"] = found.pop("ms_ssim")
+            gradients = [p.grad.double() for p in self._decoder.parameters()]
+            norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+            steps.append(found | {"gradient_norm": float(norm)})
+        return steps
+
+    def facts(self) -> dict[str, int]:
+        """Peak memory of the process, of the GPU where there is one."""
+        if torch_ops.device().type == "cuda":
+            return {"peak_bytes": torch.cuda.max_memory_allocated()}
+        return {"peak_bytes": peak_resident_bytes() or 0}
+
+    def reconstruct(self) -> np.ndarray:
+        """(n, s, s, 3) float32."""
+        return self._reconstruct().cpu().permute(0, 2, 3, 1).numpy()
+
+    def seconds(self, kind: str) -> float:
+        """Of one call of "train" or "reconstruct"."""
+        run = {"train": self._step, "reconstruct": self._reconstruct}[kind]
+        began = time.perf_counter()
+        torch_ops.wait(run())
+        return time.perf_counter() - began

@@ -249,7 +249,7 @@ def test_training_needs_neither_tensorflow_nor_torch():
 
 def test_benchmarks_import_their_peers_only_where_they_are_asked_for():
     modules = _modules_after(
-        "import benchmarks.run, benchmarks.ops, "
+        "import benchmarks.run, benchmarks.pooling, "
         "benchmarks.losses, benchmarks.step, "
         "benchmarks.data_pipelines, benchmarks.reconstruction"
     )

@@ -2,8 +2,8 @@
 
 Two programs that each take all cores and gigabytes of memory at a time disturb each
 other in one process, also when they take turns: their pools of threads do not know of
-each other, and what one has freed in small pieces the other cannot have in one. With
-torch beside it in the process our step of block 5 took twice its time on a CPU.
+each other, and memory that one has freed in small pieces is of no use to the other. A
+step of block 5 of ours took twice its time on a CPU with torch in the same process.
 """
 
 import importlib
@@ -16,11 +16,11 @@ from typing import Any
 
 from vgg_unpool_jax.errors import ConfigError
 
-_CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+_CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 _SECONDS_TO_END = 10
 
 
-class Elsewhere:
+class Subprocess:
     """An object in another process; use as a context manager."""
 
     def __init__(self, program: str, *arguments: Any, environment=None):
@@ -29,7 +29,7 @@ class Elsewhere:
         Args:
           program: "module:class".
           arguments: of the class; they are pickled.
-          environment: further environment variables; None takes one away.
+          environment: further environment variables; None removes one.
         """
         ours, theirs = multiprocessing.connection.Pipe()
         self._connection = ours
@@ -40,7 +40,7 @@ class Elsewhere:
             env={name: v for name, v in variables.items() if v is not None},
             pass_fds=[theirs.fileno()],
         )
-        theirs.close()  # so that the end of the process is seen here
+        theirs.close()  # otherwise the end of the process would not be noticed
         try:
             self.ask(program, *arguments)
         except BaseException:
@@ -51,7 +51,7 @@ class Elsewhere:
         return self
 
     def __exit__(self, *_):
-        self._connection.close()  # which ends the loop there
+        self._connection.close()  # which ends the loop of the process
         try:
             self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
@@ -91,7 +91,7 @@ def _serve(descriptor: int) -> None:
                     result = getattr(target, method)(*arguments)
             except ConfigError as error:
                 parent.send(("refused", str(error)))
-            except Exception as error:  # goes to the parent, which raises it
+            except Exception as error:  # raised by the parent
                 parent.send(("failed", f"{type(error).__name__}: {error}"))
             else:
                 parent.send(("done", result))

@@ -1,26 +1,21 @@
-"""Suite `checkpoints`: how long a save blocks training, and what it takes.
+"""Suite `checkpoints`: how long a save blocks training, its memory and size on disk.
 
 A save returns when the state is copied and its checksums are taken; orbax writes in the
 background. The copy to host memory alone stands beside it.
 """
 
 import itertools
-import json
-import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 import time
 
 import jax
 import numpy as np
 
-from benchmarks.our_pair import make_config
-from benchmarks.peers import Peers
-from benchmarks.report import Case, Report
-from benchmarks.settings import Settings
-from benchmarks.timing import Candidate
+from benchmarks.harness import Candidate, Case, Report
+from benchmarks.pair import make_config
+from benchmarks.subprocesses import Subprocess
+from vgg_unpool_jax.runtime.memory import peak_resident_bytes
 from vgg_unpool_jax.systems import make_objective
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.optimizers import make_optimizer
@@ -30,11 +25,10 @@ SUITE = "checkpoints"
 _SIDE = 32
 
 
-def measure(settings: Settings, peers: Peers, report: Report) -> None:
+def measure(report: Report) -> None:
     """Time the saves of the pairs' training states."""
-    for peer in peers.versions:
-        report.skip(SUITE, "all", peer, "the suite has no such peer")
-    for block in (1,) if settings.small else settings.blocks:
+    report.skip_peers(SUITE, "torch", "tensorflow")
+    for block in (1,) if report.settings.small else report.settings.blocks:
         name = f"checkpoint: block {block}, Adam"
         if report.wants(name):
             with tempfile.TemporaryDirectory() as folder:
@@ -42,15 +36,14 @@ def measure(settings: Settings, peers: Peers, report: Report) -> None:
 
 
 def _measure_block(block: int, name: str, folder: pathlib.Path, report: Report):
-    state = make_state(block)
+    state = _make_state(block)
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     numbers = itertools.count(1)
     with Checkpoints(folder, max_to_keep=2) as saved:
 
         def save():
-            numbered = state.replace(step=np.asarray(next(numbers), np.int32))
             began = time.perf_counter()
-            saved.save(numbered, {})
+            saved.save(_at_step(state, next(numbers)), {})
             blocked = time.perf_counter() - began
             saved.wait()
             return blocked, time.perf_counter() - began
@@ -61,8 +54,11 @@ def _measure_block(block: int, name: str, folder: pathlib.Path, report: Report):
         save()
         files = (folder / "checkpoints" / "1").rglob("*")
         on_disk = sum(path.stat().st_size for path in files if path.is_file())
-        facts = {"state_bytes": size, "disk_bytes": on_disk}
-        facts |= _memory(block)
+        # `launch.sh` sets it; memory that is kept would not be counted.
+        alone = {"GLIBC_TUNABLES": None}
+        with Subprocess(f"{__name__}:FirstSave", block, environment=alone) as process:
+            facts = process.ask("measure")
+        facts |= {"state_bytes": size, "disk_bytes": on_disk}
         report.time(
             Case(SUITE, name, amount=size, facts={"block": block}),
             {
@@ -76,24 +72,9 @@ def _measure_block(block: int, name: str, folder: pathlib.Path, report: Report):
         )
 
 
-def _memory(block: int) -> dict:
-    """What the first save of a process takes; this one has had more before."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.checkpoint_memory", str(block)],
-        cwd=pathlib.Path(__file__).resolve().parents[2],
-        # `launch.sh` sets it; kept memory would hide what is taken.
-        env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def make_state(block: int):
-    """What the published recipe saves for a block, with random numbers in it."""
-    config = make_config(block, "float32", _SIDE)
+def _make_state(block: int):
+    """The training state of the published recipe, filled with random numbers."""
+    config = make_config(block, size=_SIDE)
     objective = make_objective(config)
     optimizer = make_optimizer(config.optimizer, 1000, 100.0)
     photo = np.zeros((1, _SIDE, _SIDE, 3), np.float32)
@@ -101,7 +82,7 @@ def make_state(block: int):
     state = create_train_state(
         params, model_state, optimizer.transformation, averaged=True
     )
-    # Of the zeros that an optimizer begins with next to nothing would be written.
+    # Zeros, with which an optimizer begins, would be compressed to nothing.
     generator = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: jax.numpy.asarray(
@@ -109,3 +90,30 @@ def make_state(block: int):
         ),
         state,
     )
+
+
+def _at_step(state, number: int):
+    return state.replace(step=np.asarray(number, np.int32))
+
+
+class FirstSave:
+    """The memory of a save, in a process that has done nothing else."""
+
+    def __init__(self, block: int):
+        """Make the state of a block."""
+        # The first save of all keeps memory: threads, modules.
+        with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as saved:
+            saved.save(_at_step(_make_state(1), 1), {})
+        self._state = jax.block_until_ready(_make_state(block))
+
+    def measure(self) -> dict[str, int]:
+        """Bytes with the state in memory and at the peak of its save; {} if unknown."""
+        try:
+            # Restarts the count of the peak.
+            pathlib.Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return {}
+        before = peak_resident_bytes()
+        with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as saved:
+            saved.save(_at_step(self._state, 1), {})
+        return {"baseline_bytes": before, "peak_bytes": peak_resident_bytes()}

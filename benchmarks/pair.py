@@ -11,40 +11,38 @@ import numpy as np
 from vgg_unpool_jax.data import make_augmentation
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.losses.ms_ssim import MIN_SIDE
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+from vgg_unpool_jax.runtime.memory import peak_memory
 from vgg_unpool_jax.systems import make_objective
+from vgg_unpool_jax.systems.unpooling.pair import Pair
 from vgg_unpool_jax.training import parallel, setup
 from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.state import create_train_state
 from vgg_unpool_jax.training.step import as_float, make_train_step
 
-# 90 % of COCO's unlabeled photos, which the published recipe is trained on. Only the
-# slope of the learning rate hangs on it.
+# 90 % of COCO's unlabeled photos, on which the published recipe is trained. Only the
+# slope of the learning rate depends on it.
 _NUM_PHOTOS = 111_063
 
 
 def make_config(
-    block: int, dtype: str, size: int = MIN_SIDE
-) -> ml_collections.ConfigDict | None:
+    block: int, dtype: str = "float32", size: int = MIN_SIDE
+) -> ml_collections.ConfigDict:
     """The published recipe, with random encoder weights.
 
     Args:
       block: 1 to 5.
       dtype: of the convolutions.
       size: side of the images in pixels; below 176 there is no MS-SSIM.
-
-    Returns:
-      A config, or None where configs know no such dtype.
     """
     config = importlib.import_module(f"configs.vgg19_block{block}").get_config()
     config.encoder.weights = "random"
-    # Both do the flip, if at all, in no time; without it both see the same photos.
+    config.compute_dtype = dtype
+    # All programs see the same photos; a flip takes no time.
     config.data.flip = False
     if size < MIN_SIDE:
         config.loss.ms_ssim = 0.0
-    if "compute_dtype" in config:
-        config.compute_dtype = dtype
-    elif dtype != "float32":
-        return None
     return config
 
 
@@ -71,6 +69,17 @@ def override(config: ml_collections.ConfigDict, setting: str):
     return changed
 
 
+def random_pair(block: int) -> Pair:
+    """A pair with random weights."""
+    config = make_config(block)
+    size = 2 ** (block - 1)
+    params, model_state = make_objective(config).init(
+        jax.random.key(0), {"image": np.zeros((1, size, size, 3), np.float32)}
+    )
+    weights = random_vgg19_weights(config.encoder.random_seed, block=block)
+    return Pair(config, weights, {"params": params, **model_state}, step=0)
+
+
 def draw_photos(generator: np.random.Generator, batch: int, size: int) -> np.ndarray:
     """Random uint8 (batch, size, size, 3) with structure at all scales, as photos have.
 
@@ -89,76 +98,102 @@ def draw_photos(generator: np.random.Generator, batch: int, size: int) -> np.nda
     return np.round(255 * photos).astype(np.uint8)
 
 
-class OurTraining:
-    """A pair in training.
+class OurProgram:
+    """Our side of the suite `step`, in a process of its own."""
 
-    Attributes:
-      objective: of the pair.
-      params: what the decoder began with.
-      learning_rate: step -> learning rate.
-      compile_seconds: of the first step.
-    """
-
-    def __init__(self, config: ml_collections.ConfigDict, photos: np.ndarray):
+    def __init__(self, config: dict, photos: np.ndarray):
         """Build everything as the trainer does.
 
         Args:
           config: of the run.
           photos: uint8 (n, s, s, 3), the batch of every step.
         """
+        config = ml_collections.ConfigDict(config)
+        if config.device_per_core:
+            device_per_core(len(photos))
+        parallel.check_batch_size("--batch_size", len(photos))
         total_steps = setup.count_steps(config, _NUM_PHOTOS)
         optimizer = make_optimizer(
             config.optimizer, total_steps, _NUM_PHOTOS / config.data.batch_size
         )
-        self.objective = make_objective(config)
+        self._learning_rate = optimizer.learning_rates["learning_rate"]
+        self._objective = make_objective(config)
         self._key = jax.random.key(config.seed)
-        self.params, model_state = self.objective.init(
+        params, model_state = self._objective.init(
             self._key, {"image": photos[:1].astype(np.float32)}
         )
-        # The step gives its state away; `params` stay.
-        self.params = jax.device_get(self.params)
+        # The step donates its state; these parameters stay.
+        self._params = jax.device_get(params)
         state = create_train_state(
-            self.params, model_state, optimizer.transformation, averaged=False
+            self._params, model_state, optimizer.transformation, averaged=False
         )
         self._state = parallel.replicate(state)
-        self._frozen = parallel.replicate(self.objective.frozen)
+        self._frozen = parallel.replicate(self._objective.frozen)
         self._batch = {"image": photos, "index": np.arange(len(photos))}
-        self.learning_rate = optimizer.learning_rates["learning_rate"]
-        self._step = parallel.parallelize_step(
+        self._train = parallel.parallelize_step(
             make_train_step(
-                self.objective,
+                self._objective,
                 optimizer,
                 make_augmentation(flip=config.data.flip),
                 average_decay=config.optimizer.average_decay,
             )
         )
-        self.compile_seconds = None
-        # A shard a device, as `Pair.reconstruct` does it.
-        self._reconstruct = parallel.parallelize_inference(self._compute_reconstruction)
-        encoder = self.objective.frozen["encoder"]
-        decoder = {"params": self.params, **model_state}
+        self._compile_seconds = 0.0
+        # One part of the batch for each device, as in `Pair.reconstruct`.
+        self._infer = parallel.parallelize_inference(self._compute_reconstruction)
+        encoder = self._objective.frozen["encoder"]
+        decoder = {"params": self._params, **model_state}
         self._variables = parallel.replicate((encoder, decoder))
 
-    def step(self) -> dict[str, jax.Array]:
-        """One training step; returns its metrics."""
-        began = time.perf_counter()
+    def _step(self) -> dict[str, jax.Array]:
         batch = parallel.shard_batch(self._batch)
-        self._state, metrics = self._step(self._state, self._frozen, batch, self._key)
-        if self.compile_seconds is None:
-            jax.block_until_ready(metrics)
-            self.compile_seconds = time.perf_counter() - began
+        self._state, metrics = self._train(self._state, self._frozen, batch, self._key)
         return metrics
 
-    def reconstruct(self) -> jax.Array:
-        """(n, s, s, 3) float32 reconstructions by the decoder as it was at first."""
+    def _reconstruct(self) -> jax.Array:
         photos = parallel.shard_batch(self._batch)["image"]
-        return parallel.unshard(self._reconstruct(self._variables, photos))
+        return parallel.unshard(self._infer(self._variables, photos))
 
     def _compute_reconstruction(self, variables, photos):
         encoder_params, variables = variables
-        features, intermediates = self.objective.encoder.apply(
+        features, intermediates = self._objective.encoder.apply(
             {"params": encoder_params}, as_float(photos)
         )
         switches = intermediates["switches"]
-        outputs, _ = self.objective.decoder.apply(variables, features, switches)
+        outputs, _ = self._objective.decoder.apply(variables, features, switches)
         return as_float(outputs)
+
+    def pair(self, rates: int):
+        """(encoder parameters, decoder parameters, the first learning rates)."""
+        learning_rates = [float(self._learning_rate(step)) for step in range(rates)]
+        encoder = jax.device_get(self._objective.frozen["encoder"])
+        return encoder, self._params, learning_rates
+
+    def first_steps(self, count: int) -> list[dict[str, float]]:
+        """Train; the losses and norms of each step."""
+        steps = []
+        for _ in range(count):
+            began = time.perf_counter()
+            metrics = {name: float(value) for name, value in self._step().items()}
+            self._compile_seconds = self._compile_seconds or time.perf_counter() - began
+            steps.append(metrics)
+        return steps
+
+    def facts(self) -> dict[str, float]:
+        """Seconds of the first step with compilation, and peak memory in bytes."""
+        peaks = peak_memory()
+        return {
+            "peak_bytes": peaks.get("device", peaks.get("host", 0)),
+            "compile_seconds": self._compile_seconds,
+        }
+
+    def reconstruct(self) -> np.ndarray:
+        """(n, s, s, 3) float32 reconstructions by the decoder before any training."""
+        return np.asarray(self._reconstruct())
+
+    def seconds(self, kind: str) -> float:
+        """Of one call of "train" or "reconstruct"."""
+        run = {"train": self._step, "reconstruct": self._reconstruct}[kind]
+        began = time.perf_counter()
+        jax.block_until_ready(run())
+        return time.perf_counter() - began
