@@ -96,18 +96,18 @@ install() {
     "$PYTHON" -m venv ${clear[@]+"${clear[@]}"} "$VENV" ||
       fail "no environment could be made in $VENV (on Debian: apt install python3-venv)"
   fi
-  local stamp="$VENV/.installed-$name" wanted
-  wanted=$({
+  local stamp="$VENV/.installed-$name" current
+  current=$({
     echo "$JAX_PACKAGE"
     cat "$ROOT/requirements.txt" "${@/#/$ROOT/}"
   } | cksum)
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
     echo "installing $* into $VENV (jax for $ACCELERATOR)"
     local arguments=()
     for file in "$@"; do arguments+=(-r "$ROOT/$file"); done
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
       "$JAX_PACKAGE" "${arguments[@]}"
-    echo "$wanted" >"$stamp"
+    echo "$current" >"$stamp"
   fi
 }
 
@@ -230,7 +230,7 @@ case "$command" in
     fi
     install_for "$command" "$@"
     find_program "$command"
-    # In the place of this shell: what ends a job sends SIGTERM to the process that it
+    # Replaces this shell: a scheduler that ends a job sends SIGTERM to the process that it
     # started, and training saves its state then.
     exec "${PROGRAM[@]}" "$@"
     ;;

@@ -56,22 +56,11 @@ def describe(settings: Settings, peers: Peers) -> dict:
     record = provenance(dataclasses.asdict(settings))
     del record["workdir"]
     record["versions"] |= peers.versions
-    threads = {"cores_of_this_process": core_count()}
+    record["threads"] = {"cores_of_this_process": core_count()}
     if "torch" in peers:
         import torch
 
-        threads["torch"] = torch.get_num_threads()
-        if torch.cuda.is_available():
-            record["hardware"]["cuda_of_torch"] = torch.version.cuda
-            record["hardware"]["cudnn_of_torch"] = torch.backends.cudnn.version()
-    if "tensorflow" in peers:
-        import tensorflow as tf
-
-        # 0 means one thread for each core.
-        config = tf.config.threading
-        threads["tensorflow_intra_op"] = config.get_intra_op_parallelism_threads()
-        threads["tensorflow_inter_op"] = config.get_inter_op_parallelism_threads()
-    record["threads"] = threads
+        record["threads"]["torch"] = torch.get_num_threads()
     record["load_average"] = list(os.getloadavg())
     record["environment"] = {
         name: value
@@ -79,37 +68,6 @@ def describe(settings: Settings, peers: Peers) -> dict:
         if name.startswith(_PREFIXES)
     }
     return record
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """The best of several measurements.
-
-    Attributes:
-      copy_bandwidth: bytes read plus bytes written a second.
-      matmul_rate: FLOP/s by dtype.
-      measurements: all of them, each with its moment.
-    """
-
-    copy_bandwidth: float
-    matmul_rate: dict[str, float]
-    measurements: list[dict]
-
-    def record(self) -> dict:
-        """The limits as JSON."""
-        return {
-            "copy_bandwidth_bytes_per_second": self.copy_bandwidth,
-            "matmul_flops_per_second": self.matmul_rate,
-            "measurements": self.measurements,
-        }
-
-    def apply(self, rows: Sequence[dict]) -> None:
-        """Add the share of its limit to every row that has one."""
-        for row in rows:
-            if row["limit"]:
-                copies = row["limit"] == "copy"
-                rate = self.copy_bandwidth if copies else self.matmul_rate[row["dtype"]]
-                row["fraction_of_limit"] = row["rate"] / rate
 
 
 def measure_limits(moment: str, settings: Settings, peers: Peers) -> dict:
@@ -146,14 +104,30 @@ def measure_limits(moment: str, settings: Settings, peers: Peers) -> dict:
     return {"moment": moment, "copy": bandwidths, "matmul": rates}
 
 
-def best_of(measurements: Sequence[dict]) -> Limits:
+def best_of(measurements: Sequence[dict]) -> dict:
     """The largest numbers among measurements: load only ever slows down."""
-    copy = max(max(found["copy"].values()) for found in measurements)
+    copies = [rate for found in measurements for rate in found["copy"].values()]
     matmul = {
         dtype: max(max(found["matmul"][dtype].values()) for found in measurements)
         for dtype in measurements[0]["matmul"]
     }
-    return Limits(copy, matmul, list(measurements))
+    return {
+        "copy_bandwidth_bytes_per_second": max(copies),
+        "matmul_flops_per_second": matmul,
+        "measurements": list(measurements),
+    }
+
+
+def add_shares(rows: Sequence[dict], limits: dict) -> None:
+    """Add the share of its limit to every row that has one."""
+    for row in rows:
+        if row["limit"] == "copy":
+            limit = limits["copy_bandwidth_bytes_per_second"]
+        elif row["limit"] == "matmul":
+            limit = limits["matmul_flops_per_second"][row["dtype"]]
+        else:
+            continue
+        row["fraction_of_limit"] = row["rate"] / limit
 
 
 def jax_copy(size: int) -> Candidate:

@@ -5,6 +5,7 @@ import importlib
 import time
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -19,7 +20,7 @@ from vgg_unpool_jax.systems.unpooling.pair import Pair
 from vgg_unpool_jax.training import parallel, setup
 from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.state import create_train_state
-from vgg_unpool_jax.training.step import as_float, make_train_step
+from vgg_unpool_jax.training.step import make_train_step
 
 # 90 % of COCO's unlabeled photos, on which the published recipe is trained. Only the
 # slope of the learning rate depends on it.
@@ -157,11 +158,11 @@ class OurProgram:
     def _compute_reconstruction(self, variables, photos):
         encoder_params, variables = variables
         features, intermediates = self._objective.encoder.apply(
-            {"params": encoder_params}, as_float(photos)
+            {"params": encoder_params}, photos.astype(jnp.float32)
         )
         switches = intermediates["switches"]
         outputs, _ = self._objective.decoder.apply(variables, features, switches)
-        return as_float(outputs)
+        return outputs.astype(jnp.float32)
 
     def pair(self, rates: int):
         """(encoder parameters, decoder parameters, the first learning rates)."""

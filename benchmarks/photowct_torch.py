@@ -9,7 +9,7 @@ padding, and sides padded by reflection to what the pools divide.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,39 +28,22 @@ _MAX_RATIO = 100
 
 
 class TorchPair:
-    """One of our pairs in torch, with the scales of its decoder folded into kernels.
+    """One of our pairs in torch, with the scales of its decoder folded into kernels."""
 
-    Attributes:
-      block: 1 to 4 in PhotoWCT; any.
-    """
-
-    def __init__(
-        self, pair: Pair, memory_format: torch.memory_format = torch.channels_last
-    ):
-        """Copy a pair.
-
-        Args:
-          pair: with Keras' weights, which unpools.
-          memory_format: of images, features and kernels.
-        """
-        preprocessing = pair.record["preprocessing"]
-        if preprocessing != "caffe" or pair.decoder.upsampling != "unpool":
-            raise ValueError(
-                f"expected a pair with caffe preprocessing that unpools, got "
-                f"{preprocessing} and {pair.decoder.upsampling}"
-            )
-        self.block, self._format = pair.block, memory_format
+    def __init__(self, pair: Pair):
+        """Copy a pair, which must unpool and have the weights of Keras."""
+        self.block = pair.block
         encoder = torch_pair.Encoder(pair.block, pair.encoder_params)
         decoder = torch_pair.Decoder(pair.block, _folded(pair))
         self._encoder, self._decoder = (
-            module.to(memory_format=memory_format).requires_grad_(False)
+            module.to(memory_format=torch.channels_last).requires_grad_(False)
             for module in (encoder, decoder)
         )
 
     def image(self, photo: np.ndarray) -> torch.Tensor:
         """(h, w, 3) to (1, 3, h, w)."""
         image = torch.from_numpy(np.array(photo, np.float32)).permute(2, 0, 1)[None]
-        return image.contiguous(memory_format=self._format)
+        return image.contiguous(memory_format=torch.channels_last)
 
     def encode(self, image: torch.Tensor) -> tuple[dict[int, torch.Tensor], list]:
         """Features of every level up to the block's, and the indices of the pools."""
@@ -91,7 +74,7 @@ class TorchPair:
 
     @torch.no_grad()
     def reconstruct(self, photo: np.ndarray) -> np.ndarray:
-        """What `Pair.reconstruct` gives of one photo (h, w, 3)."""
+        """The reconstruction of one photo (h, w, 3), as `Pair.reconstruct`."""
         levels, indices = self.encode(self.image(photo))
         return _picture(self.decode(levels[self.block], indices, photo.shape[:2]))
 
@@ -182,28 +165,17 @@ class PhotoWCT:
       seconds: {stage: seconds} of the last call: "style", then "level 4" and so on.
     """
 
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        *,
-        identity: float = 1.0,
-        memory_format: torch.memory_format = torch.channels_last,
-    ):
+    def __init__(self, pairs: Sequence[Pair], *, identity: float = 1.0):
         """Copy the pairs.
 
         Args:
-          pairs: of blocks 4, 3, 2, 1 for PhotoWCT's loop; of any different blocks.
+          pairs: of different blocks; 4, 3, 2, 1 for PhotoWCT's loop.
           identity: see `whiten_and_color`.
-          memory_format: of images, features and kernels; channels last is the faster
-            one on CPUs.
         """
-        blocks = [pair.block for pair in pairs]
-        if not blocks or len(set(blocks)) < len(blocks):
-            raise ValueError(f"pairs must be of different blocks, got blocks {blocks}")
         ordered = sorted(pairs, key=lambda pair: -pair.block)
-        self._pairs = [TorchPair(pair, memory_format) for pair in ordered]
+        self._pairs = [TorchPair(pair) for pair in ordered]
         self._identity = identity
-        self.seconds: Mapping[str, float] = {}
+        self.seconds: dict[str, float] = {}
 
     @torch.no_grad()
     def stylize(
@@ -220,13 +192,11 @@ class PhotoWCT:
           style: (h', w', 3) RGB in [0, 255].
           content_labels: (h, w) integers; with masks each region takes the style of the
             equal label, and regions that are not `valid_labels` keep their features.
-          style_labels: (h', w') integers.
+          style_labels: (h', w') integers; both or neither.
 
         Returns:
           float32 (h, w, 3) clipped to [0, 255].
         """
-        if (content_labels is None) != (style_labels is None):
-            raise ValueError("content_labels and style_labels come both or not at all")
         masks = None
         if content_labels is not None:
             labels = np.asarray(content_labels), np.asarray(style_labels)

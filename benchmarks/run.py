@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from benchmarks.harness import Peers, Report, Settings
-from benchmarks.machine import best_of, describe, measure_limits
+from benchmarks.machine import add_shares, best_of, describe, measure_limits
 from vgg_unpool_jax.errors import ConfigError
 
 _MODULES = {
@@ -48,12 +48,12 @@ def run_suites(settings: Settings, notify: Callable[[str], None]) -> dict:
     if not report.rows and not skipped_cases:
         raise ConfigError(f"no case has {settings.cases!r} in its name (--cases)")
     limits = best_of(measurements)
-    limits.apply(report.rows)
+    add_shares(report.rows, limits)
     return {
         "suite": ",".join(settings.suites),
         "rows": report.rows,
         "skipped": report.skipped,
-        "limits": limits.record(),
+        "limits": limits,
         "missing_peers": [
             {"peer": name, "reason": reason} for name, reason in peers.missing.items()
         ],

@@ -6,18 +6,16 @@ each other, and memory that one has freed in small pieces is of no use to the ot
 step of block 5 of ours took twice its time on a CPU with torch in the same process.
 """
 
+import concurrent.futures
+import contextlib
 import importlib
-import multiprocessing.connection
+import multiprocessing
 import os
-import pathlib
-import subprocess
-import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vgg_unpool_jax.errors import ConfigError
-
-_CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
-_SECONDS_TO_END = 10
+# The object of this process, if it is one that `Subprocess` started.
+_target = None
 
 
 class Subprocess:
@@ -31,71 +29,46 @@ class Subprocess:
           arguments: of the class; they are pickled.
           environment: further environment variables; None removes one.
         """
-        ours, theirs = multiprocessing.connection.Pipe()
-        self._connection = ours
-        variables = {**os.environ, **(environment or {})}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(theirs.fileno())],
-            cwd=_CHECKOUT,
-            env={name: v for name, v in variables.items() if v is not None},
-            pass_fds=[theirs.fileno()],
-        )
-        theirs.close()  # otherwise the end of the process would not be noticed
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, context)
         try:
-            self.ask(program, *arguments)
+            with _variables(environment or {}):
+                self._pool.submit(_make, program, arguments).result()
         except BaseException:
-            self.__exit__()
+            self._pool.shutdown()
             raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._connection.close()  # which ends the loop of the process
-        try:
-            self._process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._pool.shutdown()
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the object and return its result."""
-        self._connection.send((method, arguments))
-        try:
-            outcome, result = self._connection.recv()
-        except EOFError as error:
-            raise RuntimeError(
-                f"the process of a benchmark ended with status {self._process.wait()}"
-            ) from error
-        if outcome == "refused":
-            raise ConfigError(result)
-        if outcome == "failed":
-            raise RuntimeError(result)
-        return result
+        """Call a method of the object and return its result, or raise its error."""
+        return self._pool.submit(_ask, method, arguments).result()
 
 
-def _serve(descriptor: int) -> None:
-    target = None
-    with multiprocessing.connection.Connection(descriptor) as parent:
-        while True:
-            try:
-                method, arguments = parent.recv()
-            except EOFError:
-                return
-            try:
-                if target is None:
-                    module, name = method.split(":")
-                    target = getattr(importlib.import_module(module), name)(*arguments)
-                    result = None
-                else:
-                    result = getattr(target, method)(*arguments)
-            except ConfigError as error:
-                parent.send(("refused", str(error)))
-            except Exception as error:  # raised by the parent
-                parent.send(("failed", f"{type(error).__name__}: {error}"))
-            else:
-                parent.send(("done", result))
+@contextlib.contextmanager
+def _variables(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Change the environment for a while."""
+    before = dict(os.environ)
+    for name, value in changes.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+def _make(program: str, arguments: tuple) -> None:
+    global _target
+    module, name = program.split(":")
+    _target = getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _ask(method: str, arguments: tuple) -> Any:
+    return getattr(_target, method)(*arguments)

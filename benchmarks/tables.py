@@ -21,7 +21,7 @@ def suite_table(rows: Sequence[Mapping], *, markdown: bool) -> str:
     """All rows of one suite.
 
     Args:
-      rows: of a `Report`, after `Limits.apply`.
+      rows: of a `Report`, after `machine.add_shares`.
       markdown: whether to print Markdown, or columns aligned with spaces.
 
     Returns:

@@ -4,10 +4,10 @@
 
 `./launch.sh local` calls this. Process 0 writes to the terminal, the others into
 FOLDER/process-K.log. Each finds in its environment who it is and where process 0
-listens; see vgg_unpool_jax/runtime/processes.py. When one fails, the others are told
+listens; see vgg_unpool_jax/runtime/processes.py. When one fails, the others are asked
 to end, and after --grace seconds they are ended.
 
-Status: 0 when all processes end with 0, 75 when a training saved and wants to be
+Status: 0 when all processes end with 0, 75 when a training saved and has to be
 started again, else that of the process that failed first. Needs no package.
 """
 
@@ -53,7 +53,7 @@ class _Processes:
         self._options, self._logs = options, logs
         self._running: dict[int, subprocess.Popen] = {}
         self._statuses: dict[int, int] = {}
-        self._failed_first: list[int] = []  # before any was told to end
+        self._failed_first: list[int] = []  # before any was asked to end
         self._asked: list[int] = []  # signals that this program was sent
         self._kill_at: float | None = None
 
@@ -165,7 +165,7 @@ class _Processes:
         if not failed:
             status = max(self._statuses.values())
             if status == _START_AGAIN:
-                _tell("saved; the same command goes on from there")
+                _tell("saved; the same command resumes there")
             return status
         for number in sorted(self._statuses):
             where = f", log {self._logs[number]}" if number else ""
@@ -205,7 +205,7 @@ def _number(least: int, most: int):
     def number(text: str) -> int:
         if not text.isdecimal() or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(
-                f"wanted a number from {least} to {most}, got {text!r}"
+                f"expected a number from {least} to {most}, got {text!r}"
             )
         return int(text)
 

@@ -20,7 +20,7 @@ split_arguments() {
 
 # Ends with a sentence unless COMMAND can be started in several processes.
 check_command() {
-  [ -n "$COMMAND" ] || fail "$1 wants a command after its options, as in: train --config=..."
+  [ -n "$COMMAND" ] || fail "$1 needs a command after its options, as in: train --config=..."
   is_experiment "$COMMAND" ||
     fail "$1 cannot start '$COMMAND', which is no command: options are written --NAME=VALUE"
 }

@@ -66,7 +66,7 @@ batch_file() {
 #SBATCH --open-mode=append
 #SBATCH --requeue
 #SBATCH --signal=TERM@120
-# Written by: ./launch.sh slurm. A requeued job goes on in the same log.
+# Written by: ./launch.sh slurm. A requeued job continues in the same log.
 # The signal goes to the tasks, not to this script: training saves and ends with 75.
 set -euo pipefail
 cd $(quoted "$PWD")
@@ -106,7 +106,7 @@ done
 if [ "$status" -eq 75 ] && [ -z "$ended" ]; then
   echo "saved; the job is requeued"
   scontrol requeue "$SLURM_JOB_ID" ||
-    echo "error: the job could not be requeued; submit it again: it goes on" >&2
+    echo "error: the job could not be requeued; submit it again to resume" >&2
 fi
 exit "$status"
 TEXT

@@ -3,7 +3,7 @@
 
 # On the workers, in the home folder.
 TPU_FOLDER=vgg_unpool_jax
-# What a training needs of the checkout.
+# The part of the checkout that a training needs.
 TPU_FILES=(launch.sh scripts requirements.txt requirements-gcs.txt configs experiments
   vgg_unpool_jax)
 
@@ -31,7 +31,7 @@ launch_tpu() {
   case "$GRACE" in
     '' | *[!0-9]*) fail "--grace must be a number of seconds, got '$GRACE'" ;;
   esac
-  [ $# -gt 0 ] || fail "tpu wants NAME ZONE and a command, or status, logs or stop"
+  [ $# -gt 0 ] || fail "tpu needs NAME ZONE and a command, or status, logs or stop"
   need gcloud "install the Google Cloud CLI"
   case "$1" in
     status | logs | stop)
@@ -112,11 +112,11 @@ tpu_start() {
   }
   tpu_logs
   tpu_collect || status=$?
-  [ "$status" -ne 75 ] || echo "saved; the same command goes on from there" >&2
+  [ "$status" -ne 75 ] || echo "saved; the same command resumes there" >&2
   return "$status"
 }
 
-# What worker.sh reads: the command, and what the environment says here about it.
+# The file that worker.sh reads: the command, and variables of the environment.
 tpu_command_file() {
   echo "arguments=($(quoted "$COMMAND" ${ARGUMENTS[@]+"${ARGUMENTS[@]}"}))"
   local name
@@ -138,7 +138,7 @@ tpu_logs() {
   until tpu_worker 0 follow "$lines"; do
     tries=$((tries + 1))
     if [ "$tries" -ge 10 ]; then
-      fail "the log of worker 0 cannot be read; the run may go on: see status"
+      fail "the log of worker 0 cannot be read; the run may continue: see status"
     fi
     echo "the connection to worker 0 was lost; trying again" >&2
     lines=20
@@ -177,7 +177,7 @@ tpu_table() {
     esac
   done <<<"$1"
   if [ "$answered" -lt "$WORKERS" ]; then
-    echo "error: only $answered of $WORKERS workers told their state" >&2
+    echo "error: only $answered of $WORKERS workers reported their state" >&2
     [ "$worst" -ne 0 ] || worst=1
   fi
   RUNNING=$running
@@ -210,6 +210,6 @@ tpu_collect() {
 tpu_stop() {
   tpu_find
   tpu_worker all stop "$GRACE" || fail "not all workers could be stopped: see status"
-  # Stopped is what was wanted, whatever the statuses.
+  # All statuses are fine, since the workers were asked to stop.
   [ -n "$DRY_RUN" ] || tpu_status || true
 }

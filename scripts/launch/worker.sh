@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `launch.sh tpu` does on a worker: worker.sh setup | start | run | state |
+# The part of `launch.sh tpu` on a worker: worker.sh setup | start | run | state |
 # follow LINES | stop SECONDS. Everything lies in one folder:
 #   tree.tar.gz  the checkout as it was sent, with the command in command.sh
 #   tree/        the checkout; relative paths of the command are in here and are kept
@@ -22,7 +22,7 @@ refuse_running() {
   ! is_running || fail "a run is going on here; stop it first: ./launch.sh tpu ... stop"
 }
 
-# Puts the sent files in the place of those sent before; what a run wrote stays.
+# Replaces the files of the last start by the new ones; outputs of runs stay.
 setup() {
   refuse_running
   rm -rf tree.new
@@ -86,7 +86,7 @@ state() {
   elif [ -s run/status ]; then
     echo "@worker $host ended $(cat run/status)"
   elif [ -s run/pid ]; then
-    echo "@worker $host vanished"  # the machine was started anew, or kill -9
+    echo "@worker $host vanished"  # the machine was restarted, or kill -9
   else
     echo "@worker $host idle"
   fi

@@ -92,8 +92,9 @@ def test_ratios_and_fraction_of_the_limit():
         {"copy": {"jax": 150.0, "numpy": 50.0}, "matmul": {"float32": {"jax": 4.0}}},
     ]
     limits = machine.best_of(measurements)
-    assert limits.copy_bandwidth == 200.0 and limits.matmul_rate == {"float32": 5.0}
-    limits.apply(report.rows)
+    assert limits["copy_bandwidth_bytes_per_second"] == 200.0
+    assert limits["matmul_flops_per_second"] == {"float32": 5.0}
+    machine.add_shares(report.rows, limits)
     ours, torch = report.rows
     # torch takes 2.5 times as long, and is not compared with itself.
     assert ours["ratios"] == {"torch": 2.5} and torch["ratios"] == {}
@@ -206,10 +207,10 @@ def test_a_program_in_a_process_answers_fails_and_ends():
     name = "tests.benchmarks.test_harness:Answers"
     with Subprocess(name, 40) as program:
         assert program.ask("add", 2) == 42
-        with pytest.raises(RuntimeError, match=r"TypeError: .*str"):
+        with pytest.raises(TypeError, match="str"):
             program.ask("add", "2")
         assert program.ask("add", 3) == 43  # one failure does not end it
-        with pytest.raises(RuntimeError, match="ended with status 3"):
+        with pytest.raises(RuntimeError, match="terminated abruptly"):
             program.ask("end")
     with pytest.raises(ConfigError, match="must not be negative"):
         Subprocess(name, -1)

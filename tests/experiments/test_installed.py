@@ -18,17 +18,12 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     # A copy, since setuptools leaves a folder `build` beside its sources.
     sources = folder / "sources"
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in tracked.stdout.split("\0")[:-1]:
-        if not name.startswith(("tests/", "docs/")) and (CHECKOUT / name).is_file():
-            (sources / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(CHECKOUT / name, sources / name)
+    for name in ("vgg_unpool_jax", "experiments", "configs"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(CHECKOUT / name, sources / name, ignore=ignored)
+    for pattern in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "require*"):
+        for file in CHECKOUT.glob(pattern):
+            shutil.copy(file, sources)
     options = ("--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}")
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", *options, sources], check=True

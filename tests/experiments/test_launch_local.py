@@ -118,7 +118,7 @@ def test_saved_everywhere_is_75_and_nobody_is_disturbed(local):
     bench = local('[ "$number" = 0 ] || sleep 1; exit 75')
     done = bench.launch("local", "--processes=2", "train")
     assert done.returncode == 75
-    assert done.stderr == "saved; the same command goes on from there\n"
+    assert done.stderr == "saved; the same command resumes there\n"
 
 
 def test_saved_is_not_the_status_when_another_failed(local):
@@ -181,12 +181,12 @@ def test_logs_of_a_workdir_in_a_bucket_stay_here(local):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--processes=2"], "local wants a command"),
+        (["--processes=2"], "local needs a command"),
         (["--processes", "2", "train"], "local cannot start '2', which is no command"),
         (["--processes=2", "trian"], "local cannot start 'trian'"),
         (["train"], "required: --processes"),
-        (["--processes=0", "train"], "wanted a number from 1 to 256, got '0'"),
-        (["--processes=two", "train"], "wanted a number from 1 to 256, got 'two'"),
+        (["--processes=0", "train"], "expected a number from 1 to 256, got '0'"),
+        (["--processes=two", "train"], "expected a number from 1 to 256, got 'two'"),
         (["--processes=2", "--proc=3", "train"], "--proc=3"),
     ],
 )

@@ -194,8 +194,8 @@ def test_sbatch_that_is_missing_or_fails_is_told(slurm):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "slurm wants a command"),
-        (["--time=1:00"], "slurm wants a command"),
+        ([], "slurm needs a command"),
+        (["--time=1:00"], "slurm needs a command"),
         (["-p", "gpu", "train"], "slurm cannot start 'gpu', which is no command"),
         (["trian"], "slurm cannot start 'trian'"),
         (["--wrap=ls", "train"], "takes no --wrap"),

@@ -162,7 +162,7 @@ def test_a_second_start_installs_nothing_and_keeps_what_a_run_wrote(tpu):
     for _ in range(2):
         done = tpu.launch("train")
         assert done.returncode == 75, done.stderr
-        assert "saved; the same command goes on from there" in done.stderr
+        assert "saved; the same command resumes there" in done.stderr
         # A file that is not in the checkout any more goes.
         assert not (tree / "configs" / "old.py").exists()
         (tree / "configs" / "old.py").touch()
@@ -297,7 +297,7 @@ def test_a_worker_that_cannot_be_reached_is_told(tpu):
     done = tpu.launch("status")
     assert done.returncode == 1
     assert done.stdout.count("ended with status 0") == 2
-    assert "only 2 of 3 workers told their state" in done.stderr
+    assert "only 2 of 3 workers reported their state" in done.stderr
 
 
 def test_a_machine_that_is_not_ready_or_not_there(tpu):
@@ -319,8 +319,8 @@ def test_a_machine_that_is_not_ready_or_not_there(tpu):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["my-tpu"], "tpu wants NAME ZONE and a command"),
-        (["my-tpu", "zone-b"], "tpu wants NAME ZONE and a command"),
+        (["my-tpu"], "tpu needs NAME ZONE and a command"),
+        (["my-tpu", "zone-b"], "tpu needs NAME ZONE and a command"),
         (["--zone=z", "my-tpu", "train"], "tpu knows --project=PROJECT, "),
         (["my-tpu", "zone-b", "trian"], "tpu cannot start 'trian'"),
         (["my-tpu", "zone-b", "stop", "now"], "tpu stop takes no arguments, got now"),

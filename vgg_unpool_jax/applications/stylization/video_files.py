@@ -270,8 +270,8 @@ def _import_av(path):
         import av
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{path}: video files need PyAV, which is not installed: pip install -r "
-            "requirements-video.txt, or use folders of pictures"
+            f"{path}: video files need PyAV, which is not installed: pip install av, "
+            "or use folders of pictures"
         ) from error
     return av
 
