@@ -3,8 +3,8 @@
     python -m vgg_unpool_jax release --block=2 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 [--weights=VGG19.h5] [--max_minutes=60]
 
-The recipe is the variant `:best` of configs/vgg19_blockN.py. The same command goes on
-where the last one stopped; every time it evaluates what there is, and writes the
+The recipe is the variant `:best` of configs/vgg19_blockN.py. The same command resumes
+where the last one stopped; each time it evaluates the current state, and writes the
 decoder, its model card and the row of the table. See
 `vgg_unpool_jax/systems/unpooling/release.py`.
 """
@@ -23,14 +23,16 @@ from vgg_unpool_jax.systems.unpooling import release
 _BLOCK = flags.DEFINE_integer("block", None, "1 to 5.", 1, 5)
 _PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:PATH.")
 _TEST_PHOTOS = flags.DEFINE_string("test_photos", None, "Test photos, all of them.")
-_WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: see README.")
-_VARIANT = flags.DEFINE_string("variant", "best", "Of the config.")
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "VGG19 weight file; default: see docs/weights.md."
+)
+_VARIANT = flags.DEFINE_string("variant", "best", "Variant of the config.")
 _SHARED_FROM = flags.DEFINE_string(
     "shared_from", None, "config.initialize_shared_from; default: the config's own."
 )
-_FOLDER = flags.DEFINE_string("folder", "runs/release", "Where all releases are.")
+_FOLDER = flags.DEFINE_string("folder", "runs/release", "Folder of all releases.")
 _MAX_MINUTES = flags.DEFINE_float(
-    "max_minutes", None, "Stop training after so long; the same command goes on later."
+    "max_minutes", None, "Stop training after this time; the same command resumes."
 )
 
 
@@ -47,7 +49,7 @@ def main() -> None:
         config.initialize_shared_from = _SHARED_FROM.value
     if config.device_per_core:
         device_per_core(config.data.batch_size, config.evaluation.batch_size)
-    # Opened before hours of training: a wrong path shall show now.
+    # Opened before hours of training, so that a wrong path is reported at once.
     source = make_source(_TEST_PHOTOS.value)
     workdir = to_path(_FOLDER.value) / f"block{block}"
     result = release.train(config, workdir, _MAX_MINUTES.value)

@@ -70,7 +70,7 @@ def check_window(window, strides) -> tuple[Size, Size]:
     if height * width > MAX_WINDOW_ELEMENTS:
         raise ValueError(
             f"window {height}×{width} has {height * width} elements, but a uint8 "
-            f"switch can tell at most {MAX_WINDOW_ELEMENTS} apart"
+            f"switch has at most {MAX_WINDOW_ELEMENTS} values"
         )
     return pairs[0], pairs[1]
 

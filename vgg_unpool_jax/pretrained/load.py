@@ -81,7 +81,7 @@ def load_vgg19_weights(
 
 
 def _read(path: pathlib.Path, block: int) -> VGG19Weights:
-    # Pipes and devices are excluded as well: reading them could wait for ever.
+    # Pipes and devices are excluded as well: reading them could wait indefinitely.
     if not path.is_file():
         raise WeightsError(f"there is no weight file at {path}")
     try:

@@ -343,8 +343,7 @@ def _find_weights(section: ml_collections.ConfigDict) -> VGG19Weights:
         if not section.random_if_unavailable:
             raise
         _LOG.warning(
-            "going on with RANDOM encoder weights, so results say nothing about VGG19: "
-            "%s",
+            "using RANDOM encoder weights, so results say nothing about VGG19: %s",
             error,
         )
         return random_vgg19_weights(section.random_seed, block=section.block)

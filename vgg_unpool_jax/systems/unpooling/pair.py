@@ -311,7 +311,7 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
       CheckpointError: when there is no checkpoint in it, or not one of this config.
       ReleaseError: when there is no such name or file, or it cannot be used.
       ReleaseUnavailableError: when it is not here and could not be fetched.
-      WeightsError: when the weights cannot be had.
+      WeightsError: when the weights are unavailable.
       WeightsMismatchError: when they are not those that the pair was trained with.
     """
     found = index.find(workdir_or_name)

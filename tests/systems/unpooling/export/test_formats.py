@@ -140,7 +140,7 @@ def test_a_folder_that_holds_something_is_refused_and_kept(parts, tmp_path):
     assert os.listdir(tmp_path) == ["kept.txt"]
     with pytest.raises(UserError, match="is not a folder"):
         export_pair(parts, tmp_path / "kept.txt", "safetensors")
-    with pytest.raises(UserError, match="only local folders"):
+    with pytest.raises(UserError, match="name a folder of this machine"):
         export_pair(parts, "gs://bucket/folder", "safetensors")
 
 
