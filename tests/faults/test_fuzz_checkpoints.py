@@ -34,10 +34,10 @@ from vgg_unpool_jax.errors import (
     WeightsMismatchError,
     WeightsUnavailableError,
 )
+from vgg_unpool_jax.pretrained.recorded import released_record, weights_record
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.releases.file import KEY, read, write
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
-from vgg_unpool_jax.systems.unpooling.objective import released_record, weights_record
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.state import create_train_state

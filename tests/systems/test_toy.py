@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from tests.systems import toy
-from vgg_unpool_jax import systems
+from vgg_unpool_jax import load_pair, systems
 from vgg_unpool_jax.data import make_loader, open_splits
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.io import json_file
+from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.systems.results import write_evaluation
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,7 +27,7 @@ PROGRAM = """
 import sys
 import jax, numpy as np
 from tests.systems import toy
-from vgg_unpool_jax import systems
+from vgg_unpool_jax import load_pair, systems
 
 systems.register(toy.SYSTEM)
 result = systems.train_and_evaluate(toy.make_config(sys.argv[1]), sys.argv[2])
@@ -101,6 +103,26 @@ def test_validation_and_evaluation_find_the_same(run):
     assert "compressed outputs" in score.report()
 
 
+def test_it_is_released_and_loaded_like_the_systems_of_the_package(run, tmp_path):
+    config, workdir, _ = run
+    trained = systems.load_trained(workdir)
+    path = tmp_path / "toy-one.safetensors"
+    trained.export(path)
+    index.register(path, licence="MIT")
+    released = systems.load_trained(path)
+    assert released.step == trained.step == 6
+    ours, theirs = (jax.tree.leaves(x.params) for x in (trained, released))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    split = open_splits(config.data)["validation"]
+    assert released.evaluate(split).scalars() == trained.evaluate(split).scalars()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(index.VARIABLE, str(tmp_path))
+        assert systems.load_trained("toy-one").step == 6
+    with pytest.raises(ConfigError, match="of the system 'toy'"):
+        load_pair(path)
+
+
 def test_damage_depends_neither_on_workers_nor_on_the_photos_beside(photos):
     config = toy.make_config(f"folder:{photos}")
     split = open_splits(config.data)["train"]
@@ -129,12 +151,12 @@ def test_damage_depends_neither_on_workers_nor_on_the_photos_beside(photos):
     training = read(everything, True)
     workers = read(everything, True, workers=2)
     assert training.keys() == workers.keys()
-    for index, image in training.items():
-        np.testing.assert_array_equal(image, workers[index])
+    for number, image in training.items():
+        np.testing.assert_array_equal(image, workers[number])
     # In evaluation a photo looks the same whichever photos are evaluated with it.
     evaluated, few = read(everything, False), read(everything[[5, 2]], False, 0, 1)
-    for index, image in few.items():
-        np.testing.assert_array_equal(image, evaluated[index])
+    for number, image in few.items():
+        np.testing.assert_array_equal(image, evaluated[number])
     # Another seed of the stream, another draw: training is no copy of it.
     assert any((training[i] != evaluated[i]).any() for i in training)
 

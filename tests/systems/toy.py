@@ -16,6 +16,7 @@ import numpy as np
 from configs.unpooling import base
 from vgg_unpool_jax.evaluation.evaluator import evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
+from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.step import as_float, photo_keys
@@ -136,8 +137,17 @@ class TrainedToy:
             **{"image_size": SIDE, "crop": self.crop, **options},
         )
 
+    def export(self, path) -> None:
+        config = self.config.to_dict()
+        file.write(path, {"params": self.params}, config=config, step=self.step)
+
 
 def load(workdir, weights=None) -> TrainedToy:
+    released = index.find(workdir)
+    if released is not None:
+        found = file.read(released)
+        config = ml_collections.ConfigDict(found.metadata["config"])
+        return TrainedToy(config, found.variables["params"], found.metadata["step"])
     config = run_config.read(workdir, system="toy")
     with Checkpoints(workdir, create=False) as saved:
         params, _, step = saved.restore_for_inference()

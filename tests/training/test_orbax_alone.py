@@ -20,10 +20,10 @@ import pytest
 
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.errors import CheckpointError
+from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
-from vgg_unpool_jax.systems.unpooling.objective import weights_record
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.state import create_train_state

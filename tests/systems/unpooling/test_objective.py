@@ -17,16 +17,15 @@ from vgg_unpool_jax.errors import (
 )
 from vgg_unpool_jax.losses import ms_ssim_loss
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
+from vgg_unpool_jax.pretrained import recorded as unpooling_weights
+from vgg_unpool_jax.pretrained.recorded import load_recorded_weights, weights_record
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import make_objective
-from vgg_unpool_jax.systems.unpooling import objective as unpooling
 from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS, UnpoolingDecoder
 from vgg_unpool_jax.systems.unpooling.objective import (
     LossCoefficients,
     UnpoolingObjective,
-    load_recorded_weights,
-    weights_record,
 )
 
 ALL_TERMS = LossCoefficients(l1=10.0, l2=1.0, ms_ssim=1000.0, perceptual=0.1)
@@ -372,7 +371,7 @@ def _no_weights_anywhere(monkeypatch):
     def fail(path, *, block):
         raise WeightsUnavailableError("there is no network")
 
-    monkeypatch.setattr(unpooling, "load_vgg19_weights", fail)
+    monkeypatch.setattr(unpooling_weights, "load_vgg19_weights", fail)
 
 
 def test_without_weights_a_run_fails_unless_it_may_go_on_with_random_ones(
@@ -397,7 +396,7 @@ def test_without_weights_a_run_fails_unless_it_may_go_on_with_random_ones(
 def test_a_run_that_began_with_random_weights_goes_on_with_them(monkeypatch):
     asked = collections.Counter()
     monkeypatch.setattr(
-        unpooling, "load_vgg19_weights", lambda *_, **__: asked.update(["file"])
+        unpooling_weights, "load_vgg19_weights", lambda *_, **__: asked.update(["file"])
     )
     config = _config(weights="", random_if_unavailable=True, random_seed=3)
     began = {"vgg19": weights_record(random_vgg19_weights(3, block=1))}

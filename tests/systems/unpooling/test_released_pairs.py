@@ -25,13 +25,13 @@ from vgg_unpool_jax.errors import (
     WeightsError,
     WeightsMismatchError,
 )
+from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read, write
 from vgg_unpool_jax.systems.results import results_file, write_evaluation
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
-from vgg_unpool_jax.systems.unpooling.objective import weights_record
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.state import create_train_state

@@ -9,8 +9,6 @@ inputs of the step without gradient.
 """
 
 import dataclasses
-import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,23 +16,18 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from vgg_unpool_jax.errors import (
-    ConfigError,
-    WeightsMismatchError,
-    WeightsUnavailableError,
-)
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
-from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.ops.convolution import IMPLEMENTATIONS
-from vgg_unpool_jax.pretrained.load import load_vgg19_weights
-from vgg_unpool_jax.pretrained.vgg19 import (
-    VGG19Weights,
-    arrays_sha256,
-    random_vgg19_weights,
+from vgg_unpool_jax.pretrained.recorded import (
+    find_weights,
+    load_recorded_weights,
+    weights_record,
 )
+from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 from vgg_unpool_jax.systems.unpooling.decoder import (
     STATISTICS,
     UPSAMPLINGS,
@@ -47,19 +40,12 @@ from vgg_unpool_jax.systems.unpooling.initialization import (
 )
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
-# Name of random weights in a config, with which their origin begins, too.
-RANDOM_ORIGIN = "random"
-# What a record says of weights.
-_FACTS = ("origin", "sha256", "preprocessing")
-
 # Arrays of the forward pass that are kept for the gradient: all that it needs, or only
 # the input of each block, from which the rest is recomputed.
 REMAT = ("none", "blocks")
 
 # Dtypes of activations and products by their name in the config.
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,26 +166,6 @@ def _keep_block_inputs(function):
     return jax.checkpoint(function, policy=policy)
 
 
-def weights_record(weights: VGG19Weights) -> dict[str, str]:
-    """The facts by which a pair recognises its VGG19 weights."""
-    return {
-        "origin": weights.origin,
-        "sha256": weights.sha256,
-        "preprocessing": weights.preprocessing,
-    }
-
-
-def released_record(weights, block: int) -> dict[str, str]:
-    """The facts by which a released decoder recognises its VGG19 weights.
-
-    Args:
-      weights: with the attributes of `VGG19Weights`.
-      block: 1 to 5; files that hold the same layers up to blockX_conv2 are equal.
-    """
-    digest = arrays_sha256(weights.params, block)
-    return {**weights_record(weights), "layers_sha256": digest}
-
-
 def from_config(
     config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
 ) -> UnpoolingObjective:
@@ -212,7 +178,7 @@ def from_config(
     if record:
         weights = load_recorded_weights(config.encoder, record.get("vgg19"))
     else:
-        weights = _find_weights(config.encoder)
+        weights = find_weights(config.encoder)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
     coefficients = LossCoefficients(**config.loss.to_dict())
     return UnpoolingObjective(
@@ -252,98 +218,3 @@ def make_pair_models(
         VGG19Encoder(block, preprocessing, **compute),
         UnpoolingDecoder(block, **config.decoder.to_dict(), **compute),
     )
-
-
-def load_recorded_weights(
-    section: ml_collections.ConfigDict,
-    recorded: Mapping[str, str],
-    path: str | os.PathLike | None = None,
-) -> VGG19Weights:
-    """Find the weights that a run was trained with.
-
-    Args:
-      section: the section "encoder" of the run's config.
-      recorded: what `weights_record` gave when the run began.
-      path: a weight file; None is the file of the config if it is still there, else
-        the order of `load_vgg19_weights`. Random weights are drawn again.
-    """
-    facts = recorded if isinstance(recorded, Mapping) else {}
-    texts = [facts.get(fact) for fact in _FACTS]
-    if not all(isinstance(text, str) and text.isprintable() for text in texts):
-        raise WeightsMismatchError(
-            "the record in the run's checkpoint does not say which VGG19 weights the "
-            "pair was trained with: it is damaged"
-        )
-    named = section.weights
-    if path is None and named not in ("", RANDOM_ORIGIN):
-        path = named if to_path(named).expanduser().exists() else None
-    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
-        weights = random_vgg19_weights(section.random_seed, block=section.block)
-    else:
-        weights = load_vgg19_weights(path, block=section.block)
-    facts = weights_record(weights)
-    if any(facts[fact] != recorded[fact] for fact in ("sha256", "preprocessing")):
-        raise WeightsMismatchError(
-            f"this pair was trained with the VGG19 weights {_describe(recorded)}, not "
-            f"with {_describe(facts)}: name the right file"
-        )
-    return weights
-
-
-def load_released_weights(
-    release: Mapping[str, Any], path: str | os.PathLike | None = None
-) -> VGG19Weights:
-    """Find weights that equal those of a released decoder as far as it uses them.
-
-    Args:
-      release: metadata of the decoder, see `releases.file`.
-      path: a weight file; None is the order of `load_vgg19_weights`.
-    """
-    block, recorded = release["config"]["encoder"]["block"], release["pretrained"]
-    texts = [recorded.get(fact) for fact in (*_FACTS, "layers_sha256")]
-    if not all(isinstance(text, str) and text.isprintable() for text in texts):
-        raise WeightsMismatchError(
-            "the metadata of the release do not say which VGG19 weights the decoder "
-            "was trained with: they are damaged"
-        )
-    preprocessing = recorded["preprocessing"]
-    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
-        seed = release["config"]["encoder"].get("random_seed", 0)
-        weights = random_vgg19_weights(seed, block=block, preprocessing=preprocessing)
-    else:
-        # What to download where no file is named.
-        flavour = "torchvision" if preprocessing == "torchvision" else "keras"
-        weights = load_vgg19_weights(path, block=block, flavour=flavour)
-    wanted = recorded["layers_sha256"], preprocessing
-    found = arrays_sha256(weights.params, block), weights.preprocessing
-    if found != wanted:
-        named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
-        layer = f"block{block}_conv2"
-        raise WeightsMismatchError(
-            "this decoder was trained with the VGG19 weights "
-            f"{named(recorded['origin'], layer, *wanted)}, not with "
-            f"{named(weights.origin, layer, *found)}: name the right file"
-        )
-    return weights
-
-
-def _describe(facts: Mapping[str, str]) -> str:
-    return (
-        f"{facts['origin']} (SHA-256 {facts['sha256'][:12]}…, "
-        f"{facts['preprocessing']} preprocessing)"
-    )
-
-
-def _find_weights(section: ml_collections.ConfigDict) -> VGG19Weights:
-    if section.weights == RANDOM_ORIGIN:
-        return random_vgg19_weights(section.random_seed, block=section.block)
-    try:
-        return load_vgg19_weights(section.weights or None, block=section.block)
-    except WeightsUnavailableError as error:
-        if not section.random_if_unavailable:
-            raise
-        _LOG.warning(
-            "using RANDOM encoder weights, so results say nothing about VGG19: %s",
-            error,
-        )
-        return random_vgg19_weights(section.random_seed, block=section.block)

@@ -23,19 +23,19 @@ from vgg_unpool_jax.nets.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.recorded import (
+    load_recorded_weights,
+    load_released_weights,
+    released_record,
+    weights_record,
+)
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.systems.unpooling.decoder import (
     check_decoder_inputs,
     decoder_shapes,
 )
-from vgg_unpool_jax.systems.unpooling.objective import (
-    load_recorded_weights,
-    load_released_weights,
-    make_pair_models,
-    released_record,
-    weights_record,
-)
+from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
 from vgg_unpool_jax.systems.unpooling.tiling import reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints

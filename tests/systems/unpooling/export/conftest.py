@@ -14,11 +14,11 @@ import pytest
 
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.pretrained.recorded import released_record
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.releases.file import write
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
-from vgg_unpool_jax.systems.unpooling.objective import released_record
 
 # In [0, 255], and of features as a share of the largest.
 TOLERANCE = 1e-3

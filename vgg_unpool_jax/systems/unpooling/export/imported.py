@@ -25,6 +25,7 @@ from vgg_unpool_jax.nets.vgg19_layers import (
 )
 from vgg_unpool_jax.ops.switches import codes_to_coordinates, coordinates_to_codes
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.recorded import released_record
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights, arrays_sha256
 from vgg_unpool_jax.releases.file import write
@@ -37,7 +38,6 @@ from vgg_unpool_jax.systems.unpooling.export.savedmodel_variables import (
     StoredConvolution,
     orders,
 )
-from vgg_unpool_jax.systems.unpooling.objective import released_record
 
 # Largest difference that float32 sums in another order may make, as a share of the
 # largest value; a wrong layer or preprocessing makes one a thousand times as large.

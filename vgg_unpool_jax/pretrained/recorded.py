@@ -1,0 +1,139 @@
+"""Which VGG19 weights a model was trained with, and finding them again."""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from vgg_unpool_jax.errors import WeightsMismatchError, WeightsUnavailableError
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.vgg19 import (
+    VGG19Weights,
+    arrays_sha256,
+    random_vgg19_weights,
+)
+
+# Name of random weights in a config, with which their origin begins, too.
+RANDOM_ORIGIN = "random"
+_FACTS = ("origin", "sha256", "preprocessing")
+
+_LOG = logging.getLogger(__name__)
+
+
+def weights_record(weights: VGG19Weights) -> dict[str, str]:
+    """The facts by which a pair recognises its VGG19 weights."""
+    return {
+        "origin": weights.origin,
+        "sha256": weights.sha256,
+        "preprocessing": weights.preprocessing,
+    }
+
+
+def released_record(weights, block: int) -> dict[str, str]:
+    """The facts by which a released decoder recognises its VGG19 weights.
+
+    Args:
+      weights: with the attributes of `VGG19Weights`.
+      block: 1 to 5; files that hold the same layers up to blockX_conv2 are equal.
+    """
+    digest = arrays_sha256(weights.params, block)
+    return {**weights_record(weights), "layers_sha256": digest}
+
+
+def load_recorded_weights(
+    section: ml_collections.ConfigDict,
+    recorded: Mapping[str, str],
+    path: str | os.PathLike | None = None,
+) -> VGG19Weights:
+    """Find the weights that a run was trained with.
+
+    Args:
+      section: the section "encoder" of the run's config.
+      recorded: what `weights_record` gave when the run began.
+      path: a weight file; None is the file of the config if it is still there, else
+        the order of `load_vgg19_weights`. Random weights are drawn again.
+    """
+    facts = recorded if isinstance(recorded, Mapping) else {}
+    texts = [facts.get(fact) for fact in _FACTS]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise WeightsMismatchError(
+            "the record in the run's checkpoint does not say which VGG19 weights the "
+            "pair was trained with: it is damaged"
+        )
+    named = section.weights
+    if path is None and named not in ("", RANDOM_ORIGIN):
+        path = named if to_path(named).expanduser().exists() else None
+    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        weights = random_vgg19_weights(section.random_seed, block=section.block)
+    else:
+        weights = load_vgg19_weights(path, block=section.block)
+    facts = weights_record(weights)
+    if any(facts[fact] != recorded[fact] for fact in ("sha256", "preprocessing")):
+        raise WeightsMismatchError(
+            f"this pair was trained with the VGG19 weights {_describe(recorded)}, not "
+            f"with {_describe(facts)}: name the right file"
+        )
+    return weights
+
+
+def load_released_weights(
+    release: Mapping[str, Any], path: str | os.PathLike | None = None
+) -> VGG19Weights:
+    """Find weights that equal those of a released decoder as far as it uses them.
+
+    Args:
+      release: metadata of the decoder, see `releases.file`.
+      path: a weight file; None is the order of `load_vgg19_weights`.
+    """
+    block, recorded = release["config"]["encoder"]["block"], release["pretrained"]
+    texts = [recorded.get(fact) for fact in (*_FACTS, "layers_sha256")]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise WeightsMismatchError(
+            "the metadata of the release do not say which VGG19 weights the decoder "
+            "was trained with: they are damaged"
+        )
+    preprocessing = recorded["preprocessing"]
+    if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
+        seed = release["config"]["encoder"].get("random_seed", 0)
+        weights = random_vgg19_weights(seed, block=block, preprocessing=preprocessing)
+    else:
+        # What to download where no file is named.
+        flavour = "torchvision" if preprocessing == "torchvision" else "keras"
+        weights = load_vgg19_weights(path, block=block, flavour=flavour)
+    wanted = recorded["layers_sha256"], preprocessing
+    found = arrays_sha256(weights.params, block), weights.preprocessing
+    if found != wanted:
+        named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
+        layer = f"block{block}_conv2"
+        raise WeightsMismatchError(
+            "this decoder was trained with the VGG19 weights "
+            f"{named(recorded['origin'], layer, *wanted)}, not with "
+            f"{named(weights.origin, layer, *found)}: name the right file"
+        )
+    return weights
+
+
+def _describe(facts: Mapping[str, str]) -> str:
+    return (
+        f"{facts['origin']} (SHA-256 {facts['sha256'][:12]}…, "
+        f"{facts['preprocessing']} preprocessing)"
+    )
+
+
+def find_weights(section: ml_collections.ConfigDict) -> VGG19Weights:
+    """The weights that the section "encoder" of a new run's config names."""
+    if section.weights == RANDOM_ORIGIN:
+        return random_vgg19_weights(section.random_seed, block=section.block)
+    try:
+        return load_vgg19_weights(section.weights or None, block=section.block)
+    except WeightsUnavailableError as error:
+        if not section.random_if_unavailable:
+            raise
+        _LOG.warning(
+            "the encoder has RANDOM weights, so results say nothing about VGG19: %s",
+            error,
+        )
+        return random_vgg19_weights(section.random_seed, block=section.block)
