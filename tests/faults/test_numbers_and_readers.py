@@ -36,12 +36,12 @@ make_objective = system.SYSTEM.make_objective
 
 def make_poisoned(*arguments):
     objective = make_objective(*arguments)
-    loss = objective.loss
-    def poisoned(params, state, batch, key, train):
+    losses = objective.losses
+    def poisoned(params, state, batch, keys, train):
         if train:
             params = poison(params, batch["step"])
-        return loss(params, state, batch, key, train)
-    object.__setattr__(objective, "loss", poisoned)
+        return losses(params, state, batch, keys, train)
+    object.__setattr__(objective, "losses", poisoned)
     return objective
 
 system.SYSTEM = dataclasses.replace(system.SYSTEM, make_objective=make_poisoned)
