@@ -44,7 +44,7 @@ def test_a_state_comes_back_whole_in_a_new_manager(saved_workdir, assert_same_tr
     with Checkpoints(saved_workdir, create=False) as saved:
         assert saved.steps() == [5, 7]
         assert saved.latest_step() == 7
-        like = jax.tree.map(jnp.zeros_like, _state())
+        like = jax.eval_shape(_state)  # shapes alone are enough
         assert_same_tree(saved.restore(like), _state(step=7))
         assert_same_tree(saved.restore(like, step=5), _state(step=5))
         assert saved.read_record() == RECORD
@@ -55,12 +55,6 @@ def test_restored_arrays_are_on_the_host(saved_workdir):
     with Checkpoints(saved_workdir, create=False) as saved:
         leaves = jax.tree.leaves(saved.restore(_state()))
     assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves)
-
-
-def test_shapes_alone_are_enough_to_restore(saved_workdir, assert_same_tree):
-    like = jax.eval_shape(_state)
-    with Checkpoints(saved_workdir, create=False) as saved:
-        assert_same_tree(saved.restore(like), _state(step=7))
 
 
 def test_inference_gets_the_average_where_there_is_one(saved_workdir, assert_same_tree):
@@ -83,17 +77,6 @@ def test_inference_gets_the_parameters_where_there_is_no_average(
     assert step == 5
     assert_same_tree(params, state.params)
     assert_same_tree(model_state, state.model_state)
-
-
-def test_a_model_without_state_has_none_after_restoring(tmp_path):
-    params = {"kernel": jnp.ones((2,))}
-    state = create_train_state(params, {}, optax.adam(0.1), averaged=False)
-    with Checkpoints(tmp_path) as saved:
-        saved.save(state, {})
-    with Checkpoints(tmp_path, create=False) as saved:
-        assert saved.restore(state).model_state == {}
-        _, model_state, _ = saved.restore_for_inference()
-        assert dict(model_state) == {}
 
 
 def test_orbax_alone_restores_as_the_module_says(saved_workdir, assert_same_tree):

@@ -12,7 +12,6 @@ from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.history import ValidationHistory
 from vgg_unpool_jax.training.trainer import BEST_FOLDER
-from vgg_unpool_jax.training.validation import Validation
 
 
 def test_what_came_after_the_step_of_a_restart_is_forgotten(tmp_path):
@@ -26,12 +25,19 @@ def test_what_came_after_the_step_of_a_restart_is_forgotten(tmp_path):
     assert not again.would_be_best({"loss": float("nan")})
     assert not again.would_be_best({})
     assert again.would_be_best({"loss": 0.5})
+    assert again.would_be_best({"psnr": 20.0}, "psnr", "max")
+    again.add(6, {"psnr": 20.0})
+    assert not again.would_be_best({"psnr": 19.0}, "psnr", "max")
+    with pytest.raises(ConfigError, match=r"best_metric must be one of loss .* 'psnr'"):
+        again.would_be_best({"loss": 0.5}, "psnr", "max")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"validations": [{"step": "a"}]}', "{}"])
 def test_a_damaged_file_is_named(text, tmp_path):
     (tmp_path / "validation.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"validation\.json cannot be read: "):
+    with pytest.raises(
+        ConfigError, match=r"validation\.json (cannot be read|is not a JSON object): "
+    ):
         ValidationHistory(tmp_path, 0)
 
 
@@ -66,18 +72,17 @@ def test_a_validation_that_a_kill_left_out_is_made_up_for(
 def test_a_validation_is_abandoned_and_made_up_for(
     make_config, tmp_path, uninterrupted, read_scalars, monkeypatch
 ):
-    apply, asked = Validation._apply, []
+    asked = []  # after every batch of a validation
 
-    def apply_and_ask(self, state, *rest):
-        asked.append(int(state.step))
-        return apply(self, state, *rest)
+    def noted(self):
+        asked.append(self)
+        return len(asked) == 1
 
-    monkeypatch.setattr(Validation, "_apply", apply_and_ask)
-    monkeypatch.setattr(StopRequest, "noted", lambda self: len(asked) == 1)
+    monkeypatch.setattr(StopRequest, "noted", noted)
     config = make_config(checkpoints__every_steps=0)
     with pytest.raises(PreemptedError, match="saved step 3 of 6"):
         train_and_evaluate(config, tmp_path)
-    assert asked == [3]
+    assert len(asked) == 1
     assert "validation/loss" not in read_scalars(tmp_path)
     result = train_and_evaluate(config, tmp_path)
     assert result.metrics == uninterrupted.result.metrics

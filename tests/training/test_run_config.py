@@ -27,6 +27,8 @@ FREE = {
     "log_every_steps",
     "checkpoints.max_to_keep",
     "checkpoints.keep_best",
+    "checkpoints.best_metric",
+    "checkpoints.best_mode",
 }
 
 
