@@ -40,7 +40,7 @@ class Bucket:
         self.uploads: dict[str, dict] = {}
 
     def put(self, name: str, content: bytes) -> dict:
-        """Write an object; returns what the API says of it."""
+        """Write an object; returns its facts as in the API."""
         with self.lock:
             now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
             self.objects[name] = content
@@ -62,7 +62,7 @@ class Bucket:
             return self._facts[name]
 
     def facts(self, name: str) -> dict | None:
-        """What the API says of an object; None where there is none."""
+        """Facts of an object as in the API; None if it does not exist."""
         return self._facts.get(name) if name in self.objects else None
 
     def remove(self, name: str) -> None:
@@ -78,8 +78,10 @@ class Bucket:
         """Whether an object is of the generation that a request names."""
         facts = self.facts(name)
         generation = facts["generation"] if facts else "0"
-        wanted = query.get("ifGenerationMatch", generation)
-        return generation == wanted and generation != query.get("ifGenerationNotMatch")
+        expected = query.get("ifGenerationMatch", generation)
+        return generation == expected and generation != query.get(
+            "ifGenerationNotMatch"
+        )
 
     def list(self, query: dict[str, str]) -> dict:
         """A page of a listing."""
@@ -87,7 +89,7 @@ class Bucket:
         start, end = query.get("startOffset", ""), query.get("endOffset")
         with self.lock:
             names = sorted(n for n in self.objects if n.startswith(prefix))
-        entries: dict[str, str] = {}  # what is listed -> kind
+        entries: dict[str, str] = {}  # listed name -> kind
         for name in names:
             if name < start or (end and name >= end):
                 continue
@@ -148,19 +150,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         parts = url.path.removeprefix("/download").split("/")
         rest = [urllib.parse.unquote(part) for part in parts]
         upload = rest[1:2] == ["upload"]
-        place = rest[rest.index("b") + 1 :] if "b" in rest else []
-        if not place or place[0] != bucket.name:
+        target = rest[rest.index("b") + 1 :] if "b" in rest else []
+        if not target or target[0] != bucket.name:
             self._refuse(404, f"No such bucket: {url.path}")
         elif upload:
             self._upload(bucket, query, body)
-        elif len(place) == 1:
+        elif len(target) == 1:
             self._answer(200, {"kind": "storage#bucket", "name": bucket.name})
-        elif len(place) == 2:
+        elif len(target) == 2:
             self._answer(200, bucket.list(query))
-        elif "rewriteTo" in place or "copyTo" in place:
-            self._copy(bucket, place)
-        elif len(place) == 3:
-            self._object(bucket, place[2], query)
+        elif "rewriteTo" in target or "copyTo" in target:
+            self._copy(bucket, target)
+        elif len(target) == 3:
+            self._object(bucket, target[2], query)
         else:
             self._refuse(400, f"What is {url.path}?")
 
@@ -200,8 +202,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         headers["Content_Range"] = f"bytes {first}-{last}/{size}"
         return self._answer(206, content[first : last + 1], **headers)
 
-    def _copy(self, bucket: Bucket, place: list[str]) -> None:
-        source, target = place[2], place[-1]
+    def _copy(self, bucket: Bucket, target: list[str]) -> None:
+        source, target = target[2], target[-1]
         if source not in bucket.objects:
             return self._refuse(404, f"No such object: {source}")
         facts = bucket.put(target, bucket.objects[source])

@@ -224,7 +224,7 @@ def test_adobe_cmyk_jpeg_equals_tensorflow(make_photo, transform):
     tensorflow = pytest.importorskip("tensorflow")
     photo = Image.fromarray(make_photo(90, 64, 80)).convert("CMYK")
     data = bytearray(_encode(photo, "JPEG", quality=95))
-    # Adobe's marker tells whether the four channels are CMYK (0) or YCCK (2).
+    # Adobe's marker says whether the four channels are CMYK (0) or YCCK (2).
     marker = data.index(b"Adobe")
     assert data[marker + 11] == 0
     data[marker + 11] = transform
@@ -283,8 +283,8 @@ def test_random_bytes_never_raise_anything_else(make_photo):
         whole = _encode(Image.fromarray(make_photo(1)), kind)
         for _ in range(60):
             data = bytearray(whole)
-            for place in rng.integers(0, len(data), 5):
-                data[place] = rng.integers(256)
+            for position in rng.integers(0, len(data), 5):
+                data[position] = rng.integers(256)
             try:
                 assert decode_photo(bytes(data), "x").shape[2] == 3
             except PhotoError as error:

@@ -1,4 +1,4 @@
-"""What counts as a photo in a folder, in which order, and what is refused."""
+"""Photos of a folder: their names, their order, and unusable folders."""
 
 import os
 import pickle

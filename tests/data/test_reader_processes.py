@@ -188,7 +188,7 @@ def test_workers_leave_the_accelerator_alone(tmp_path):
         from vgg_unpool_jax.data import make_loader
 
         class Spy:
-            '''Tells in its pixels what it sees in the process that reads from it.'''
+            '''Its pixels report the state of the process that reads from it.'''
 
             def __len__(self):
                 return 4

@@ -75,7 +75,7 @@ def _all_squares(photo, least, size):
 
 
 @pytest.mark.parametrize("height, width", [(10, 13), (14, 10)])
-def test_random_squares_are_uniform_in_side_and_place(make_photo, height, width):
+def test_random_squares_are_uniform_in_side_and_position(make_photo, height, width):
     """Sides uniform in [5, 10] round to 5 and 10 half as often as to those between."""
     photo = make_photo(3, height, width)
     squares = _all_squares(photo, 1, 8)
@@ -91,10 +91,10 @@ def test_random_squares_are_uniform_in_side_and_place(make_photo, height, width)
     # Five standard deviations of a share, which is 0.005 at most.
     np.testing.assert_allclose(counts / draws, expected, atol=0.026)
     for side in (8, 10):
-        places = [place for other, *place in found if other == side]
-        ways, counts = np.unique(places, axis=0, return_counts=True)
+        positions = [position for other, *position in found if other == side]
+        ways, counts = np.unique(positions, axis=0, return_counts=True)
         assert len(ways) == (height - side + 1) * (width - side + 1)
-        even = len(places) / len(ways)
+        even = len(positions) / len(ways)
         assert np.abs(counts - even).max() < 5 * math.sqrt(even)
 
 

@@ -109,7 +109,7 @@ def _environment(data_dir, monkeypatch):
 
 
 def _blue_ramp(source):
-    """Numbers of the photos, as their red channel tells; the grey one is odd."""
+    """Numbers of the photos, from the red channel; the grey one is odd."""
     return sorted(int(source[index][0, 0, 0]) for index in range(len(source)))
 
 
@@ -217,7 +217,7 @@ def test_damaged_records_are_broken_photos(data_dir, tmp_path, damage):
 
 
 def _number(source, index):
-    """Number of the photo, by which its label was made, as its size tells it."""
+    """Number of the photo, from which its label was made, read from its size."""
     return source[index].shape[0] - 20
 
 

@@ -46,15 +46,15 @@ def test_center_crop_refuses_small_photos(make_photo):
         center_crop(make_photo(0, 10, 20), 16)
 
 
-def test_random_crop_is_a_window_and_reaches_every_place(make_photo):
+def test_random_crop_is_a_window_and_reaches_every_position(make_photo):
     photo = make_photo(2, 6, 7)
-    places = set()
+    positions = set()
     for seed in range(300):
         crop = random_crop(photo, 4, np.random.default_rng(seed))
         top, left = int(crop[0, 0, 0]) // 3, int(crop[0, 0, 1]) // 3
         np.testing.assert_array_equal(crop, photo[top : top + 4, left : left + 4])
-        places.add((top, left))
-    assert places == {(top, left) for top in range(3) for left in range(4)}
+        positions.add((top, left))
+    assert positions == {(top, left) for top in range(3) for left in range(4)}
 
 
 def test_random_crop_enlarges_small_photos(make_photo):

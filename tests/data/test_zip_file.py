@@ -1,4 +1,4 @@
-"""Photos inside zip files: which, how they are read, what is refused."""
+"""Photos inside zip files, and unusable zip files."""
 
 import concurrent.futures
 import os
@@ -42,7 +42,7 @@ def test_photos_come_sorted_and_whole(make_zip, compression):
         np.testing.assert_array_equal(source[index], np.asarray(Image.open(file)))
 
 
-def test_pickled_source_opens_the_file_anew(make_zip):
+def test_pickled_source_opens_the_file_again(make_zip):
     path, _ = make_zip()
     source = make_source(f"zip:{path}")
     first = source[0]
@@ -60,7 +60,7 @@ def test_threads_read_at_once(make_zip):
     assert [int(photo[0, 0, 2]) for photo in photos] == order
 
 
-def test_a_forked_process_opens_the_file_anew(make_zip, monkeypatch):
+def test_a_forked_process_opens_the_file_again(make_zip, monkeypatch):
     """A fork shares the file offset with its parent; here only the process id changes.
 
     (Forking for real is not possible beside jax' threads.)
@@ -100,7 +100,7 @@ def test_a_zip_bomb_is_a_broken_photo(tmp_path):
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", b"x")
-    # The size as the directory tells it: 3 GiB.
+    # The size in the directory: 3 GiB.
     data = path.read_bytes()
     claimed = struct.pack("<I", 3 << 30)
     entry = data.index(b"PK\x01\x02")

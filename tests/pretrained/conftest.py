@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.errors import WeightsError
-from vgg_unpool_jax.pretrained.vgg19 import VGG19_CONVOLUTIONS, random_vgg19_weights
+from vgg_unpool_jax.nets.vgg19_layers import VGG19_CONVOLUTIONS
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 
 
 def _nonzero_bias(weights):
@@ -92,9 +93,9 @@ def layouts():
     )
 
 
-def _assert_same_params(got, wanted):
-    assert list(got) == list(wanted)
-    for name, layer in wanted.items():
+def _assert_same_params(got, expected):
+    assert list(got) == list(expected)
+    for name, layer in expected.items():
         assert set(got[name]) == {"kernel", "bias"}
         for kind in ("kernel", "bias"):
             assert got[name][kind].dtype == np.float32

@@ -26,12 +26,12 @@ _PAIRS = [
 ]
 
 
-def _assert_equal(found, wanted):
-    assert found.preprocessing == wanted.preprocessing
-    assert found.origin == wanted.origin
-    assert found.sha256 == wanted.sha256
-    assert found.params.keys() == wanted.params.keys()
-    for layer, arrays in wanted.params.items():
+def _assert_equal(found, expected):
+    assert found.preprocessing == expected.preprocessing
+    assert found.origin == expected.origin
+    assert found.sha256 == expected.sha256
+    assert found.params.keys() == expected.params.keys()
+    for layer, arrays in expected.params.items():
         for kind, array in arrays.items():
             np.testing.assert_array_equal(found.params[layer][kind], array)
 
@@ -72,8 +72,8 @@ def test_torchvision_loads_the_pth(make_weights, tmp_path):
     network.features = torch.nn.Sequential(*layers)
     network.load_state_dict(state, strict=True)
     kernel = network.features[5].weight.detach().numpy()
-    wanted = weights.params["block2_conv1"]["kernel"]
-    np.testing.assert_array_equal(kernel.transpose(2, 3, 1, 0), wanted)
+    expected = weights.params["block2_conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel.transpose(2, 3, 1, 0), expected)
 
 
 @pytest.mark.extended
@@ -103,10 +103,10 @@ def _write_keras_archive(path, make_weights):
 
 
 def test_a_keras_archive_is_read(make_weights, tmp_path):
-    wanted = _write_keras_archive(tmp_path / "vgg.keras", make_weights)
+    expected = _write_keras_archive(tmp_path / "vgg.keras", make_weights)
     found = load_vgg19_weights(tmp_path / "vgg.keras")
     assert found.origin == "keras:vgg.keras" and found.preprocessing == "caffe"
-    for name, arrays in wanted.params.items():
+    for name, arrays in expected.params.items():
         np.testing.assert_array_equal(found.params[name]["bias"], arrays["bias"])
 
 

@@ -17,7 +17,7 @@ NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 class Server:
-    """What the server answers and what it was asked for."""
+    """The answer of the server and the requests to it."""
 
     def __init__(self):
         self.status = 200

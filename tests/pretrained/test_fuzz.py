@@ -82,16 +82,18 @@ def test_truncated_files(content, tmp_path, assert_refused):
 @pytest.mark.parametrize("content", FORMATS[2:], indirect=True)
 def test_changed_bytes(content, tmp_path):
     path = tmp_path / "w"
-    places = st.integers(0, 1500) | st.integers(len(content) - 1500, len(content) - 1)
+    positions = st.integers(0, 1500) | st.integers(
+        len(content) - 1500, len(content) - 1
+    )
 
     @relaxed
     @hypothesis.given(
-        st.lists(st.tuples(places, st.integers(1, 255)), min_size=1, max_size=4)
+        st.lists(st.tuples(positions, st.integers(1, 255)), min_size=1, max_size=4)
     )
     def check(changes):
         changed = bytearray(content)
-        for place, bits in changes:
-            changed[place] ^= bits
+        for position, bits in changes:
+            changed[position] ^= bits
         path.write_bytes(changed)
         with contextlib.suppress(WeightsError):
             load_vgg19_weights(path, block=1)

@@ -37,8 +37,10 @@ def test_round_trip(layout, tmp_path, make_weights, layouts, assert_same_params)
     path = layouts.write_keras(tmp_path / "some name.h5", weights.params, layout)
     for block in (1, 2):
         got = load_vgg19_weights(path, block=block)
-        wanted = [layer.name for layer in convolutions_up_to(block)]
-        assert_same_params(got.params, {name: weights.params[name] for name in wanted})
+        expected = [layer.name for layer in convolutions_up_to(block)]
+        assert_same_params(
+            got.params, {name: weights.params[name] for name in expected}
+        )
     assert got.preprocessing == "caffe"
     assert got.origin == "keras:some name.h5"
     assert got.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -52,8 +54,8 @@ def test_other_float_types_become_native_float32(
     path = layouts.write_keras(tmp_path / "w.h5", weights.params, dtype=dtype)
     got = load_vgg19_weights(path, block=1).params["block1_conv2"]["kernel"]
     assert got.dtype == np.dtype("f4")
-    wanted = weights.params["block1_conv2"]["kernel"].astype(dtype).astype("f4")
-    np.testing.assert_array_equal(got, wanted)
+    expected = weights.params["block1_conv2"]["kernel"].astype(dtype).astype("f4")
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_the_whole_network_with_layers_behind_the_cut(tmp_path):
@@ -114,13 +116,13 @@ def test_a_file_without_vgg19_says_what_is_in_it(tmp_path, assert_refused):
 )
 def test_a_wrong_shape_is_refused(layer, kind, shape, tmp_path, assert_refused):
     path = write_layers(tmp_path / "w.h5", VGG19_CONVOLUTIONS, {(layer, kind): shape})
-    wanted = next(x for x in VGG19_CONVOLUTIONS if x.name == layer).shape(kind)
+    expected = next(x for x in VGG19_CONVOLUTIONS if x.name == layer).shape(kind)
     assert_refused(
         lambda: load_vgg19_weights(path, block=1),
         path,
         f"the {kind} of layer {layer}",
         f"shape {shape}",
-        f"shape {wanted}",
+        f"shape {expected}",
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
-from vgg_unpool_jax.pretrained.vgg19 import convolutions_up_to
 
 
 def own_tensors(params, separator="/"):
@@ -46,12 +46,12 @@ def test_saved_weights_come_back_with_their_identity(
 
 def test_saving_what_is_not_contiguous(tmp_path, make_weights, assert_same_params):
     weights = make_weights()
-    wanted = {name: dict(layer) for name, layer in weights.params.items()}
+    expected = {name: dict(layer) for name, layer in weights.params.items()}
     for layer in weights.params.values():
         layer["kernel"] = np.asfortranarray(layer["kernel"])
     path = tmp_path / "w.safetensors"
     save_safetensors(weights, str(path))
-    assert_same_params(load_vgg19_weights(path, block=1).params, wanted)
+    assert_same_params(load_vgg19_weights(path, block=1).params, expected)
 
 
 @pytest.mark.parametrize("separator", ["/", "."])
@@ -95,8 +95,8 @@ def test_bfloat16_becomes_float32(tmp_path, make_weights):
     safetensors.numpy.save_file(half, path, {"preprocessing": "caffe"})
     got = load_vgg19_weights(path, block=1).params["block1_conv2"]["kernel"]
     assert got.dtype == np.float32
-    wanted = half["block1_conv2/kernel"].astype(np.float32)
-    np.testing.assert_array_equal(got, wanted)
+    expected = half["block1_conv2/kernel"].astype(np.float32)
+    np.testing.assert_array_equal(got, expected)
     # In a process of its own, where no test and no jax has taught NumPy the type.
     read = f"load_vgg19_weights({str(path)!r}, block=1)"
     subprocess.run(

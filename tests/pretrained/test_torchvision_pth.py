@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 
+from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
-from vgg_unpool_jax.pretrained.vgg19 import convolutions_up_to
 
 torch = pytest.importorskip("torch")
 
@@ -42,8 +42,10 @@ def test_round_trip(zipped, tmp_path, make_weights, layouts, assert_same_params)
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
     for block in (1, 2):
         got = load_vgg19_weights(path, block=block)
-        wanted = [layer.name for layer in convolutions_up_to(block)]
-        assert_same_params(got.params, {name: weights.params[name] for name in wanted})
+        expected = [layer.name for layer in convolutions_up_to(block)]
+        assert_same_params(
+            got.params, {name: weights.params[name] for name in expected}
+        )
     assert got.preprocessing == "torchvision"
     assert got.origin == "torchvision:vgg19-dcbb9e9d.pth"
     assert got.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -73,8 +75,8 @@ def test_other_float_types_become_float32(dtype, tmp_path, make_weights, layouts
     torch.save({key: value.to(dtype) for key, value in state.items()}, path)
     got = load_vgg19_weights(path, block=1).params["block1_conv2"]["bias"]
     assert got.dtype == np.float32
-    wanted = state["features.2.bias"].to(dtype).to(torch.float32)
-    np.testing.assert_array_equal(got, wanted.numpy())
+    expected = state["features.2.bias"].to(dtype).to(torch.float32)
+    np.testing.assert_array_equal(got, expected.numpy())
 
 
 def test_without_torch_one_sentence_says_what_to_do(

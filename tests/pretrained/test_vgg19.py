@@ -1,12 +1,8 @@
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.pretrained.vgg19 import (
-    VGG19_CONVOLUTIONS,
-    arrays_sha256,
-    convolutions_up_to,
-    random_vgg19_weights,
-)
+from vgg_unpool_jax.nets.vgg19_layers import VGG19_CONVOLUTIONS, convolutions_up_to
+from vgg_unpool_jax.pretrained.vgg19 import arrays_sha256, random_vgg19_weights
 
 
 def test_the_layer_table_has_the_published_number_of_parameters():
