@@ -133,7 +133,7 @@ def find_weights(section: ml_collections.ConfigDict) -> VGG19Weights:
         if not section.random_if_unavailable:
             raise
         _LOG.warning(
-            "the encoder has RANDOM weights, so results say nothing about VGG19: %s",
+            "using RANDOM encoder weights, so results say nothing about VGG19: %s",
             error,
         )
         return random_vgg19_weights(section.random_seed, block=section.block)
