@@ -16,9 +16,8 @@ import numpy as np
 from configs.unpooling import base
 from vgg_unpool_jax.evaluation.evaluator import evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
-from vgg_unpool_jax.releases import file, index
-from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.training.step import as_float, photo_keys
 from vgg_unpool_jax.training.system import Aux, System
 
@@ -143,15 +142,8 @@ class TrainedToy:
 
 
 def load(workdir, weights=None) -> TrainedToy:
-    released = index.find(workdir)
-    if released is not None:
-        found = file.read(released)
-        config = ml_collections.ConfigDict(found.metadata["config"])
-        return TrainedToy(config, found.variables["params"], found.metadata["step"])
-    config = run_config.read(workdir, system="toy")
-    with Checkpoints(workdir, create=False) as saved:
-        params, _, step = saved.restore_for_inference()
-    return TrainedToy(config, params, step)
+    saved = read_saved(workdir, "toy")
+    return TrainedToy(saved.config, saved.variables["params"], saved.step)
 
 
 SYSTEM = System(

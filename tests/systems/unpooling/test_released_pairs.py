@@ -210,7 +210,7 @@ def _set(section, field, value):
         (
             _set("encoder", "block", 1),
             ReleaseError,
-            "not fit the decoder of block 1",
+            "with its config of block 1",
         ),
         (_set("encoder", "block", 9), ConfigError, "no decoder of block 9"),
         (_set("decoder", "depth", 3), ConfigError, "describes no decoder of block 2"),
@@ -220,7 +220,11 @@ def _set(section, field, value):
             r"feature_rms is \(128,\), expected absent",
         ),
         (lambda config, _: config.pop("encoder"), ReleaseError, "describes no pair"),
-        (lambda c, _: c.update(system="vae"), ConfigError, "'vae', not a pair"),
+        (
+            lambda c, _: c.update(system="vae"),
+            ConfigError,
+            "'vae', expected 'unpooling'",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_its_config_is_refused(

@@ -124,6 +124,20 @@ def test_a_vae_is_what_was_trained(trained, run):
     assert vgg_unpool_jax.load_vae is load_vae
 
 
+def test_a_released_vae_is_the_same_one(trained, tmp_path):
+    path = tmp_path / "vae-small.safetensors"
+    trained.export(path, facts={"hours": 1})
+    for load in (load_vae, vgg_unpool_jax.load_trained):
+        loaded = load(path)
+        assert (loaded.step, loaded.crop) == (2, trained.crop)
+        images = _images()
+        np.testing.assert_array_equal(
+            loaded.reconstruct(images), trained.reconstruct(images)
+        )
+    with pytest.raises(ConfigError, match="'vae', expected 'unpooling'"):
+        vgg_unpool_jax.load_pair(path)
+
+
 def test_encode_gives_means_and_log_variances(trained):
     images = _images(3)
     means, log_variances = trained.encode(images)

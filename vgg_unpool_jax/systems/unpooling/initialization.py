@@ -13,9 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.releases import file, index
-from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.systems.saved import read_saved
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,15 +75,9 @@ def share_layers(config: ml_collections.ConfigDict, params: Mapping) -> dict:
       params: of a new decoder.
     """
     origin = config.initialize_shared_from
-    found = index.find(origin)
-    if found is not None:
-        released = file.read(found)
-        scale = released.metadata["config"]["decoder"].get("output_scale", 1.0)
-        saved = released.variables["params"]
-    else:
-        scale = run_config.read(origin, system=config.system).decoder.output_scale
-        with Checkpoints(origin, create=False) as other:
-            saved, _, _ = other.restore_for_inference()
+    other = read_saved(origin, config.system)
+    scale = other.config.decoder.get("output_scale", 1.0)
+    saved = other.variables["params"]
     # The last layer, which all decoders share, was trained for this scale.
     if scale != config.decoder.output_scale:
         raise ConfigError(

@@ -30,7 +30,8 @@ from vgg_unpool_jax.pretrained.recorded import (
     weights_record,
 )
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
-from vgg_unpool_jax.releases import file, index
+from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.systems.saved import SavedModel, read_saved
 from vgg_unpool_jax.systems.unpooling.decoder import (
     check_decoder_inputs,
     decoder_shapes,
@@ -38,7 +39,6 @@ from vgg_unpool_jax.systems.unpooling.decoder import (
 from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
 from vgg_unpool_jax.systems.unpooling.tiling import reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.integrity import leaves_by_name
 
 PathLike = str | os.PathLike
@@ -314,57 +314,32 @@ def load_pair(workdir_or_name: PathLike, weights: PathLike | None = None) -> Pai
       WeightsError: when the weights are unavailable.
       WeightsMismatchError: when they are not those that the pair was trained with.
     """
-    found = index.find(workdir_or_name)
-    if found is not None:
-        return _load_release(found, weights)
-    config = run_config.read(workdir_or_name, system="unpooling")
-    with Checkpoints(workdir_or_name, create=False) as saved:
-        recorded = saved.read_record().get("vgg19")
-        params, model_state, step = saved.restore_for_inference()
-    variables = {"params": params, **model_state}
-    with run_config.describing(run_config.path(workdir_or_name), "pair"):
-        make_pair_models(config, "caffe")  # has more specific messages
-        differences = _decoder_differences(config, variables, workdir_or_name)
-        if differences:
-            raise CheckpointError(
-                f"the checkpoint in {workdir_or_name} is of another decoder than its "
-                f"config of block {config.encoder.block} describes: {differences}"
+    saved = read_saved(workdir_or_name, "unpooling")
+    config, release = saved.config, saved.release
+    unusable = ConfigError if release is None else ReleaseError
+    with run_config.describing(saved.path, "pair", unusable):
+        if release is None:
+            make_pair_models(config, "caffe")  # has more specific messages
+        if differences := _decoder_differences(saved):
+            block = config.encoder.block
+            raise (CheckpointError if release is None else ReleaseError)(
+                f"the parameters do not fit the decoder that {saved.path} describes "
+                f"with its config of block {block}: {differences}"
             )
-        found = load_recorded_weights(config.encoder, recorded, weights)
-        return Pair(config, found, variables, step)
+        if release is None:
+            recorded = saved.record.get("vgg19")
+            found = load_recorded_weights(config.encoder, recorded, weights)
+        else:
+            found = load_released_weights(release, weights)
+        return Pair(config, found, saved.variables, saved.step, release)
 
 
-def _load_release(path: PathLike, weights: PathLike | None) -> Pair:
-    found = file.read(path)
-    release = found.metadata
-    if release["system"] != "unpooling":
-        raise ConfigError(f"{path} is of the system {release['system']!r}, not a pair")
-    with run_config.describing(path, "pair", ReleaseError):
-        config = ml_collections.ConfigDict(release["config"])
-        differences = _decoder_differences(config, found.variables, path)
-        if differences:
-            raise ReleaseError(
-                f"the arrays of {path} do not fit the decoder of block "
-                f"{config.encoder.block}: {differences}"
-            )
-        vgg19 = load_released_weights(release, weights)
-        return Pair(config, vgg19, found.variables, release["step"], release)
-
-
-def _decoder_differences(config, variables: Mapping[str, Any], holder) -> str:
-    """How variables differ in shape from those of the decoder that a config describes.
-
-    Args:
-      config: of the decoder.
-      variables: collection -> layer -> array.
-      holder: of the config, for messages.
-
-    Returns:
-      The differences as text; empty if there are none.
-    """
+def _decoder_differences(saved: SavedModel) -> str:
+    """How variables differ in shape from those that their config describes, as text."""
+    config, holder = saved.config, f"the config in {saved.path}"
     section = config.decoder.to_dict()
-    expected = decoder_shapes(config.encoder.block, section, f"the config of {holder}")
-    found = {name: np.shape(leaf) for name, leaf in leaves_by_name(variables)}
+    expected = decoder_shapes(config.encoder.block, section, holder)
+    found = {name: np.shape(leaf) for name, leaf in leaves_by_name(saved.variables)}
     return "; ".join(
         f"{name} is {found.get(name, 'absent')}, expected "
         f"{expected.get(name, 'absent')}"

@@ -18,11 +18,12 @@ from vgg_unpool_jax.data import Split, make_crop
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
+from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.unpooling.pair import Encoder, load_encoder
 from vgg_unpool_jax.systems.vae.objective import from_config, make_model
 from vgg_unpool_jax.systems.vae.report import FRECHET_BLOCK, VAEReport
 from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.step import as_float, photo_keys
 
 
@@ -148,6 +149,17 @@ class TrainedVAE:
         """Natural logarithm of the standard deviation of p(x|z) on [-1, 1]."""
         return float(self.model.apply(self.variables, method="log_std"))
 
+    def export(
+        self,
+        path: str | os.PathLike,
+        *,
+        dtype: str = "float32",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the VAE into one file for `load_vae`; see `releases.file.write`."""
+        options = {"step": self.step, "dtype": dtype, "facts": facts}
+        file.write(path, self.variables, config=self.config.to_dict(), **options)
+
     def evaluate(
         self,
         split: Split,
@@ -214,7 +226,7 @@ def load_vae(
     """Load a trained VAE.
 
     Args:
-      workdir: folder of a training run.
+      workdir: folder of a training run, or a release, see `releases.index.find`.
       weights: a VGG19 weight file for the Fréchet distances of `evaluate`; None leaves
         them out.
 
@@ -223,9 +235,7 @@ def load_vae(
       CheckpointError: when there is no checkpoint in it.
       WeightsError: when the weights are unavailable.
     """
-    config = run_config.read(workdir, system="vae")
-    with Checkpoints(workdir, create=False) as saved:
-        params, model_state, step = saved.restore_for_inference()
+    saved = read_saved(workdir, "vae")
     encoder = None if weights is None else load_encoder(FRECHET_BLOCK, weights)
-    with run_config.describing(run_config.path(workdir), "VAE"):
-        return TrainedVAE(config, {"params": params, **model_state}, step, encoder)
+    with run_config.describing(saved.path, "VAE"):
+        return TrainedVAE(saved.config, saved.variables, saved.step, encoder)

@@ -1,0 +1,61 @@
+"""What a training run or a release holds of a trained model, of any system."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.releases import file, index
+from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SavedModel:
+    """A trained model as it was saved.
+
+    Attributes:
+      path: of the release or of the run's config, for messages.
+      config: of the training run.
+      variables: "params" and other collections, for `module.apply`.
+      step: number of training steps.
+      record: of the objective, as in the checkpoint; empty for a release.
+      release: metadata of the release, see `releases.file`; None for a run.
+    """
+
+    path: pathlib.Path
+    config: ml_collections.ConfigDict
+    variables: Mapping[str, Any]
+    step: int
+    record: Mapping[str, Any]
+    release: Mapping[str, Any] | None
+
+
+def read_saved(workdir_or_name: str | os.PathLike, system: str) -> SavedModel:
+    """Read a training run or a release.
+
+    Args:
+      workdir_or_name: folder of a run, or a release as in `releases.index.find`.
+      system: that it must be of.
+    """
+    path = index.find(workdir_or_name)
+    if path is not None:
+        release = file.read(path)
+        metadata = release.metadata
+        if metadata["system"] != system:
+            raise ConfigError(
+                f"{path} is of the system {metadata['system']!r}, expected {system!r}"
+            )
+        config = ml_collections.ConfigDict(metadata["config"])
+        step = metadata["step"]
+        return SavedModel(path, config, release.variables, step, {}, metadata)
+    config = run_config.read(workdir_or_name, system=system)
+    with Checkpoints(workdir_or_name, create=False) as saved:
+        record = saved.read_record()
+        params, model_state, step = saved.restore_for_inference()
+    path, variables = run_config.path(workdir_or_name), {"params": params}
+    return SavedModel(path, config, {**variables, **model_state}, step, record, None)
