@@ -31,7 +31,7 @@ _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of crops; default: 256, of a VAE its own.", lower_bound=1
 )
 _CROP = flags.DEFINE_string(
-    "crop", None, "center (native size), center_resize or center_resize:PIXELS."
+    "crop", None, "center (native size), center_resize, center_resize:PIXELS or whole."
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
