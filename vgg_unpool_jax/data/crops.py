@@ -16,6 +16,7 @@ import re
 import numpy as np
 
 from vgg_unpool_jax.data import transforms
+from vgg_unpool_jax.errors import ConfigError
 
 # The forms of a specification in messages and help texts.
 CROPS = (
@@ -107,10 +108,10 @@ def make_crop(spec: str, image_size: int) -> Crop:
       The crop.
     """
     if image_size < 1:
-        raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
+        raise ConfigError(f"image_size must be at least 1 pixel, got {image_size}")
     parsed = _parse(spec)
     if parsed is None:
-        raise ValueError(_refusal(spec, "crop", CROPS))
+        raise ConfigError(_refusal(spec, "crop", CROPS))
     return Crop(*parsed, image_size=image_size)
 
 
@@ -127,7 +128,7 @@ def check_crop(spec: str, *, allow_random: bool, name: str = "crop") -> None:
     forms = CROPS if allow_random else TEST_CROPS
     if parsed is None or parsed[0] not in forms:
         reason = "" if parsed is None else ", which is random"
-        raise ValueError(_refusal(spec, name, forms) + reason)
+        raise ConfigError(_refusal(spec, name, forms) + reason)
 
 
 def _parse(spec: str) -> tuple[str, int | float | None] | None:

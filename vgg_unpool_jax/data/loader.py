@@ -22,7 +22,7 @@ from vgg_unpool_jax.data.crops import check_crop, make_crop
 from vgg_unpool_jax.data.decode import shown_name
 from vgg_unpool_jax.data.examples import Example, ExampleStream
 from vgg_unpool_jax.data.sources import Source
-from vgg_unpool_jax.errors import BrokenPhotosError, SourceError
+from vgg_unpool_jax.errors import BrokenPhotosError, ConfigError, SourceError
 
 __all__ = ["BrokenPhotosError", "Loader", "make_loader"]
 
@@ -91,7 +91,7 @@ def make_loader(
 
     Raises:
       SourceError: there is no photo, or an index lies outside the source.
-      ValueError: another argument is out of range; the message names it.
+      ConfigError: another argument is out of range; the message names it.
     """
     _check_arguments(
         batch_size=batch_size,
@@ -327,25 +327,25 @@ def _check_arguments(**arguments) -> None:
             continue
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or value < least:
-            raise ValueError(
+            raise ConfigError(
                 f"{name} must be a whole number, at least {least}, got {value!r}"
             )
     check_crop(arguments["crop"], allow_random=True)
     index, count = arguments["process_index"], arguments["process_count"]
     if index >= count:
-        raise ValueError(
+        raise ConfigError(
             f"process_index must be below process_count, got {index} of {count}"
         )
     if arguments["crop"] == "whole" and arguments["batch_size"] != 1:
-        raise ValueError(
+        raise ConfigError(
             f"batch_size must be 1 for the crop 'whole', got {arguments['batch_size']}"
         )
     if arguments["batch_size"] % count:
-        raise ValueError(
+        raise ConfigError(
             f"batch_size {arguments['batch_size']} cannot be divided among "
             f"{count} processes (process_count)"
         )
     if not 0 <= arguments["max_broken_share"] <= 1:
-        raise ValueError(
+        raise ConfigError(
             f"max_broken_share must lie in [0, 1], got {arguments['max_broken_share']}"
         )

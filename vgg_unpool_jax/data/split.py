@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vgg_unpool_jax.errors import ConfigError
+
 
 class SplitIndices(NamedTuple):
     """Three disjoint int64 index arrays that together cover every photo once."""
@@ -36,14 +38,14 @@ def split_indices(
     if count < 0:
         raise ValueError(f"count must not be negative, got {count}")
     if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+        raise ConfigError(f"seed must not be negative, got {seed}")
     fractions = tuple(fractions)
     if (
         len(fractions) != 3
         or not all(0 <= fraction <= 1 for fraction in fractions)
         or abs(sum(fractions) - 1) > 1e-6
     ):
-        raise ValueError(
+        raise ConfigError(
             f"fractions must be three numbers in [0, 1] that sum to 1 "
             f"(train, validation, test), got {fractions}"
         )

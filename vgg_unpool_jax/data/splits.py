@@ -39,7 +39,7 @@ def open_splits(config: ml_collections.ConfigDict) -> dict[str, Split]:
     # Absent in runs that are older than the field.
     megabytes = config.get("cache_megabytes", 0)
     if megabytes < 0:
-        raise ValueError(f"cache_megabytes must be at least 0, got {megabytes}")
+        raise ConfigError(f"data.cache_megabytes must be at least 0, got {megabytes}")
     if megabytes:
         source = CachedSource(source, megabytes)
     split = split_indices(len(source), config.split_fractions, seed=config.split_seed)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from vgg_unpool_jax.data import Loader, Source, check_crop, make_loader
-from vgg_unpool_jax.errors import ConfigError, UserError
+from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.evaluation.artefacts import COLOR_ERRORS
 from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid
 from vgg_unpool_jax.evaluation.reports import (
@@ -222,10 +222,7 @@ def evaluate_split(
       seed: of the draws of `make_example`.
       variables: params and model state, for the report's pictures.
     """
-    try:
-        check_crop(crop, allow_random=False)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    check_crop(crop, allow_random=False)
     if not len(indices):
         raise UserError(f"there is no photo to evaluate of {source!r}")
     measure = jax.jit(

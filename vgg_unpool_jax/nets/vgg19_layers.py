@@ -5,6 +5,8 @@ Source: Simonyan & Zisserman 2014, arXiv 1409.1556, configuration E.
 
 import dataclasses
 
+from vgg_unpool_jax.errors import ConfigError
+
 NUM_BLOCKS = 5
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
@@ -57,9 +59,9 @@ VGG19_CONVOLUTIONS = _all_convolutions()
 
 
 def check_block(block: int) -> int:
-    """Return `block` or raise `ValueError` unless it is an integer from 1 to 5."""
+    """Return `block` or raise `ConfigError` unless it is an integer from 1 to 5."""
     if isinstance(block, bool) or block not in range(1, NUM_BLOCKS + 1):
-        raise ValueError(f"block must be 1, 2, 3, 4 or 5, got {block!r}")
+        raise ConfigError(f"block must be 1, 2, 3, 4 or 5, got {block!r}")
     return int(block)
 
 

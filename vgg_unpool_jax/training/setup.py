@@ -1,7 +1,5 @@
 """Preparation of the first step: checks, data, state."""
 
-import contextlib
-
 import jax
 import ml_collections
 import numpy as np
@@ -85,15 +83,12 @@ def check_images(
         return objective.losses(params, model_state, batch, keys, False)
 
     for section in ("evaluation", "data"):
-        # A `ValueError`, which the caller turns into a `ConfigError`.
         check_crop(
             config[section].crop,
             allow_random=section == "data",
             name=f"{section}.crop",
         )
         size, count = config[section].image_size, config[section].batch_size
-        if config[section].crop == "whole":
-            continue  # each photo has its own size
         example = np.zeros((size, size, 3), np.uint8)
         arrays = {"image": example}
         make_example = system.example_maker(config, section)
@@ -164,18 +159,6 @@ def initial_state(config, system, objective, optimizer, part) -> TrainState:
         params = system.share_parameters(config, params)
     averaged = config.optimizer.average_decay > 0
     return create_train_state(params, model_state, optimizer, averaged=averaged)
-
-
-@contextlib.contextmanager
-def config_errors():
-    """Raise a `ValueError` of an argument as a `ConfigError`: it is from the config."""
-    try:
-        yield
-    except ValueError as error:
-        # Subclasses are errors that already have a sentence for users.
-        if type(error) is not ValueError:
-            raise
-        raise ConfigError(f"the config cannot be used: {error}") from error
 
 
 def check_numbers(config: ml_collections.ConfigDict) -> None:

@@ -83,16 +83,15 @@ def train_and_evaluate(
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"the workdir {workdir} is not a folder")
     setup.check_numbers(config)
-    with setup.config_errors():
-        splits = open_splits(config.data)
-        num_photos = len(splits["train"].indices)
-        total_steps = setup.count_steps(config, num_photos)
-        optimizer = make_optimizer(
-            config.optimizer,
-            total_steps,
-            num_photos / config.data.batch_size,
-            map_arrays=parallel.map_divided,
-        )
+    splits = open_splits(config.data)
+    num_photos = len(splits["train"].indices)
+    total_steps = setup.count_steps(config, num_photos)
+    optimizer = make_optimizer(
+        config.optimizer,
+        total_steps,
+        num_photos / config.data.batch_size,
+        map_arrays=parallel.map_divided,
+    )
     with (
         # First, so that a run that gets SIGTERM while compiling stops after one step.
         StopRequest() as stop,
@@ -189,16 +188,13 @@ def _start_or_resume(
     resumed = saved.latest_step() is not None
     if resumed:
         run_config.compare(workdir, config)
-    with setup.config_errors():
-        record = setup.read_record(config, system, saved, resumed)
-        objective = system.make_objective(config, record)
-        shapes = setup.check_images(config, system, objective)
-        if not resumed:
-            state = setup.initial_state(
-                config, system, objective, transformation, photos
-            )
-            return objective, state
-        state = saved.restore(like=setup.state_shapes(config, transformation, *shapes))
+    record = setup.read_record(config, system, saved, resumed)
+    objective = system.make_objective(config, record)
+    shapes = setup.check_images(config, system, objective)
+    if not resumed:
+        state = setup.initial_state(config, system, objective, transformation, photos)
+        return objective, state
+    state = saved.restore(like=setup.state_shapes(config, transformation, *shapes))
     _LOG.info("resuming %s at step %d", workdir, int(state.step))
     return objective, state
 
