@@ -72,8 +72,7 @@ def local_path(path: str | os.PathLike) -> pathlib.Path:
     """A path of this machine; a leading `~` is replaced by the home folder."""
     if is_remote(path):
         raise UserError(
-            f"{path} must be copied to this machine first: only workdirs and photo "
-            f"folders are read from {SCHEME}"
+            f"{path} must be copied to this machine first, it is not read from a bucket"
         )
     try:
         return to_path(os.fsdecode(path)).expanduser()
