@@ -30,7 +30,7 @@ from vgg_unpool_jax.systems.unpooling.release import write_card
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _PAIR = flags.DEFINE_string("pair", None, 'Name of a released pair: "vgg19-block1".')
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
-_FORMAT = flags.DEFINE_enum("format", None, FORMATS, "What to write.")
+_FORMAT = flags.DEFINE_enum("format", None, FORMATS, "Of the output.")
 _PART = flags.DEFINE_enum("part", "all", ("all", "decoder"), "Of the pair.")
 _OUTPUT = flags.DEFINE_string("output", None, "New or empty folder; a file of a part.")
 _DTYPE = flags.DEFINE_enum("dtype", "float32", DTYPES, "Of a safetensors decoder.")

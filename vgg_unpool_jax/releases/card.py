@@ -132,8 +132,8 @@ def _training(metadata: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        told = ((k, v) for k, v in value.items() if v is not None)
-        return ", ".join(f"{k.replace('_', ' ')} {_text(v)}" for k, v in told)
+        known = ((k, v) for k, v in value.items() if v is not None)
+        return ", ".join(f"{k.replace('_', ' ')} {_text(v)}" for k, v in known)
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     is_count = isinstance(value, int) and not isinstance(value, bool)

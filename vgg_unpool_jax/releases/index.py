@@ -50,7 +50,7 @@ class Entry:
       file: name of its file.
       sha256: of the file; None if it is not published yet.
       address: folder or web address with the file.
-      facts: what else the index says, such as "licence", "metrics", "size".
+      facts: further facts of the index, such as "licence", "metrics", "size".
     """
 
     name: str
@@ -244,8 +244,9 @@ def known_results(entry: Entry) -> dict[str, Any] | None:
     """The metrics of an entry as the result file of an evaluation has them, or None."""
     if not entry.facts.get("metrics"):
         return None
-    told = {"metrics": entry.facts["metrics"], "training_steps": entry.facts["step"]}
-    return told | entry.facts.get("evaluated_on", {})
+    steps = entry.facts["step"]
+    results = {"metrics": entry.facts["metrics"], "training_steps": steps}
+    return results | entry.facts.get("evaluated_on", {})
 
 
 def _is_web(address: str) -> bool:

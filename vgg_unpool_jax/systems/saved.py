@@ -1,4 +1,4 @@
-"""What a training run or a release holds of a trained model, of any system."""
+"""Trained models of any system, read from a training run or from a release."""
 
 import dataclasses
 import os

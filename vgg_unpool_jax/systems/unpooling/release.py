@@ -70,7 +70,7 @@ def train(
     """
     workdir = to_path(workdir)
     first, began = _latest_step(workdir), time.monotonic()
-    _read_account(workdir)  # what cannot be added to shows now, not in the end
+    _read_account(workdir)  # a damaged file is reported before the training
     try:
         return train_and_evaluate(config, workdir, max_minutes=max_minutes)
     finally:
@@ -201,7 +201,7 @@ def card_text(
       metadata: of the release.
       results: content of the result file of its evaluation, or None.
       name: of the model.
-      source: what `load_pair` is called with in the example; None is the file `name`.
+      source: argument of `load_pair` in the example; None is the file `name`.
       licence: of the decoder; None takes the one in its facts.
     """
     source = source or f"{name}{release_file.SUFFIX}"
