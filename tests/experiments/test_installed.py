@@ -55,6 +55,17 @@ def test_the_wheel_has_one_package_the_console_script_and_the_extras(installed):
         assert f"Provides-Extra: {extra}\n" in (metadata / "METADATA").read_text()
 
 
+def test_an_installed_command_finds_the_decoders_of_the_package(installed):
+    done = _run(installed, "pairs", "list")
+    assert done.returncode == 0, done.stderr
+    assert "vgg19-block1" in done.stdout
+    packaged = CHECKOUT / "vgg_unpool_jax" / "releases" / "packaged"
+    copies = installed / "vgg_unpool_jax" / "releases" / "packaged"
+    assert len(list(packaged.iterdir())) > 5
+    for file in packaged.iterdir():
+        assert (copies / file.name).read_bytes() == file.read_bytes()
+
+
 def test_an_installed_command_finds_configs_by_name_and_trains(installed):
     listed = _run(installed).stdout
     assert "\n  train " in listed and "\n  stylize " in listed
