@@ -1,4 +1,4 @@
-"""Renew the tables of README.md, docs/ and configs/ from the result files.
+"""Renew tables of README.md, docs/ and configs/, and the model cards of the package.
 
     python -m results            # rewrite the documents
     python -m results --check    # only name those that are out of date; status 1 if any
@@ -61,14 +61,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.add:
         add(arguments.add)
+    renewed = {
+        path: blocks.renew(path.read_text(encoding="utf-8"))
+        for path in blocks.documents()
+    }
     stale = []
-    for path in blocks.documents():
-        text = path.read_text(encoding="utf-8")
-        renewed = blocks.renew(text)
-        if renewed != text:
+    for path, text in {**renewed, **blocks.cards()}.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path.relative_to(blocks.ROOT))
             if not arguments.check:
-                path.write_text(renewed, encoding="utf-8")
+                path.write_text(text, encoding="utf-8")
     for path in stale:
         print(f"{path} {'is out of date' if arguments.check else 'written'}")
     return int(arguments.check and bool(stale))

@@ -10,6 +10,9 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 
+from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases.file import read_metadata
+from vgg_unpool_jax.systems.unpooling.release import card_text
 from vgg_unpool_jax.systems.unpooling.table import PUBLISHED_L1
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -34,10 +37,10 @@ def read_pairs() -> dict[str, dict]:
 
     Metrics of a pair in the package are those in the index of the released files.
     """
-    index = json.loads((ROOT / INDEX).read_text(encoding="utf-8"))["models"]
+    released = json.loads((ROOT / INDEX).read_text(encoding="utf-8"))["models"]
     pairs = read("pairs")["pairs"]
     for name, pair in pairs.items():
-        entry = index.get(f"vgg19-{name}", {})
+        entry = released.get(f"vgg19-{name}", {})
         metrics = entry.get("metrics")
         if metrics:
             border, centre = (metrics[f"{n}_l1"]["mean"] for n in ("border", "center"))
@@ -55,6 +58,22 @@ def documents() -> list[pathlib.Path]:
     """All files that may hold blocks."""
     folders = (ROOT / "docs").glob("*.md"), (ROOT / "configs").rglob("*.py")
     return sorted([ROOT / "README.md", *folders[0], *folders[1]])
+
+
+def cards() -> dict[pathlib.Path, str]:
+    """The model cards of the package, from the released files and their index."""
+    found = {}
+    for name, entry in index.read(index.PACKAGE).items():
+        file = index.PACKAGE / entry.file
+        if file.exists():
+            found[file.with_suffix(".md")] = card_text(
+                read_metadata(file),
+                index.known_results(entry),
+                name,
+                source=name,
+                licence=entry.facts.get("licence"),
+            )
+    return found
 
 
 def names(text: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from results import __main__ as command
 from results import blocks
+from vgg_unpool_jax.releases import index
 
 
 @pytest.mark.parametrize("path", blocks.documents(), ids=lambda path: path.name)
@@ -37,11 +38,15 @@ def test_a_changed_number_is_noticed():
     assert blocks.renew(changed) == text
 
 
+@pytest.mark.parametrize("path", blocks.cards(), ids=lambda path: path.name)
+def test_every_model_card_is_made_from_the_released_file_and_its_index(path):
+    assert path.read_text(encoding="utf-8") == blocks.cards()[path]
+
+
 @pytest.mark.parametrize("name", ["block1", "block2", "block3", "block4"])
 def test_model_cards_of_the_package_have_the_same_numbers(name):
     pair = blocks.read_pairs()[name]
-    (card,) = (blocks.ROOT / "vgg_unpool_jax").rglob(f"vgg19-{name}.md")
-    text = card.read_text(encoding="utf-8")
+    text = (index.PACKAGE / f"vgg19-{name}.md").read_text(encoding="utf-8")
     for metric, form in {"l1": ".3f", "psnr": ".2f", "ssim": ".4f"}.items():
         assert f" {pair['metrics'][metric]['mean']:{form}} " in text
     assert f"{pair['decoder_parameters']:,} parameters" in text
