@@ -143,6 +143,48 @@ def picture_grid(
     return np.pad(np.concatenate(stacked), margin, constant_values=_BACKGROUND)
 
 
+def contact_sheet(
+    rows: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    titles: Mapping[tuple[str, str], str],
+    height: int = 260,
+    padding: int = 4,
+) -> np.ndarray:
+    """Pictures of any size, reduced or enlarged to one height, with captions.
+
+    Args:
+      rows: {row: {column: (h, w, 3) in [0, 255]}}, one or more, from left to right.
+        Where a row lacks a column, its cell stays white.
+      titles: caption by row and column; the column's name where there is none.
+      height: of the pictures in pixels.
+      padding: white pixels around and between the pictures.
+
+    Returns:
+      uint8 `(sheet height, sheet width, 3)`.
+    """
+    cells = {}
+    for row, pictures in rows.items():
+        for column, picture in pictures.items():
+            image = Image.fromarray(_require_picture(picture))
+            width = max(1, round(height * image.width / image.height))
+            image = image.resize((width, height), Image.Resampling.LANCZOS)
+            caption = _label(f"{row}  {titles.get((row, column), column)}", width)
+            cells[row, column] = np.concatenate([caption, np.asarray(image)])
+    columns = list(dict.fromkeys(column for _, column in cells))
+    widths = [max(cells[k].shape[1] for k in cells if k[1] == c) for c in columns]
+    step = height + _LABEL_HEIGHT + padding
+    size = len(rows) * step + padding, sum(widths) + padding * (len(columns) + 1)
+    sheet = np.full((*size, 3), _BACKGROUND, np.uint8)
+    left = padding
+    for column, width in zip(columns, widths, strict=True):
+        for i, row in enumerate(rows):
+            cell = cells.get((row, column), sheet[:0, :0])
+            top = padding + i * step
+            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+        left += width + padding
+    return sheet
+
+
 def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
     """Images with every pixel repeated, so that small ones can be seen on a screen.
 

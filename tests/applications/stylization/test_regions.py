@@ -31,7 +31,7 @@ def _strip(*counts):
 def _random_soft(shape, count, seed=0):
     weights = np.random.default_rng(seed).uniform(0.1, 1, (*shape, count))
     weights /= weights.sum(axis=2, keepdims=True)
-    return Regions([str(i) for i in range(count)], weights=weights)
+    return Regions([str(i) for i in range(count)], coverage=weights)
 
 
 @pytest.mark.parametrize("grid", [(6, 5), (48, 60), (96, 32), (1, 1)])
@@ -50,23 +50,23 @@ def test_weights_are_averaged_over_cells_as_by_pillows_box(grid):
     # As means of many nearest pixels: an oracle for cells that cut pixels in two.
     rows = np.arange(grid[0] * 48) // grid[0]
     columns = np.arange(grid[1] * 60) // grid[1]
-    fine = soft.weights[rows][:, columns].astype(np.float64)
+    fine = soft.coverage[rows][:, columns].astype(np.float64)
     fine = fine.reshape(grid[0], 48, grid[1], 60, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(found.weights, fine, atol=1e-5)
+    np.testing.assert_allclose(found.coverage, fine, atol=1e-5)
     if not (48 % grid[0] or 60 % grid[1]):
-        blocks = soft.weights.reshape(grid[0], 48 // grid[0], grid[1], 60 // grid[1], 3)
-        np.testing.assert_allclose(found.weights, blocks.mean(axis=(1, 3)), atol=1e-6)
+        blocks = soft.coverage.reshape(grid[0], 48 // grid[0], grid[1], 60 // grid[1], 3)
+        np.testing.assert_allclose(found.coverage, blocks.mean(axis=(1, 3)), atol=1e-6)
     np.testing.assert_allclose(
-        found.weights.mean((0, 1)), soft.weights.mean((0, 1)), atol=1e-5
+        found.coverage.mean((0, 1)), soft.coverage.mean((0, 1)), atol=1e-5
     )
 
 
 def test_area_means_of_cells_that_cut_pixels():
     weights = np.array([[[1, 0], [0, 1], [0, 1]]], np.float32)
-    found = Regions(("a", "b"), weights=weights).on_grid(1, 2)
-    np.testing.assert_allclose(found.weights[0, :, 0], [2 / 3, 0], atol=1e-6)
-    finer = Regions(("a", "b"), weights=weights).on_grid(2, 6)
-    np.testing.assert_array_equal(finer.weights[..., 0], [[1, 1, 0, 0, 0, 0]] * 2)
+    found = Regions(("a", "b"), coverage=weights).on_grid(1, 2)
+    np.testing.assert_allclose(found.coverage[0, :, 0], [2 / 3, 0], atol=1e-6)
+    finer = Regions(("a", "b"), coverage=weights).on_grid(2, 6)
+    np.testing.assert_array_equal(finer.coverage[..., 0], [[1, 1, 0, 0, 0, 0]] * 2)
 
 
 def test_a_padded_grid_keeps_to_the_photo():
@@ -74,8 +74,8 @@ def test_a_padded_grid_keeps_to_the_photo():
     grid = _hard(labels).on_grid(3, 2, covers=(11 / 4, 2))
     # Centres of the cells are rows 2, 6 and 10.
     np.testing.assert_array_equal(grid.labels[:, 0], [2, 6, 10])
-    one_hot = Regions(grid.names, weights=np.eye(11)[labels])
-    soft = one_hot.on_grid(3, 2, covers=(11 / 4, 2)).weights[:, 0]
+    one_hot = Regions(grid.names, coverage=np.eye(11)[labels])
+    soft = one_hot.on_grid(3, 2, covers=(11 / 4, 2)).coverage[:, 0]
     np.testing.assert_allclose(soft[0, :4], 0.25, atol=1e-6)
     np.testing.assert_allclose(soft[2, 8:], 1 / 3, atol=1e-6)  # what is left of it
 
@@ -102,7 +102,7 @@ def test_soft_layers_sum_to_one_with_a_rest():
     regions = soft_regions([sky, ground], ["sky", "ground"])
     assert regions.names == ("sky", "ground", "rest")
     expected = [[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.25, 0.75]]
-    np.testing.assert_allclose(regions.weights[0], expected)
+    np.testing.assert_allclose(regions.coverage[0], expected)
     assert soft_regions([sky, 1 - sky]).names == ("0", "1")
 
 
@@ -142,12 +142,12 @@ def test_feathered_weights_are_box_means():
     soft = feather(_hard(labels), 2)
     padded = np.pad(np.eye(3)[labels], ((2, 2), (2, 2), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), (0, 1))
-    np.testing.assert_allclose(soft.weights, windows.mean((-1, -2)), atol=1e-6)
+    np.testing.assert_allclose(soft.coverage, windows.mean((-1, -2)), atol=1e-6)
     np.testing.assert_array_equal(
-        feather(_hard(labels), 0).weights, np.eye(3, dtype=np.float32)[labels]
+        feather(_hard(labels), 0).coverage, np.eye(3, dtype=np.float32)[labels]
     )
-    again = feather(soft, 1).weights[..., 0]
-    expected = scipy.ndimage.uniform_filter(soft.weights[..., 0], 3, mode="nearest")
+    again = feather(soft, 1).coverage[..., 0]
+    expected = scipy.ndimage.uniform_filter(soft.coverage[..., 0], 3, mode="nearest")
     np.testing.assert_allclose(again, expected, atol=1e-5)
     with pytest.raises(ValueError, match="radius"):
         feather(soft, -1)

@@ -1,16 +1,17 @@
-"""A reconstruction fed back into its pair again and again."""
+"""Repeated reconstruction: the output of a pair fed back into it."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from vgg_unpool_jax.applications.editing.photos import as_photo, l1
+from vgg_unpool_jax.applications.editing.photos import l1
+from vgg_unpool_jax.applications.resizing import as_photo
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 
 class Chain(NamedTuple):
-    """A photo that was encoded and decoded again and again.
+    """A photo that was encoded and decoded repeatedly.
 
     Attributes:
       images: (times + 1, h, w, 3), of which the first is the photo.
@@ -24,7 +25,7 @@ class Chain(NamedTuple):
 
 
 def reencode(pair: Pair, photo, times: int) -> Chain:
-    """Feed a reconstruction back into its pair, so many times.
+    """Feed a reconstruction back into its pair several times.
 
     Pictures are clipped to [0, 255] between the rounds, but not rounded.
 
@@ -37,7 +38,7 @@ def reencode(pair: Pair, photo, times: int) -> Chain:
       The pictures and how far they are from the photo and from each other.
 
     Source: Dosovitskiy & Brox 2016, arXiv 1602.02644, where up to eight rounds show
-    which facts of a photo features keep.
+    which properties of a photo the features keep.
     """
     if times < 0:
         raise ConfigError(f"times must be at least 0, got {times}")

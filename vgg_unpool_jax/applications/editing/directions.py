@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.applications.editing.photos import (
-    as_photo,
     decode_photo_features,
     encode_photo,
 )
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.applications.resizing import as_photo
+from vgg_unpool_jax.errors import ConfigError, require_image
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 
@@ -51,8 +51,7 @@ def principal_directions(features, count: int) -> PrincipalDirections:
       The directions of largest variance.
     """
     features = jnp.asarray(features, jnp.float32)
-    if features.ndim != 4 or not features.size:
-        raise ValueError(f"features must have shape (n, h, w, c), got {features.shape}")
+    require_image("features", features, 4, None)
     if not 1 <= count <= features.shape[-1]:
         raise ConfigError(
             f"count must be from 1 to the {features.shape[-1]} channels of the "
@@ -69,14 +68,14 @@ def scale_directions(
 ) -> np.ndarray:
     """Scale how far features lie from their mean along principal directions.
 
-    What lies outside these directions stays, and so do the switches. Scaled features
+    Features outside these directions are unchanged, and so are the switches. Scaled features
     may be negative, which those of an encoder never are.
 
     Args:
       pair: a trained pair.
       photo: (h, w, 3).
-      directions: number of top directions of this photo, or directions (of another
-        photo as well), along which all is measured from their `mean`.
+      directions: number of top directions of this photo, or directions (also of another
+        photo), along which distances are measured from their `mean`.
       factors: one for each picture; 1 is the reconstruction, 0 drops the directions.
 
     Returns:

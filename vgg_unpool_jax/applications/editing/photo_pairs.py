@@ -6,11 +6,11 @@ import numpy as np
 
 from vgg_unpool_jax.applications.editing.photos import (
     Switches,
-    as_photo,
     decode_photo_features,
     encode_photo,
     match_size,
 )
+from vgg_unpool_jax.applications.resizing import as_photo
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
@@ -47,13 +47,13 @@ def interpolate(
         *(encode_photo(pair, p) for p in (first, second)), strict=True
     )
     frames = []
-    for place in np.linspace(0.0, 1.0, steps, dtype=np.float32):
-        mixed = _mix(*features, place)
+    for position in np.linspace(0.0, 1.0, steps, dtype=np.float32):
+        mixed = _mix(*features, position)
         shares = {
             "first": (1.0, 0.0),
             "second": (0.0, 1.0),
-            "nearest": (1.0, 0.0) if place < 0.5 else (0.0, 1.0),
-            "blend": (1.0 - place, place),
+            "nearest": (1.0, 0.0) if position < 0.5 else (0.0, 1.0),
+            "blend": (1.0 - position, position),
         }[switches]
         parts = [
             share * decode_photo_features(pair, mixed, code, first.shape[:2])
@@ -100,6 +100,6 @@ def switch_agreement(first: Switches, second: Switches) -> list[float]:
 
 
 @jax.jit
-def _mix(first, second, place):
+def _mix(first, second, position):
     # Exactly the first at 0 and the second at 1.
-    return (1.0 - place) * first + place * second
+    return (1.0 - position) * first + position * second

@@ -1,4 +1,4 @@
-"""Every edit as a strip of pictures with captions, and what was measured of it."""
+"""Every edit as a strip of pictures with captions, and measurements of it."""
 
 import dataclasses
 import os
@@ -18,20 +18,20 @@ from vgg_unpool_jax.applications.editing.photo_pairs import (
     switch_agreement,
 )
 from vgg_unpool_jax.applications.editing.photos import (
-    as_photo,
     encode_photo,
     l1,
     match_size,
 )
+from vgg_unpool_jax.applications.resizing import as_photo
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.pictures import picture_grid, save_jpeg, save_png
-from vgg_unpool_jax.io.paths import resolved, to_path
+from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 _WRITERS = {".png": save_png, ".jpg": save_jpeg, ".jpeg": save_jpeg}
+STRIP_SUFFIXES = tuple(_WRITERS)
 
-
-# What the command calls them, and those that take a second photo.
+# Names of the edits, and those that take a second photo.
 EDITS = ("interpolate", "scale", "drop", "swap", "reencode")
 WITH_SECOND = ("interpolate", "swap")
 
@@ -42,7 +42,7 @@ class Strip:
 
     Attributes:
       frames: (h, w, 3) by caption, all different, from left to right.
-      notes: lines on what else was measured.
+      notes: lines with further measurements.
     """
 
     frames: dict[str, np.ndarray]
@@ -55,9 +55,9 @@ def interpolation_strip(pair: Pair, photo, second, steps: int, switches: str) ->
     second = match_size(second, photo.shape[:2])
     images = interpolate(pair, photo, second, steps, switches=switches)
     frames = {"first": photo}
-    for place, image in zip(np.linspace(0, 1, steps), images, strict=True):
+    for share, image in zip(np.linspace(0, 1, steps), images, strict=True):
         errors = f"{l1(image, photo):.2f}, {l1(image, second):.2f}"
-        frames[f"{place:.3g}: L1 {errors}"] = image
+        frames[f"{share:.3g}: L1 {errors}"] = image
     return Strip(
         {**frames, "second": second},
         ("L1 to the first and to the second photo", *_agreement(pair, photo, second)),
@@ -124,15 +124,15 @@ def make_strip(
       pair: a trained pair.
       photos: one of (h, w, 3), or two where the edit is of `WITH_SECOND`.
       steps: pictures of an interpolation, rounds of a chain.
-      switches: whose an interpolation takes.
+      switches: one of `photo_pairs.SWITCHES`, for an interpolation.
       counts: of directions; one number for "scale", any for "drop".
       factors: of "scale".
     """
     if edit not in EDITS:
         raise ConfigError(f"edit must be one of {', '.join(EDITS)}, got {edit!r}")
-    wanted = 2 if edit in WITH_SECOND else 1
-    if len(photos) != wanted:
-        raise ConfigError(f"{edit} takes {wanted} photos, got {len(photos)}")
+    count = 2 if edit in WITH_SECOND else 1
+    if len(photos) != count:
+        raise ConfigError(f"{edit} takes {count} photos, got {len(photos)}")
     if edit == "scale" and len(counts) != 1:
         raise ConfigError(f"scale takes one count of directions, got {list(counts)}")
     return {
@@ -142,32 +142,6 @@ def make_strip(
         "swap": lambda: swapping_strip(pair, *photos),
         "reencode": lambda: chain_strip(pair, *photos, steps),
     }[edit]()
-
-
-def parse_numbers(texts: Sequence[str], kind: type, name: str) -> list:
-    """Numbers of the type `kind`; raises `ConfigError` naming `name` and the text."""
-    try:
-        return [kind(text) for text in texts]
-    except ValueError as error:
-        raise ConfigError(
-            f"{name} must be numbers between commas, got {','.join(texts)}"
-        ) from error
-
-
-def check_picture_path(path: str | os.PathLike, photos: Sequence) -> None:
-    """Raise `ConfigError` unless a picture may be written there.
-
-    Args:
-      path: has to end in .png, .jpg or .jpeg, and to be no folder.
-      photos: paths that it must not overwrite.
-    """
-    place = to_path(path)
-    if place.suffix.lower() not in _WRITERS:
-        raise ConfigError(f"{path} must end in {', '.join(_WRITERS)}")
-    if place.is_dir():
-        raise ConfigError(f"{path} is a folder, wanted a file")
-    if resolved(place) in {resolved(to_path(photo)) for photo in photos}:
-        raise ConfigError(f"{path} would overwrite a photo: take another name")
 
 
 def save_strip(path: str | os.PathLike, strip: Strip) -> None:
@@ -182,13 +156,13 @@ def _against(photo, titles, images) -> dict[str, np.ndarray]:
     for title, image in zip(titles, images, strict=True):
         caption = f"{title}: L1 {l1(image, photo):.2f}"
         if caption in frames:
-            raise ConfigError(f"every picture must be another, got {title} twice")
+            raise ConfigError(f"every picture must differ, got {title} twice")
         frames[caption] = image
     return frames
 
 
 def _explained(pair, photo, counts) -> tuple[str, ...]:
-    """Which share of the features' variance lies along the top directions."""
+    """The share of the features' variance along the top directions, in words."""
     features, _ = encode_photo(pair, photo)
     shares = principal_directions(features, max(1, *counts)).explained()
     channels = features.shape[-1]
@@ -200,7 +174,7 @@ def _explained(pair, photo, counts) -> tuple[str, ...]:
 
 
 def _agreement(pair, photo, second) -> tuple[str, ...]:
-    """How many switches two photos share."""
+    """The share of equal switches of two photos, in words."""
     if pair.block == 1:
         return ()
     (_, first), (_, other) = (encode_photo(pair, image) for image in (photo, second))

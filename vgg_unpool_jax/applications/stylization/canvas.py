@@ -1,12 +1,11 @@
-"""A photo on its way through the levels: padded, with its regions, cut into tiles.
+"""The canvas of a photo in the cascade: padding, regions, tiles.
 
 Photos are padded by reflection: by `BORDER` pixels on every side, so that the zeros
-that VGG19's convolutions pad with do not become a frame, and at the bottom and right on
+that VGG19's convolutions pad with do not become a frame, and at the bottom and right up
 to a multiple of `BUCKET` pixels, so that photos of one bucket share their compiled
-programs. What is padded counts in no statistics and is cut off in the end. A canvas
-with a side longer than a tile is done in tiles, which overlap as in `tiling`. The
-statistics are those of the whole photo, whatever tile a place is in, and so there are
-no seams.
+programs. The padding counts in no statistics and is cut off in the end. A canvas with a
+side longer than a tile is processed in tiles, which overlap as in `tiling`. All tiles
+use the statistics of the whole photo, so there are no seams.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ class Tile(NamedTuple):
     """A part of the canvas that is encoded and decoded at once.
 
     Attributes:
-      rows: where it is, and which part of it is kept, along the height.
+      rows: its position and the part of it that is kept, along the height.
       columns: the same along the width.
     """
 
@@ -37,7 +36,7 @@ class Tile(NamedTuple):
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Where it is on the canvas."""
+        """Its position on the canvas."""
         return tuple(slice(span.start, span.stop) for span in self)
 
 
@@ -47,18 +46,18 @@ def to_canvas(images: np.ndarray) -> np.ndarray:
 
 
 def from_canvas(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Cut (n, h, w, c) photos of a size out of their canvas."""
+    """Cut (n, height, width, c) photos out of their canvas."""
     return images[:, BORDER : BORDER + height, BORDER : BORDER + width]
 
 
 def cut_tiles(height: int, width: int, block: int, tile: int) -> list[Tile]:
-    """Tiles of a canvas; one that is the canvas where that is no larger than a tile.
+    """Cut a canvas into tiles; one no larger than a tile is a single tile.
 
     Args:
       height: of the canvas, a multiple of `BUCKET`.
       width: of the canvas, a multiple of `BUCKET`.
       block: of the pair, 1 to 5.
-      tile: largest side in pixels, margins included; 0 does every canvas whole.
+      tile: largest side in pixels, margins included; 0 makes one tile of every canvas.
 
     Returns:
       Tiles of one size, whose kept parts cover the canvas and do not overlap.
@@ -66,7 +65,7 @@ def cut_tiles(height: int, width: int, block: int, tile: int) -> list[Tile]:
     if not tile or max(height, width) <= tile:
         return [Tile(*(_whole(side) for side in (height, width)))]
     margin = receptive_margin(block)
-    # Rounding then falls as in the whole photo.
+    # Aligned with the Winograd tiles, so that rounding is the same as in the whole photo.
     grid = size_multiple(block) * winograd.TILE
     rows, columns = (
         _disjoint(tile_spans(side, tile, margin, grid)) for side in (height, width)
@@ -75,7 +74,7 @@ def cut_tiles(height: int, width: int, block: int, tile: int) -> list[Tile]:
 
 
 class RegionMap:
-    """How much each place of a canvas belongs to each region, at any level.
+    """The coverage of each region in the cells of a canvas, for any block.
 
     Attributes:
       names: of the regions.
@@ -87,11 +86,10 @@ class RegionMap:
         Args:
           height: of the photo.
           width: of the photo.
-          regions: of the photo's size; None is one region, all of it.
+          regions: of the photo's size; None is one region, the whole photo.
         """
         if regions is None:
-            labels = np.zeros((height, width), np.int32)
-            regions = Regions(("all",), labels=labels)
+            regions = Regions(("all",), labels=np.zeros((height, width), np.int32))
         if regions.shape != (height, width):
             raise ValueError(
                 f"regions must have the photo's size, {height}×{width}, got "
@@ -99,42 +97,39 @@ class RegionMap:
             )
         self.names = regions.names
         self._inside = _padded(np.ones((height, width), np.float32), "constant")
-        self._labels = self._weights = None
-        if regions.labels is not None:
-            self._labels = _padded(regions.labels, "reflect")
-        else:
-            self._weights = _padded(regions.weights, "reflect")
+        self._is_hard = regions.labels is not None
+        array = regions.labels if self._is_hard else regions.coverage
+        self._regions = _padded(array, "reflect")
 
     def present(self, tile: Tile) -> np.ndarray:
-        """Indices of the regions that a tile has a part in, its margins included."""
-        if self._labels is not None:
-            return np.unique(self._labels[tile.window])
-        return np.flatnonzero(self._weights[tile.window].any(axis=(0, 1)))
+        """Indices of the regions in a tile, its margins included."""
+        window = self._regions[tile.window]
+        return np.unique(window) if self._is_hard else window.any((0, 1)).nonzero()[0]
 
-    def weights(
+    def coverage(
         self, tile: Tile, block: int, regions: Sequence[int], *, once: bool = False
     ) -> np.ndarray:
-        """Weights of regions on the feature grid of a tile.
+        """Coverage of regions in the cells of a tile.
 
         Args:
           tile: of the canvas.
-          block: level of the features, 1 to 5.
-          regions: indices; -1 is a region that is nowhere.
-          once: as statistics want it: a place counts in one of all tiles alone, and by
-            how much of it is photo and not padding.
+          block: whose feature grid the cells belong to, 1 to 5.
+          regions: indices; -1 is a region without any cell.
+          once: for statistics: a cell counts in one tile alone, and by the share of it
+            that is photo and not padding.
 
         Returns:
-          (len(regions), h, w) float32. Hard labels are those in the middle of a cell
-          (nearest neighbour), soft weights their mean over it.
+          (len(regions), h, w) float32. A cell has the hard label of the pixel in its
+          middle, and the mean of soft coverage over its pixels.
         """
-        size, wanted = size_multiple(block), np.asarray(regions)[:, None, None]
-        if self._labels is not None:
+        size, indices = size_multiple(block), np.asarray(regions)
+        window = self._regions[tile.window]
+        if self._is_hard:
             middle = slice(size // 2, None, size)
-            found = self._labels[tile.window][middle, middle] == wanted
+            found = window[middle, middle] == indices[:, None, None]
         else:
-            cells = _cell_means(self._weights[tile.window], size)
-            found = np.moveaxis(cells, 2, 0)[np.maximum(wanted[:, 0, 0], 0)]
-            found = found * (wanted >= 0)
+            cells = np.moveaxis(_cell_means(window, size), 2, 0)
+            found = cells[np.maximum(indices, 0)] * (indices >= 0)[:, None, None]
         if once:
             found = found * self._counted(tile, size)
         return np.ascontiguousarray(found, np.float32)
@@ -149,9 +144,9 @@ class RegionMap:
 
 
 def groups_of_regions(regions: np.ndarray, largest: int = 8) -> Iterator[np.ndarray]:
-    """Cut a list of regions into groups of 1, 2, 4 or 8, filled up with -1.
+    """Cut a list of regions into groups of 1, 2, 4 or 8, padded with -1.
 
-    Few sizes of groups are few compilations, and no group needs much memory.
+    Few sizes of groups mean few compilations, and no group needs much memory.
     """
     for start in range(0, len(regions), largest):
         group = regions[start : start + largest]
@@ -164,7 +159,7 @@ def _widths(side: int) -> tuple[int, int]:
 
 
 def _padded(array: np.ndarray, mode: str) -> np.ndarray:
-    """Pad the sides of (h, w, ...); where nothing can be reflected it is repeated."""
+    """Pad the sides of (h, w, ...); a side of one pixel is repeated."""
     for axis, side in enumerate(array.shape[:2]):
         widths = [(0, 0)] * array.ndim
         widths[axis] = _widths(side)
@@ -184,7 +179,7 @@ def _whole(side: int) -> Span:
 
 
 def _disjoint(spans: list[Span]) -> list[Span]:
-    """Spans of which each begins to keep where the one before ends."""
+    """Spans whose kept parts do not overlap."""
     done, result = 0, []
     for span in spans:
         outer = slice(max(span.outer.start, done), span.outer.stop)

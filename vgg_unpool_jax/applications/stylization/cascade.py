@@ -1,14 +1,18 @@
 """Photorealistic style transfer with a cascade of pairs, coarse to fine.
 
-Each level encodes what the level before has made of the photo, gives the features the
+The pair of each block encodes the result of the block before, gives the features the
 moments of the style's (`stylization.transforms`), and decodes them with the switches
-that it has just found: structure stays where it was, because the decoder puts every
-maximum back where the photo had it. Then the next finer level goes on.
+of that encoding: structure stays where it was, because the decoder puts every maximum
+back where the photo had it.
 
-Source: Li et al. 2018, arXiv 1802.06474 (PhotoWCT), whose order and switches these are,
-and which does not clip between the levels either. Ours are the pairs, the scale-free
-transforms, the reflected borders, and that moved features are cut at zero: they stand
-for those behind a ReLU, and the decoders have seen no others.
+A photo larger than a tile is processed in tiles. The statistics have to be complete
+before any feature is transformed, so each tile is encoded twice; the features of a
+canvas that is a single tile are kept.
+
+Source: Li et al. 2018, arXiv 1802.06474 (PhotoWCT), which uses the same order and
+switches, and does not clip between the blocks either. The pairs, the scale-free
+transforms and the reflected borders are ours. Transformed features are cut at zero:
+decoders have only seen features behind a ReLU.
 """
 
 import functools
@@ -22,25 +26,32 @@ from vgg_unpool_jax.applications.stylization.canvas import (
     RegionMap,
     cut_tiles,
     from_canvas,
+    groups_of_regions,
     to_canvas,
 )
-from vgg_unpool_jax.applications.stylization.level import measure_level, move_level
-from vgg_unpool_jax.applications.stylization.moments import Moments, merge_regions
-from vgg_unpool_jax.applications.stylization.region_matching import (
+from vgg_unpool_jax.applications.stylization.regions import (
     Matching,
+    Regions,
     match_regions,
 )
-from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.applications.stylization.style_statistics import StyleStatistics
 from vgg_unpool_jax.applications.stylization.transforms import (
     TRANSFORMS,
     AffineMap,
+    apply_map,
     check_shares,
     make_map,
     mix_maps,
 )
-from vgg_unpool_jax.errors import ConfigError, UserError
-from vgg_unpool_jax.nets.vgg19_layers import size_multiple
+from vgg_unpool_jax.errors import ConfigError, UserError, require_image
+from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK, size_multiple
+from vgg_unpool_jax.ops.moments import (
+    Moments,
+    measure_sets,
+    merge_moments,
+    merge_sets,
+    to_float32,
+)
 from vgg_unpool_jax.pretrained.vgg19 import arrays_sha256
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
@@ -55,8 +66,8 @@ class Stylizer:
 
     Attributes:
       pairs: block -> its pair.
-      levels: the blocks, coarse to fine.
-      transform: what is done to the features.
+      blocks: coarse to fine.
+      transform: the feature transform, one of `stylization.transforms.TRANSFORMS`.
     """
 
     def __init__(
@@ -68,18 +79,18 @@ class Stylizer:
         keep_detail: bool = False,
         tile: int = 1024,
     ):
-        """Put pairs together.
+        """Check that the pairs belong together.
 
         Args:
           pairs: of different blocks, with the same VGG19 weights.
           transform: one of `stylization.transforms.TRANSFORMS`.
           ridge: see `stylization.transforms`.
-          keep_detail: give back what each level's decoder has lost of its input.
-          tile: photos with a longer side are done in tiles of so many pixels, margins
-            included; 0 does all whole.
+          keep_detail: add to each block's output what its decoder loses of its input.
+          tile: photos with a longer side are processed in tiles of at most this many
+            pixels per side, margins included; 0 processes all photos whole.
         """
         self.pairs = {pair.block: pair for pair in pairs}
-        self.levels = tuple(sorted(self.pairs, reverse=True))
+        self.blocks = tuple(sorted(self.pairs, reverse=True))
         if not pairs or len(self.pairs) != len(pairs):
             blocks = [pair.block for pair in pairs]
             raise ConfigError(f"pairs must be of different blocks, got {blocks}")
@@ -90,20 +101,17 @@ class Stylizer:
         if not ridge > 0.0:
             raise ConfigError(f"ridge must be positive, got {ridge}")
         self.transform, self._ridge, self._tile = transform, ridge, tile
-        self._keep_detail = keep_detail
         self.encoders = self._check_encoders()
-        self._transfer = {
-            block: jax.jit(functools.partial(_transfer, pair.decoder, keep_detail))
+        self._decode = {
+            block: jax.jit(functools.partial(_decode, pair.decoder, keep_detail))
             for block, pair in self.pairs.items()
         }
-        try:
-            cut_tiles(1 << 20, 64, self.levels[0], tile)
-        except UserError as error:
-            raise ConfigError(str(error)) from error
+        # Refuses a tile that is too small for the margins of the coarsest block.
+        cut_tiles(1 << 20, 64, self.blocks[0], tile)
 
     def _check_encoders(self) -> dict[int, str]:
         """Block -> digest of VGG19 up to there; all pairs have the same."""
-        deepest = self.pairs[self.levels[0]]
+        deepest = self.pairs[self.blocks[0]]
         digests = {}
         for block, pair in self.pairs.items():
             digests[block] = arrays_sha256(pair.encoder_params, block)
@@ -122,44 +130,46 @@ class Stylizer:
     def measure_style(
         self, photo, regions: Regions | None = None, *, progress: Callable | None = None
     ) -> StyleStatistics:
-        """Find what `stylize` needs of a style.
+        """Compute the statistics that `stylize` needs of a style.
 
         Args:
           photo: (h, w, 3) RGB in [0, 255], of any size.
           regions: of the photo's size; None is one region.
           progress: see `stylize`.
         """
-        photo = _checked(photo)
-        laid = RegionMap(*photo.shape[:2], regions)
-        padded = to_canvas(photo[None])
+        photo = np.asarray(photo, np.float32)
+        require_image("photo", photo, 3)
+        region_map = RegionMap(*photo.shape[:2], regions)
+        canvas = to_canvas(photo[None])
         moments = {}
-        for block in self.levels:
-            tiles = self._tiles(padded, block, progress, "style")
-            measured, _ = measure_level(
-                self.pairs[block].encode, padded, laid, block, tiles("statistics")
-            )
-            moments[block] = Moments(*(array[0] for array in measured))
-        return StyleStatistics(laid.names, moments, dict(self.encoders))
+        for block in self.blocks:
+            tiles = self._tiles(canvas, block)
+            shown = _shown(tiles, progress, "style, statistics")
+            measured, _ = self._measure(canvas, region_map, block, shown)
+            moments[block] = jax.tree.map(lambda array: array[0], measured)
+        return StyleStatistics(region_map.names, moments, dict(self.encoders))
 
     def match(self, regions: Regions | None, style: StyleStatistics) -> Matching:
-        """Which regions of the style those of a photo take their look from.
+        """Find the style region that each region of a photo takes its look from.
 
         Args:
           regions: of the photo, at its size.
           style: with regions of the same names, or of its own.
 
         Returns:
-          What `stylize` will do, and sentences about it for the user. Too small is what
-          has too few cells on the grid of the coarsest level that both have.
+          The pairs that `stylize` will use, and sentences about them for the user.
+          Areas are compared in cells of the coarsest block that both have.
         """
         if regions is None:
             return Matching((-1,), ())
-        common = [block for block in self.levels if block in style.moments]
+        common = [block for block in self.blocks if block in style.moments]
         if not common:
-            self._check_style(style, self.levels[:1])
+            self._check_style(style, self.blocks[:1])
         size = size_multiple(common[0])
         height, width = (-(-side // size) for side in regions.shape)
-        return match_regions(regions.on_grid(height, width), style.only(common[0]))
+        return match_regions(
+            regions.on_grid(height, width), style.names, style.areas(common[0])
+        )
 
     def stylize(
         self,
@@ -181,125 +191,154 @@ class Stylizer:
             region of the same name (see `match`). None is one region, which takes that
             of the whole style.
           alpha: 0 is the reconstruction of the photos, 1 the whole style.
-          strengths: block -> factor on alpha at this level; 1 where it is not named.
-            A level of strength 0 is left out, and with it what its decoder loses.
+          strengths: block -> factor on alpha for this block; 1 where it is not named.
+            A block of strength 0 is left out, and with it the loss of its decoder.
           adjust: called with each block and the moments of n photos, (n, r, ...), to
-            replace these, such as by their mean over time.
-          progress: wraps a list of tiles and is told `desc`, such as `tqdm`.
+            replace these, for instance by their mean over time.
+          progress: wraps a list of tiles and takes `desc`, as `tqdm` does.
 
         Returns:
           float32 of the shape of the photos, not clipped.
         """
         photos = np.asarray(photos, np.float32)
-        if photos.ndim == 3:
-            return self.stylize(
-                photos[None],
-                style,
-                regions,
-                alpha=alpha,
-                strengths=strengths,
-                adjust=adjust,
-                progress=progress,
-            )[0]
-        if photos.ndim != 4 or photos.shape[3] != 3 or not photos.size:
-            raise ValueError(
-                f"photos must have shape (height, width, 3) or (n, height, width, 3), "
-                f"got {photos.shape}"
-            )
+        single = photos.ndim == 3
+        photos = photos[None] if single else photos
+        require_image("photos", photos, 4)
         height, width = photos.shape[1:3]
         styles = [(style, 1.0)] if isinstance(style, StyleStatistics) else list(style)
         check_shares([share for _, share in styles], len(styles))
-        factors = self._factors(alpha, strengths)
-        given = strengths or {}
-        levels = [block for block in self.levels if given.get(block, 1.0)]
-        for one, _ in styles:
-            self._check_style(one, levels)
-        matchings = [self.match(regions, one) for one, _ in styles]
-        laid = RegionMap(height, width, regions)
-        padded = to_canvas(photos)
-        for block in levels:
-            tiles = self._tiles(padded, block, progress, f"block {block}")
-            pair = self.pairs[block]
-            measured, encoded = measure_level(
-                pair.encode, padded, laid, block, tiles("statistics")
+        strengths = dict(strengths or {})
+        unknown = sorted(set(strengths) - set(self.blocks))
+        if unknown:
+            raise ConfigError(
+                f"strengths name block {unknown[0]}, the blocks are "
+                f"{', '.join(map(str, self.blocks))}"
             )
+        blocks = [block for block in self.blocks if strengths.get(block, 1.0)]
+        for one, _ in styles:
+            self._check_style(one, blocks)
+        matchings = [self.match(regions, one) for one, _ in styles]
+        region_map = RegionMap(height, width, regions)
+        canvas = to_canvas(photos)
+        for block in blocks:
+            tiles, name = self._tiles(canvas, block), f"block {block}"
+            shown = _shown(tiles, progress, f"{name}, statistics")
+            measured, encoded = self._measure(canvas, region_map, block, shown)
             if adjust is not None:
                 measured = adjust(block, measured)
+            factor = alpha * strengths.get(block, 1.0)
             maps = mix_maps(
                 [
-                    self._maps(measured, one, matching, block, factors[block])
+                    self._maps(measured, one, matching, block, factor)
                     for (one, _), matching in zip(styles, matchings, strict=True)
                 ],
                 [share for _, share in styles],
             )
-            padded = move_level(
-                pair.encode,
-                functools.partial(self._transfer[block], pair.decoder_variables),
-                padded,
-                laid,
-                block,
-                tiles("transfer"),
-                maps,
-                encoded,
-            )
-        return from_canvas(padded, height, width)
+            shown = _shown(tiles, progress, f"{name}, transfer")
+            canvas = self._transfer(canvas, region_map, block, shown, maps, encoded)
+        result = from_canvas(canvas, height, width)
+        return result[0] if single else result
 
-    def _factors(self, alpha, strengths) -> dict[int, float]:
-        strengths = dict(strengths or {})
-        unknown = sorted(set(strengths) - set(self.levels))
-        if unknown:
-            raise ConfigError(
-                f"strengths name block {unknown[0]}, the levels are "
-                f"{', '.join(map(str, self.levels))}"
-            )
-        return {block: alpha * strengths.get(block, 1.0) for block in self.levels}
-
-    def _check_style(self, style, levels) -> None:
-        for block in levels:
+    def _check_style(self, style, blocks) -> None:
+        for block in blocks:
             if block not in style.moments:
                 raise UserError(
                     f"the style has no statistics of block {block}, only of "
-                    f"{', '.join(map(str, style.levels))}"
+                    f"{', '.join(map(str, style.blocks))}"
                 )
             if style.encoders[block] != self.encoders[block]:
                 raise UserError(
                     "the style's statistics were made with other VGG19 weights than "
-                    "those of the pairs: make them anew"
+                    "those of the pairs: make them again"
                 )
 
-    def _tiles(self, padded, block, progress, name):
-        tiles = cut_tiles(*padded.shape[1:3], block, self._tile)
+    def _tiles(self, canvas, block):
+        return cut_tiles(*canvas.shape[1:3], block, self._tile)
 
-        def shown(step):
-            return progress(tiles, desc=f"{name}, {step}") if progress else tiles
+    def _measure(self, canvas, region_map, block, tiles):
+        """Moments (n, r, ...) of a block; features and switches of a single tile.
 
-        return shown
+        Regions that the canvas does not have get zeros.
+        """
+        channels = CHANNELS_PER_BLOCK[block - 1]
+        leading = len(canvas), len(region_map.names)
+        shapes = leading, (*leading, channels), (*leading, channels, channels)
+        merged = encoded = None
+        for tile in tiles:
+            images = canvas[:, *tile.window]
+            encoded = features, _ = self.pairs[block].encode(images)
+            found = Moments(*(np.zeros(shape, np.float32) for shape in shapes))
+            for group in groups_of_regions(region_map.present(tile)):
+                coverage = region_map.coverage(tile, block, group, once=True)
+                known = group >= 0
+                measured = _measure_photos(features, coverage)
+                for array, values in zip(found, measured, strict=True):
+                    array[:, group[known]] = np.asarray(values)[:, known]
+            # At once: 200 regions of 512 channels are 210 MB per tile.
+            merged = found if merged is None else merge_moments(merged, found)
+        is_single = images.shape == canvas.shape
+        return to_float32(merged), encoded if is_single else None
 
     def _maps(self, measured, style, matching, block, factor) -> AffineMap:
         """Maps (n, r, ...) of every region of every photo."""
         content, target = [], []
-        for photo in range(len(measured.weight)):
-            moments = Moments(*(array[photo] for array in measured))
-            whole = merge_regions(moments) if -1 in matching.pairs else None
+        for photo in range(len(measured.count)):
+            moments = jax.tree.map(lambda array, i=photo: array[i], measured)
+            whole = merge_sets(moments) if -1 in matching.pairs else None
             for index, partner in enumerate(matching.pairs):
-                alone = slice(index, index + 1), slice(partner, partner + 1)
-                own, theirs = moments, style.moments[block]
                 if partner < 0:
-                    own, theirs = whole, style.whole[block]
-                    alone = slice(0, 1), slice(0, 1)
-                content.append(Moments(*(array[alone[0]] for array in own)))
-                target.append(Moments(*(array[alone[1]] for array in theirs)))
+                    content.append(whole)
+                    target.append(style.whole[block])
+                else:
+                    content.append(_only(moments, index))
+                    target.append(_only(style.moments[block], partner))
         maps = _make_maps(
-            Moments(*(np.concatenate(arrays) for arrays in zip(*content, strict=True))),
-            Moments(*(np.concatenate(arrays) for arrays in zip(*target, strict=True))),
+            *(
+                jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+                for parts in (content, target)
+            ),
             factor,
             transform=self.transform,
             ridge=self._ridge,
         )
-        shape = measured.weight.shape
-        return AffineMap(*(array.reshape(*shape, *array.shape[1:]) for array in maps))
+        shape = measured.count.shape
+        return jax.tree.map(lambda array: array.reshape(*shape, *array.shape[1:]), maps)
+
+    def _transfer(self, canvas, region_map, block, tiles, maps, encoded):
+        """New canvases (n, h, w, 3): features mapped and decoded."""
+        pair, result = self.pairs[block], np.empty_like(canvas)
+        for tile in tiles:
+            images = canvas[:, *tile.window]
+            features, switches = pair.encode(images) if encoded is None else encoded
+            mapped = features
+            for group in groups_of_regions(region_map.present(tile)):
+                coverage = region_map.coverage(tile, block, group)
+                part = AffineMap(*(array[:, np.maximum(group, 0)] for array in maps))
+                mapped = _map_photos(features, coverage, part, mapped)
+            decoded = self._decode[block](
+                pair.decoder_variables, images, features, mapped, switches
+            )
+            kept = np.asarray(decoded)[:, tile.rows.inner, tile.columns.inner]
+            result[:, tile.rows.outer, tile.columns.outer] = kept
+        return result
 
 
+def _shown(tiles, progress, name):
+    return progress(tiles, desc=name) if progress else tiles
+
+
+def _only(moments, index) -> Moments:
+    return jax.tree.map(lambda array: array[index : index + 1], moments)
+
+
+def _measure_photo(features, coverage):
+    return measure_sets(
+        features.reshape(-1, features.shape[-1]), coverage.reshape(len(coverage), -1)
+    )
+
+
+_measure_photos = jax.jit(jax.vmap(_measure_photo, in_axes=(0, None)))
+_map_photos = jax.jit(jax.vmap(apply_map, in_axes=(0, None, 0, 0)))
 _make_maps = jax.jit(
     lambda content, style, alpha, *, transform, ridge: make_map(
         content, style, transform=transform, ridge=ridge, alpha=alpha
@@ -308,15 +347,8 @@ _make_maps = jax.jit(
 )
 
 
-def _transfer(decoder, keep_detail, variables, images, features, moved, switches):
-    outputs = decoder.apply(variables, jnp.maximum(moved, 0.0), switches)[0]
+def _decode(decoder, keep_detail, variables, images, features, mapped, switches):
+    outputs = decoder.apply(variables, jnp.maximum(mapped, 0.0), switches)[0]
     if keep_detail:
         outputs += images - decoder.apply(variables, features, switches)[0]
     return outputs
-
-
-def _checked(photo) -> np.ndarray:
-    photo = np.asarray(photo, np.float32)
-    if photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-        raise ValueError(f"photo must have shape (height, width, 3), got {photo.shape}")
-    return photo

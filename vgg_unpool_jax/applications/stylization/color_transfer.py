@@ -4,6 +4,8 @@ import logging
 
 import numpy as np
 
+from vgg_unpool_jax.errors import require_image
+
 _LOG = logging.getLogger(__name__)
 
 # RGB to the responses of the long, medium and short cones.
@@ -20,7 +22,7 @@ _LAB_FROM_LOG_LMS = np.diag(1 / np.sqrt([3.0, 6.0, 2.0])) @ np.array(
 )
 # Before the logarithm. Less than one grey level of 255 is noise.
 _DARKEST = 1 / 255
-# Decades. Below, a channel is flat: what varies is rounding.
+# Decades. A channel that varies by less is flat: the rest is rounding.
 _FLAT = 1e-6
 
 
@@ -85,7 +87,8 @@ def transfer_color(
     Source:
       Reinhard, Ashikhmin, Gooch and Shirley, "Color transfer between images", 2001.
     """
-    content, style = _photo(content, "content"), _photo(style, "style")
+    require_image("content", content, 3)
+    require_image("style", style, 3)
     if (content_labels is None) != (style_labels is None):
         raise ValueError("content_labels and style_labels must be given both or none")
     ours, theirs = lab_from_rgb(content), lab_from_rgb(style)
@@ -93,8 +96,6 @@ def transfer_color(
         matched = _match(ours.reshape(-1, 3), theirs.reshape(-1, 3))
         result = matched.reshape(ours.shape)
     else:
-        content_labels = _labels(content_labels, content, "content_labels")
-        style_labels = _labels(style_labels, style, "style_labels")
         result, missing = np.empty_like(ours), []
         for label in np.unique(content_labels):
             inside, source = content_labels == label, theirs[style_labels == label]
@@ -115,24 +116,3 @@ def _match(values, source):
     spread = values.std(axis=0)
     gain = np.where(spread > _FLAT, source.std(axis=0) / np.maximum(spread, _FLAT), 0.0)
     return (values - values.mean(axis=0)) * gain + source.mean(axis=0)
-
-
-def _photo(image, name):
-    image = np.asarray(image, np.float64)
-    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(
-            f"{name} must have shape (height, width, 3), got {image.shape}"
-        )
-    if not np.isfinite(image).all():
-        raise ValueError(f"{name} has NaN or infinite values, wanted [0, 255]")
-    return image
-
-
-def _labels(labels, image, name):
-    labels = np.asarray(labels)
-    if labels.shape != image.shape[:2] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"{name} must be integers of shape {image.shape[:2]}, got "
-            f"{labels.dtype} of {labels.shape}"
-        )
-    return labels

@@ -1,18 +1,47 @@
-"""The files of style transfer: photos, their masks, their outputs, and styles."""
+"""Style transfer from files to files: photos, masks, styles, results."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from vgg_unpool_jax.applications.resizing import reduce_to_side, resize
+from vgg_unpool_jax.applications.stylization.automatic_regions import (
+    automatic_regions,
+    refine_regions,
+)
+from vgg_unpool_jax.applications.stylization.cascade import Stylizer
+from vgg_unpool_jax.applications.stylization.region_files import (
+    read_region_pair,
+    read_regions,
+)
+from vgg_unpool_jax.applications.stylization.regions import Regions, fit_regions
+from vgg_unpool_jax.applications.stylization.smoothing import smooth
+from vgg_unpool_jax.applications.stylization.style_statistics import (
+    StyleStatistics,
+    read_style,
+)
+from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.photo_files import list_photo_files
 from vgg_unpool_jax.errors import ConfigError, SourceError
-from vgg_unpool_jax.evaluation.pictures import PHOTO_SUFFIXES
+from vgg_unpool_jax.evaluation.pictures import (
+    PHOTO_SUFFIXES,
+    save_photo,
+    side_by_side,
+)
 from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.systems.unpooling.pair import Encoder, load_encoder, load_pair
 
 PathLike = str | os.PathLike
+
+# Longest side in pixels at which automatic regions are looked for.
+_REGIONS_SIDE = 768
+# Pixels per side of the tiles of the guided filter.
+_FILTER_TILE = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +71,7 @@ class ContentFile:
     Attributes:
       path: of the photo.
       mask: its segmentation map, or None.
-      output: where the result goes.
+      output: path of the result.
     """
 
     path: pathlib.Path
@@ -51,63 +80,8 @@ class ContentFile:
 
     @property
     def grid(self) -> pathlib.Path:
-        """Where a picture of photo and result side by side goes."""
+        """Path of a picture of photo and result side by side."""
         return self.output.with_name(f"{self.output.stem}_grid.png")
-
-
-def read_style_files(
-    paths: Sequence[PathLike],
-    masks: Sequence[PathLike] | None = None,
-    shares: Sequence[float | str] | None = None,
-) -> list[StyleFile]:
-    """Put styles, their masks and their shares together.
-
-    Args:
-      paths: photos, or files of statistics.
-      masks: one for each, or None.
-      shares: one for each; None is equal shares.
-    """
-    paths = [to_path(path) for path in paths]
-    for what, given in (("style masks", masks), ("style shares", shares)):
-        if given and len(given) != len(paths):
-            raise ConfigError(
-                f"{what} must be as many as styles, {len(paths)}, got {len(given)}"
-            )
-    styles = []
-    for index, path in enumerate(paths):
-        if not path.exists():
-            raise ConfigError(f"there is no style {path}")
-        mask = to_path(masks[index]) if masks else None
-        share = number(shares[index], "style share") if shares else 1.0
-        if share <= 0.0:
-            raise ConfigError(f"a style share must be positive, got {share:g}")
-        style = StyleFile(path, mask, share)
-        if mask is not None and style.is_saved:
-            raise ConfigError(f"{path} has its regions in it: give it no mask")
-        styles.append(style)
-    return styles
-
-
-def read_strengths(entries: Sequence[str] | None) -> dict[int, float]:
-    """Strengths of levels from texts such as "4:0.5"."""
-    strengths = {}
-    for entry in entries or ():
-        block, _, factor = entry.partition(":")
-        if not block.isdigit() or not factor:
-            raise ConfigError(f"a strength is BLOCK:FACTOR such as 4:0.5, got {entry}")
-        strengths[int(block)] = number(factor, "strength")
-    return strengths
-
-
-def number(text, what: str) -> float:
-    """A finite number from a text; `ConfigError` says which it should have been."""
-    try:
-        number = float(text)
-    except ValueError as error:
-        raise ConfigError(f"a {what} must be a number, got {text}") from error
-    if not np.isfinite(number):
-        raise ConfigError(f"a {what} must be finite, got {text}")
-    return number
 
 
 def list_content_files(
@@ -151,8 +125,181 @@ def _mask_of(photo, mask):
     mask = to_path(mask)
     if not mask.is_dir():
         return mask
+    # A folder below it is a mask in layers.
     found = sorted(file for file in mask.iterdir() if file.stem == photo.stem)
-    # A folder is a mask in layers.
     if not found:
         raise ConfigError(f"there is no mask for {photo} in {mask}")
     return found[0]
+
+
+def load_stylizer(
+    pairs: Sequence[PathLike],
+    vgg19: PathLike | None = None,
+    blocks: Sequence[int] = (),
+    **options,
+) -> Stylizer:
+    """Load the pairs of a stylizer.
+
+    Args:
+      pairs: names, files or workdirs as `load_pair` takes them.
+      vgg19: the VGG19 weight file; see `load_pair`.
+      blocks: the blocks to use of these pairs; empty means all.
+      **options: of `Stylizer`.
+    """
+    loaded = {pair.block: pair for pair in (load_pair(pair, vgg19) for pair in pairs)}
+    if len(loaded) < len(pairs):
+        raise ConfigError(f"the pairs {', '.join(map(str, pairs))} share a block")
+    for block in blocks:
+        if block not in loaded:
+            raise ConfigError(
+                f"level {block} has no pair: those named are of the blocks "
+                f"{', '.join(map(str, loaded))}; name one of block {block} too"
+            )
+    return Stylizer([loaded[block] for block in blocks or loaded], **options)
+
+
+class FileStylizer:
+    """Stylises photo files, and keeps the statistics of the styles.
+
+    Attributes:
+      stylizer: the cascade.
+      notes: sentences about the last photo's regions.
+    """
+
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        styles: Sequence[StyleFile],
+        *,
+        automatic: int = 0,
+        vgg19: PathLike | None = None,
+        smoothing: str = "guided",
+        alpha: float = 1.0,
+        strengths: Mapping[int, float] | None = None,
+        max_side: int = 0,
+        progress: Callable | None = None,
+    ):
+        """Keep the options.
+
+        Args:
+          stylizer: the cascade.
+          styles: one or more.
+          automatic: number of regions to look for in photos without masks; 0 is none.
+          vgg19: VGG19 weights for that, as in `load_encoder`.
+          smoothing: one of `stylization.smoothing.SMOOTHINGS`.
+          alpha: see `Stylizer.stylize`.
+          strengths: see `Stylizer.stylize`.
+          max_side: photos with a longer side are reduced to it for all steps but the
+            smoothing, which brings the result to the photo's size; 0 is no limit.
+          progress: see `Stylizer.stylize`.
+        """
+        self.stylizer, self._styles, self._max_side = stylizer, list(styles), max_side
+        self._smoothing, self._automatic, self._vgg19 = smoothing, automatic, vgg19
+        self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
+        self._measured_styles, self.notes = {}, ()
+        if automatic and (len(self._styles) > 1 or self._styles[0].is_saved):
+            raise ConfigError(
+                "automatic regions are found in one content and one style photo "
+                "together: name one style, as a photo"
+            )
+
+    def stylize(self, file: ContentFile, *, grid: bool = False, quality: int = 95):
+        """Stylise one file.
+
+        Args:
+          file: the photo, its mask and its output.
+          grid: whether to write a picture of photo and result side by side, too.
+          quality: of JPEG and WebP.
+
+        Returns:
+          (h, w, 3) float32 in [0, 255], as written.
+        """
+        photo = decode_photo(file.path, str(file.path))
+        reduced = reduce_to_side(photo, self._max_side)
+        styles, regions = [], None
+        for style in self._styles:
+            statistics, regions = self._statistics(file, reduced, style)
+            styles.append((statistics, style.share))
+        matchings = [self.stylizer.match(regions, one) for one, _ in styles]
+        notes = [note for matching in matchings for note in matching.sentences]
+        self.notes = tuple(dict.fromkeys(notes))
+        result = self.stylizer.stylize(reduced, styles, regions, **self._options)
+        result = resize(result, photo.shape[:2])
+        options = {"tile": _filter_tile(photo)} if self._smoothing == "guided" else {}
+        result = smooth(self._smoothing, photo, result, **options)
+        result = np.clip(np.asarray(result), 0.0, 255.0)
+        save_photo(file.output, result, quality=quality)
+        if grid:
+            save_photo(file.grid, side_by_side([photo, result]))
+        return result
+
+    def measure(self, style: StyleFile) -> StyleStatistics:
+        """Statistics of a style with its own mask, or those of its file."""
+        if style.is_saved:
+            return read_style(style.path)
+        photo = self._style_photo(style.path)
+        regions = None
+        if style.mask is not None:
+            regions = _fit(read_regions(style.mask), photo, style.mask)
+        return self._measured(style.path, photo, regions)
+
+    def _statistics(self, file, photo, style):
+        """Statistics of a style, and the regions of the photo that go with them."""
+        if self._automatic and file.mask is None:
+            theirs = self._style_photo(style.path)
+            regions, style_regions = self._find_regions(photo, theirs)
+            return self._measured(style.path, theirs, style_regions), regions
+        if file.mask is None:
+            return self.measure(style), None
+        if style.mask is None:
+            return self.measure(style), _fit(read_regions(file.mask), photo, file.mask)
+        theirs = self._style_photo(style.path)
+        regions, style_regions = read_region_pair(file.mask, style.mask)
+        style_regions = _fit(style_regions, theirs, style.mask)
+        statistics = self._measured(style.path, theirs, style_regions)
+        return statistics, _fit(regions, photo, file.mask)
+
+    def _style_photo(self, path):
+        return reduce_to_side(decode_photo(path, str(path)), self._max_side)
+
+    def _measured(self, path, photo, regions):
+        # One style serves all photos of a folder whose masks agree about it.
+        key = str(path), _fingerprint(regions)
+        if key not in self._measured_styles:
+            self._measured_styles[key] = self.stylizer.measure_style(
+                photo, regions, progress=self._options["progress"]
+            )
+        return self._measured_styles[key]
+
+    @functools.cached_property
+    def _encoder(self) -> Encoder:
+        return load_encoder(5, self._vgg19)
+
+    def _find_regions(self, photo, style) -> list[Regions]:
+        features, covers = [], []
+        for image in (photo, style):
+            image = reduce_to_side(image, _REGIONS_SIDE)
+            padded = pad_to_multiple(np.asarray(image[None], np.float32), 16)
+            features.append(np.asarray(self._encoder.encode(padded)[0][0]))
+            covers.append(tuple(side / 16 for side in image.shape[:2]))
+        found = automatic_regions(*features, count=self._automatic)
+        return [
+            refine_regions(regions, image, covers=cover, tile=_FILTER_TILE)
+            for regions, image, cover in zip(found, (photo, style), covers, strict=True)
+        ]
+
+
+def _filter_tile(photo) -> int:
+    # The margins of the guided filter are a tenth of the longer side each.
+    return max(_FILTER_TILE, round(0.3 * max(photo.shape)))
+
+
+def _fit(regions, photo, mask) -> Regions:
+    return fit_regions(regions, *photo.shape[:2], str(mask))
+
+
+def _fingerprint(regions: Regions | None):
+    if regions is None:
+        return None
+    array = regions.labels if regions.coverage is None else regions.coverage
+    return regions.names, hash(array.tobytes())

@@ -1,22 +1,30 @@
-"""The guided filter: what is left of an image is a local affine map of its guide."""
+"""The guided filter: fits an image by a local affine function of its guide.
+
+Window sums never subtract one long cumulative sum from another, which loses the small
+digits. The rows (then the columns) are cut into blocks as long as the window; a window
+is the end of one block and the beginning of the next, and both sums are cumulative sums
+within a block. The cost does not depend on the radius. Beyond its border an image is
+mirrored, the outermost pixel repeated (`symmetric` in NumPy, `BORDER_REFLECT` in
+OpenCV).
+
+Source:
+  He, Sun and Tang, "Guided image filtering", 2013, section 3.5 (colour guide); van
+  Herk, "A fast algorithm for local minimum and maximum filters on rectangular and
+  octagonal kernels", 1992, for the blocks.
+"""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vgg_unpool_jax.applications.stylization.box_filter import (
-    Moments,
-    check_radius,
-    window_moments,
-)
+from vgg_unpool_jax.errors import require_image
 from vgg_unpool_jax.systems.unpooling.tiling import tile_spans
 
 _WHITE = 255.0
-# Orthonormal axes of colour, grey first. eps times the identity is the same on them,
-# and photos vary along the first mostly: grey guides stay exactly of rank one.
-_AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+_TRIANGLE = tuple((i, j) for i in range(3) for j in range(i, 3))
 
 
 def guided_filter(
@@ -29,137 +37,234 @@ def guided_filter(
         a_k = (Σ_k + eps · I)⁻¹ cov_k(guide, image)
         b_k = mean_k(image) - a_kᵀ mean_k(guide)
 
-    over a window of 2 · radius + 1 pixels a side, and the result at pixel i is the mean
-    of a_kᵀ guide_i + b_k over the windows k that hold i. It depends on pixels at up to
-    2 · radius. Images go on beyond their border as in `box_mean`; the result is that of
-    `cv2.ximgproc.guidedFilter` with eps times 255², the border included, down to where
-    OpenCV's own rounding takes over: with its float32 sums of squares and eps 1.5e-8 it
-    is off by tens of grey levels on grey guides.
+    over a window of 2 · radius + 1 pixels per side, and the result at pixel i is the
+    mean of a_kᵀ guide_i + b_k over the windows k that contain i. It depends on pixels
+    at up to 2 · radius. The result is that of `cv2.ximgproc.guidedFilter` with eps
+    times 255², the border included.
 
     Args:
       guide: (h, w, 3) RGB in [0, 255], any real dtype: the content photo.
-      image: (h, w, 3) RGB in [0, 255], any real dtype: what is to be smoothed.
+      image: (h, w, c) on the scale of [0, 255], any real dtype: what is filtered.
       radius: of the windows in pixels, from 0 on; None takes a twentieth of the longer
         side, 35 pixels of 700.
       eps: variance of the guide, for intensities in [0, 1], below which a window
-        counts as flat; positive. Values below 1e-8 make no sense: rounding the guide
-        to 8 bits alone adds a variance of 1.3e-6.
-      tile: an image with a longer side is done in tiles of so many pixels a side, their
-        margins of 2 · radius included, on the device, and comes back in the memory of
-        the host; 0 does it whole.
+        counts as flat; positive. Rounding the guide to 8 bits adds a variance of
+        1.3e-6, and the float32 sums err by about 1e-8.
+      tile: an image with a longer side is filtered in tiles of at most this many pixels
+        per side, margins of 2 · radius included, and the result is a host array; 0
+        filters it whole.
 
     Returns:
-      (h, w, 3) float32 on the scale of [0, 255], not clipped.
-
-    Source:
-      He, Sun and Tang, "Guided image filtering", 2013, section 3.5 (colour guide).
+      (h, w, c) float32 on the scale of [0, 255], not clipped.
     """
-    shapes = np.shape(guide), np.shape(image)
-    check_guide_and_image(*shapes)
-    radius = check_options(shapes[0], radius, eps)
-    if tile < 0:
-        raise ValueError(f"tile must be 0 or a number of pixels, got {tile}")
-    if not tile or max(shapes[0]) <= tile:
-        guide, image = (jnp.asarray(array, jnp.float32) for array in (guide, image))
-        return _guided_filter(guide, image, jnp.float32(eps), radius)
+    radius = _check(guide, image, radius, eps)
+    height, width = np.shape(guide)[:2]
+    if not tile or max(height, width) <= tile:
+        return _filter(_float32(guide), _float32(image), eps, radius)
     guide, image = np.asarray(guide), np.asarray(image)
     rows, columns = (
-        tile_spans(length, tile, 2 * radius, 1) for length in shapes[0][:2]
+        tile_spans(length, tile, 2 * radius, 1) for length in (height, width)
     )
-    result = np.empty(shapes[1], np.float32)
+    result = np.empty(image.shape, np.float32)
     for row in rows:
         for column in columns:
             window = slice(row.start, row.stop), slice(column.start, column.stop)
-            output = _guided_filter(
-                jnp.asarray(guide[window], jnp.float32),
-                jnp.asarray(image[window], jnp.float32),
-                jnp.float32(eps),
-                radius,
-            )
-            output = np.asarray(output)
-            result[row.outer, column.outer] = output[row.inner, column.inner]
+            output = guided_filter(guide[window], image[window], radius=radius, eps=eps)
+            kept = np.asarray(output)[row.inner, column.inner]
+            result[row.outer, column.outer] = kept
     return result
 
 
-def check_options(shape: tuple[int, ...], radius: int | None, eps: float) -> int:
-    """The radius of `guided_filter` for a guide of a shape; raises ValueError."""
-    if radius is None:
-        radius = round(max(shape) / 20)
-    if not 0.0 < eps < np.inf:
-        raise ValueError(f"eps must be a positive number, got {eps!r}")
-    return check_radius(radius)
+class SteadyGuidedFilter:
+    """The guided filter with windows that reach back in time.
+
+    The means and covariances of each window are averaged over the frames before, frame
+    s counting in frame t by exp(-(t - s) / time_constant), and the fits are applied to
+    the guide of frame t: colours that flicker become steady, and edges stay those of
+    the frame.
+
+    History is discounted where a window's content changes, and dropped once the jump
+    exceeds `limit`:
+
+        jump² = |mean_t - mean|² / (½ (tr cov_t + tr cov) + 3 eps)
+
+    of the guide in the window, against the averages without frame t.
+    """
+
+    def __init__(
+        self,
+        time_constant: float,
+        *,
+        limit: float = 1.0,
+        radius: int | None = None,
+        eps: float = 1e-4,
+    ):
+        """Begin a film.
+
+        Args:
+          time_constant: in frames, from 0 on; 0 is `guided_filter` frame by frame.
+          limit: see the class, positive.
+          radius: see `guided_filter`.
+          eps: see `guided_filter`.
+        """
+        if not 0 <= time_constant < math.inf or not limit > 0:
+            raise ValueError(
+                f"time_constant must be a number of frames from 0 on and limit "
+                f"positive, got {time_constant!r} and {limit!r}"
+            )
+        self._keep = math.exp(-1 / time_constant) if time_constant else 0.0
+        self._limit, self._radius, self._eps = limit, radius, eps
+        self._past = None
+
+    def begin_scene(self) -> None:
+        """Forget the frames so far."""
+        self._past = None
+
+    def __call__(self, guide, image) -> jax.Array:
+        """Filter the next frame.
+
+        Args:
+          guide: (h, w, 3) RGB in [0, 255], the frame.
+          image: (h, w, 3), the stylised frame.
+
+        Returns:
+          (h, w, 3) float32 on the scale of [0, 255], not clipped. About 90 bytes per
+          pixel are kept for the next frame.
+        """
+        radius = _check(guide, image, self._radius, self._eps)
+        guide, image = _float32(guide), _float32(image)
+        means = _window_products(guide, image, radius)
+        total = jnp.ones(guide.shape[:2], jnp.float32)
+        if self._past is not None and self._keep:
+            before = self._past[1].shape
+            if before != total.shape:
+                raise ValueError(
+                    f"guide must have the size of the frames before, {before}, got "
+                    f"{total.shape}"
+                )
+            options = self._eps, self._keep, self._limit
+            means, total = _average(*self._past, means, *options)
+        self._past = means, total
+        return _apply_fits(means, guide, self._eps, radius)
 
 
-def check_guide_and_image(
-    guide: tuple[int, ...], image: tuple[int, ...], *, name: str = "image"
-) -> None:
-    """Raise ValueError unless both shapes are the same (height, width, 3)."""
-    for label, shape in (("guide", guide), (name, image)):
-        if len(shape) != 3 or shape[2] != 3 or not all(shape):
-            raise ValueError(f"{label} must have shape (height, width, 3), got {shape}")
-    if guide != image:
-        raise ValueError(f"guide has shape {guide} and {name} {image}; wanted the same")
+def _check(guide, image, radius, eps) -> int:
+    """Check the arguments of a filter; returns the radius."""
+    guide, image = np.shape(guide), np.shape(image)
+    for name, shape, channels in (("guide", guide, 3), ("image", image, None)):
+        require_image(name, np.broadcast_to(0, shape), 3, channels)
+    if guide[:2] != image[:2]:
+        raise ValueError(f"guide {guide} and image {image} must have the same size")
+    radius = round(max(guide) / 20) if radius is None else radius
+    if radius < 0 or not 0.0 < eps < math.inf:
+        raise ValueError(
+            f"radius must be from 0 on and eps positive, got {radius!r} and {eps!r}"
+        )
+    return radius
+
+
+def _float32(array) -> jax.Array:
+    return jnp.asarray(array, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def _guided_filter(guide, image, eps, radius):
-    return apply_fits(joint_moments(guide, image, radius), guide, eps, radius)
+def _filter(guide, image, eps, radius):
+    return _apply_fits(_window_products(guide, image, radius), guide, eps, radius)
 
 
-def joint_moments(guide: jax.Array, image: jax.Array, radius: int) -> Moments:
-    """Window moments of guide and image together, for use under jit.
+@functools.partial(jax.jit, static_argnums=2)
+def _window_products(guide, image, radius):
+    """Window means of guide (3, h, w), image (c, h, w), and of products.
 
-    Args:
-      guide: (h, w, 3) float32 in [0, 255].
-      image: (h, w, 3) float32 on the same scale.
-      radius: of the windows in pixels.
-
-    Returns:
-      Moments of six planes, the guide's axes first, on the scale of [-0.5, 0.5].
+    "squares" (6, h, w) are the products of the guide's channels with each other,
+    "products" (3, c, h, w) those of each of them with the image.
     """
-    planes = [*_guide_axes(guide), *jnp.moveaxis(_centred(image), -1, 0)]
-    return window_moments(jnp.stack(planes), 3, radius)
+    guide, image = _planes(guide), _planes(image)
+    parts = {
+        "guide": guide,
+        "image": image,
+        "squares": jnp.stack([guide[i] * guide[j] for i, j in _TRIANGLE]),
+        "products": guide[:, None] * image,
+    }
+
+    def mean(part):
+        flat = window_means(part.reshape(-1, *part.shape[-2:]), radius)
+        return flat.reshape(part.shape)
+
+    return jax.tree.map(mean, parts)
 
 
-def apply_fits(moments: Moments, guide: jax.Array, eps, radius: int) -> jax.Array:
-    """The guided filter from moments on, for use under jit.
-
-    Args:
-      moments: of `joint_moments`, or averages of several.
-      guide: (h, w, 3) float32 in [0, 255], what the fits are applied to.
-      eps: see `guided_filter`.
-      radius: of the windows over which the fits are averaged.
-
-    Returns:
-      (h, w, 3) float32 on the scale of [0, 255].
-    """
-    means, covariances = moments
-    # The upper triangle of the guide's, and those of guide and image.
-    matrix = {(i, j): covariances[i][j - i] for i in range(3) for j in range(i, 3)}
+@functools.partial(jax.jit, static_argnums=3)
+def _apply_fits(means, guide, eps, radius):
+    """Fit each window from its means, and apply the mean fits to the guide."""
+    covariance = _guide_covariance(means)
     for axis in range(3):
-        matrix[axis, axis] += eps
-    slopes = _solve(matrix, [covariances[axis][3 - axis :] for axis in range(3)])
-    offsets = means[3:]
-    for axis in range(3):
-        offsets -= slopes[axis] * means[axis]
-    means = window_moments(jnp.concatenate([*slopes, offsets]), 0, radius).means
-    *slopes, outputs = means.reshape(4, 3, *means.shape[1:])
-    for slope, plane in zip(slopes, _guide_axes(guide), strict=True):
-        outputs += slope * plane
+        covariance[axis, axis] += eps
+    slopes = jnp.stack(
+        _solve(covariance, means["products"] - means["guide"][:, None] * means["image"])
+    )
+    offsets = means["image"] - jnp.sum(slopes * means["guide"][:, None], axis=0)
+    fits = jnp.concatenate([slopes.reshape(-1, *offsets.shape[1:]), offsets])
+    fits = window_means(fits, radius).reshape(4, *offsets.shape)
+    outputs = fits[3] + jnp.sum(fits[:3] * _planes(guide)[:, None], axis=0)
     return (jnp.moveaxis(outputs, 0, -1) + 0.5) * _WHITE
 
 
-def _centred(photo):
+@jax.jit
+def _average(past, total, now, eps, keep, limit):
+    """Window means averaged over time, and the sum of the frames' shares (h, w)."""
+    distance = jnp.sum((now["guide"] - past["guide"]) ** 2, axis=0)
+    covariances = _guide_covariance(past), _guide_covariance(now)
+    spread = sum(each[axis, axis] for each in covariances for axis in range(3)) / 2
+    jump = distance / (spread + 3 * eps) / limit**2
+    total = keep * total * (1.0 - jnp.minimum(jump, 1.0)) + 1.0
+    return jax.tree.map(lambda old, new: old + (new - old) / total, past, now), total
+
+
+def _guide_covariance(means):
+    """The upper triangle of the guide's covariance in each window."""
+    guide = means["guide"]
+    return {
+        (i, j): square - guide[i] * guide[j]
+        for (i, j), square in zip(_TRIANGLE, means["squares"], strict=True)
+    }
+
+
+def window_means(planes: jax.Array, radius: int) -> jax.Array:
+    """Means over windows of (2 · radius + 1)² pixels, for use under jit.
+
+    Args:
+      planes: (q, height, width) float32.
+      radius: of the window in pixels; it may exceed the image.
+    """
+    for _ in range(2):
+        planes = jnp.swapaxes(_means_along_rows(planes, radius), 1, 2)
+    return planes
+
+
+def _means_along_rows(planes, radius):
+    count, height, width = planes.shape
+    size = 2 * radius + 1
+    blocks = -(-(width + 2 * radius) // size)
+    # The end of the last block is in no window.
+    columns = (np.arange(blocks * size) - radius) % (2 * width)
+    columns = np.minimum(columns, 2 * width - 1 - columns)
+    blocked = planes[..., columns].reshape(count, height, blocks, size)
+    begins = jnp.cumsum(blocked, axis=-1)
+    ends = jnp.flip(jnp.cumsum(jnp.flip(blocked, -1), axis=-1), -1)
+    begins, ends = (part.reshape(count, height, -1) for part in (begins, ends))
+    # The window that starts at column i ends at column i + size - 1. One that is a
+    # whole block would be counted twice.
+    starts = np.arange(width)
+    sums = ends[..., starts] + jnp.where(
+        starts % size == 0, 0.0, begins[..., starts + size - 1]
+    )
+    return sums / size
+
+
+def _planes(photo):
     # Around mid-grey, because float32 has most digits around 0.
-    return photo / _WHITE - 0.5
-
-
-def _guide_axes(guide) -> list[jax.Array]:
-    guide, axes = _centred(guide), jnp.asarray(_AXES, jnp.float32)
-    return [
-        row[0] * guide[..., 0] + row[1] * guide[..., 1] + row[2] * guide[..., 2]
-        for row in axes
-    ]
+    return jnp.moveaxis(photo / _WHITE - 0.5, -1, 0)
 
 
 def _solve(matrix, right):

@@ -1,34 +1,49 @@
 """Photorealistic style transfer in numbers: structure kept, style taken, flicker.
 
-Structure is SSIM between the edges of content and result. Style is how near the
-features of the result are to those of the style photo, in their first two moments;
-`style_meter` takes those of photos and their regions. Nothing is random.
+Structure is SSIM between the edges of content and result. Style is the distance between
+the features of the result and those of the style photo in their first two moments, at
+five blocks of VGG19, whole or region by region. Nothing is random.
 """
 
-import dataclasses
+from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgg_unpool_jax.applications.resizing import as_photo
 from vgg_unpool_jax.evaluation.metrics import photo_ssim
+from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
+from vgg_unpool_jax.nets.vgg19_layers import NUM_BLOCKS, size_multiple
+from vgg_unpool_jax.ops.moments import Moments, measure_sets
+from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 
+BLOCKS = tuple(range(1, NUM_BLOCKS + 1))
 DISTANCES = ("covariance", "gram", "mean")
+# The label of the whole photo where there are no regions.
+WHOLE = 0
+# Fewer cells of a feature grid say nothing about a region (PhotoWCT: "> 10 px").
+MIN_CELLS = 11
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
-# Grey levels a pixel. The rounding to 8 bits alone gives flat areas half of it.
+# Grey levels per pixel. The rounding to 8 bits alone gives flat areas half of it.
 _EDGE_FLOOR = 0.5
+
+# {block: {label: moments}}, as `StyleMeter` measures them of a photo.
+PhotoMoments = Mapping[int, Mapping[int, Moments]]
 
 
 def edge_map(image: np.ndarray) -> np.ndarray:
-    """How much of an edge each pixel is, on a scale of its own photo.
+    """The strength of the edge at each pixel, on a scale of its own photo.
 
     Of the luminance Y = 0.299 R + 0.587 G + 0.114 B the gradient magnitude is m, where
     m² is half the sum of the squared differences to the four neighbours, in grey levels
-    a pixel; the border pixels are repeated. With s² = mean(m²) + 0.5², the map is
+    per pixel; the border pixels are repeated. With s² = mean(m²) + 0.5², the map is
     m / (m + s).
 
-    Sobel's and Scharr's central differences are blind to pixels that alternate, which
-    is how unpooling goes wrong; these differences are not. A factor on the contrast of
+    Sobel's and Scharr's central differences are blind to pixels that alternate, the
+    typical artefact of unpooling; these differences are not. A factor on the contrast of
     a photo cancels as far as m exceeds the floor of half a grey level, which keeps the
     rounding of flat photos from counting as edges; a shift of the brightness cancels
     exactly. The saturation gives faint and hard edges comparable weight, as the
@@ -42,9 +57,9 @@ def edge_map(image: np.ndarray) -> np.ndarray:
 
     Source:
       Our own. Papers on photorealistic style transfer compare responses of the network
-      HED (arXiv 1504.06375); this needs none, and is no replacement for their numbers.
+      HED (arXiv 1504.06375); these numbers cannot be compared with theirs.
     """
-    luminance = np.pad(require_photo(image, "image") @ _LUMINANCE, 1, mode="edge")
+    luminance = np.pad(as_photo(image) @ _LUMINANCE, 1, mode="edge")
     down = np.square(np.diff(luminance, axis=0))[:, 1:-1]
     right = np.square(np.diff(luminance, axis=1))[1:-1]
     squares = (down[1:] + down[:-1] + right[:, 1:] + right[:, :-1]) / 2
@@ -74,49 +89,12 @@ def edge_ssim(content: np.ndarray, result: np.ndarray) -> float:
     return float(photo_ssim(*(jnp.asarray(e, jnp.float32) for e in edges))[0])
 
 
-@dataclasses.dataclass(frozen=True)
-class Moments:
-    """First and second moments of features.
-
-    Attributes:
-      cells: number of cells of the feature grid that they are taken over.
-      mean: float64 (c,).
-      covariance: float64 (c, c), divided by the number of cells.
-    """
-
-    cells: int
-    mean: np.ndarray
-    covariance: np.ndarray
-
-    @property
-    def gram(self) -> np.ndarray:
-        """Mean of f fᵀ over the cells: covariance + mean meanᵀ."""
-        return self.covariance + np.outer(self.mean, self.mean)
-
-
-def feature_moments(features: np.ndarray) -> Moments:
-    """Moments of features in float64.
-
-    Args:
-      features: (..., c); all leading axes are cells.
-    """
-    features = np.asarray(features, np.float64)
-    if features.ndim < 2 or not features.size:
-        raise ValueError(
-            f"features must have shape (..., channels), not empty, got {features.shape}"
-        )
-    cells = features.reshape(-1, features.shape[-1])
-    mean = cells.mean(axis=0)
-    centred = cells - mean
-    return Moments(len(cells), mean, centred.T @ centred / len(cells))
-
-
 def moment_distance(moments: Moments, reference: Moments, kind: str) -> float:
-    """Distance of moments, relative to those of the reference.
+    """Distance of moments of one set of features, relative to the reference.
 
     "covariance" is ‖Σ - Σ_ref‖ / ‖Σ_ref‖ with the Frobenius norm, "gram" the same of
     the uncentred second moments, "mean" ‖μ - μ_ref‖₂ / ‖μ_ref‖₂. A common factor on
-    the features of both cancels, and with it the scale of a level.
+    the features of both cancels.
 
     Args:
       moments: of content or result.
@@ -126,106 +104,194 @@ def moment_distance(moments: Moments, reference: Moments, kind: str) -> float:
     Returns:
       In [0, ∞); 0 for equal moments, infinite if only those of the reference are 0.
     """
-    if kind not in DISTANCES:
-        raise ValueError(f"kind must be one of {', '.join(DISTANCES)}, got {kind!r}")
-    ours, theirs = getattr(moments, kind), getattr(reference, kind)
-    if ours.shape != theirs.shape:
-        raise ValueError(
-            f"features must have as many channels as the reference, "
-            f"{reference.mean.size}, got {moments.mean.size}"
-        )
+    ours, theirs = (_statistic(each, kind) for each in (moments, reference))
     difference, size = np.linalg.norm(ours - theirs), np.linalg.norm(theirs)
     if size == 0:
         return 0.0 if difference == 0 else float("inf")
     return float(difference / size)
 
 
-def covariance_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
-    """‖Σ_a - Σ_b‖ / ‖Σ_b‖ of the channel covariances; see `moment_distance`.
+def _statistic(moments: Moments, kind: str) -> np.ndarray:
+    mean, covariance = (np.asarray(array, np.float64) for array in moments[1:])
+    return {
+        "mean": mean,
+        "covariance": covariance,
+        "gram": covariance + np.outer(mean, mean),
+    }[kind]
+
+
+class StyleMeter:
+    """Measures the moments of photos at all five blocks, whole photos in one pass."""
+
+    def __init__(self, vgg19: VGG19Weights):
+        """Build the encoder.
+
+        Args:
+          vgg19: the weights, which must reach block 5.
+        """
+        self._encoder = VGG19Encoder(NUM_BLOCKS, vgg19.preprocessing)
+        self._params = jax.tree.map(jnp.asarray, vgg19.params)
+        self._jitted_encode = jax.jit(self._encode)
+
+    def measure(
+        self, photo: np.ndarray, labels: np.ndarray | None = None
+    ) -> dict[int, dict[int, Moments]]:
+        """Moments of a photo, or of each of its regions.
+
+        The photo is padded by reflection to multiples of 16; cells of the feature grid
+        that lie in the padding alone do not count. A cell belongs to the region of the
+        pixel at its centre. 1000 × 1000 pixels take about 1 GiB.
+
+        Args:
+          photo: (h, w, 3) RGB in [0, 255].
+          labels: (h, w) integers, the same for the same region of several photos; None
+            takes the whole photo as the region `WHOLE`.
+
+        Returns:
+          {block: {label: moments}}. Regions of fewer than `MIN_CELLS` cells at a block
+          are left out of it; a whole photo never is.
+        """
+        photo = as_photo(photo)
+        if not np.isfinite(photo).all():
+            raise ValueError("photo has NaN or infinite values, expected [0, 255]")
+        least = MIN_CELLS
+        if labels is None:
+            labels, least = np.full(photo.shape[:2], WHOLE), 0
+        if labels.shape != photo.shape[:2] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"labels must be integers of the photo's shape {photo.shape[:2]}, got "
+                f"{labels.dtype} of {labels.shape}"
+            )
+        encoded = self._jitted_encode(self._params, photo[None])
+        found = {}
+        for block, features in zip(BLOCKS, encoded, strict=True):
+            cells = _labels_of_cells(labels, block).ravel()
+            samples = features.reshape(len(cells), -1)
+            found[block] = {}
+            # One region after another: memory is that of one.
+            for label, count in zip(*np.unique(cells, return_counts=True), strict=True):
+                if count >= least:
+                    moments = measure_sets(samples, (cells == label)[None])
+                    found[block][int(label)] = jax.tree.map(
+                        lambda array: np.asarray(array[0], np.float64), moments
+                    )
+        return found
+
+    def _encode(self, params, images):
+        _, height, width, _ = images.shape
+        padded = pad_to_multiple(images, size_multiple(NUM_BLOCKS))
+        _, intermediates = self._encoder.apply({"params": params}, padded)
+        return [
+            intermediates[f"block{block}_conv2"][
+                0, : _cells(height, block), : _cells(width, block)
+            ]
+            for block in BLOCKS
+        ]
+
+
+def style_distances(
+    moments: PhotoMoments, style: PhotoMoments
+) -> dict[int, dict[str, float]]:
+    """Distances of a photo to a style at each block.
+
+    With regions, the mean over the labels that both photos have at a block, weighted
+    by their cells in `moments`.
 
     Args:
-      features_a: (..., c) of content or result.
-      features_b: (..., c) of the style; other leading axes are welcome.
-    """
-    return _feature_distance(features_a, features_b, "covariance")
-
-
-def gram_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
-    """‖G_a - G_b‖ / ‖G_b‖ of the Gram matrices a cell; see `moment_distance`.
-
-    Args:
-      features_a: (..., c) of content or result.
-      features_b: (..., c) of the style; other leading axes are welcome.
-
-    Source:
-      Gatys, Ecker and Bethge 2015, arXiv 1508.06576, for the Gram matrix.
-    """
-    return _feature_distance(features_a, features_b, "gram")
-
-
-def mean_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
-    """‖μ_a - μ_b‖ / ‖μ_b‖ of the channel means, which the covariance leaves out.
-
-    Args:
-      features_a: (..., c) of content or result.
-      features_b: (..., c) of the style; other leading axes are welcome.
-    """
-    return _feature_distance(features_a, features_b, "mean")
-
-
-def _feature_distance(features_a, features_b, kind):
-    moments = feature_moments(features_a), feature_moments(features_b)
-    return moment_distance(*moments, kind)
-
-
-def temporal_flicker(inputs: np.ndarray, results: np.ndarray) -> float:
-    """How much the frames of a result change beyond those of the input.
-
-    The mean over pixels, channels and successive frames of max(0, |Δresult| -
-    |Δinput|). No motion is estimated. An area that changes less than the input cannot
-    make up for one that flickers.
-
-    Args:
-      inputs: (t, h, w, 3) RGB in [0, 255], at least two frames.
-      results: the same shape and range.
+      moments: of content or result, from `StyleMeter.measure`.
+      style: of the style, with or without regions as `moments`.
 
     Returns:
-      Grey levels in [0, 255]; 0 for the input itself or a still.
+      {block: {kind: distance}} for each of `DISTANCES`.
     """
-    inputs, results = np.asarray(inputs), np.asarray(results)
-    if inputs.ndim != 4 or inputs.shape[3] != 3 or len(inputs) < 2 or not inputs.size:
-        raise ValueError(
-            f"inputs must have shape (at least 2, height, width, 3), got {inputs.shape}"
-        )
-    if inputs.shape != results.shape:
-        raise ValueError(
-            f"results must have the shape of inputs, {inputs.shape}, got "
-            f"{results.shape}"
-        )
-    excess = [
-        np.mean(np.maximum(_change(results, t) - _change(inputs, t), 0.0))
-        for t in range(len(inputs) - 1)
-    ]
-    return float(np.mean(excess))
+    found = {}
+    for block, regions in moments.items():
+        common = [label for label in regions if label in style[block]]
+        if not common:
+            raise ValueError(
+                f"moments and style have no region of at least {MIN_CELLS} cells in "
+                f"common at block {block}: {sorted(regions)} and {sorted(style[block])}"
+            )
+        counts = [regions[label].count for label in common]
+        found[block] = {
+            kind: float(
+                np.average(
+                    [
+                        moment_distance(regions[i], style[block][i], kind)
+                        for i in common
+                    ],
+                    weights=counts,
+                )
+            )
+            for kind in DISTANCES
+        }
+    return found
 
 
-def _change(frames, t):
-    return np.abs(frames[t + 1].astype(np.float64) - frames[t].astype(np.float64))
-
-
-def require_photo(image: np.ndarray, name: str) -> np.ndarray:
-    """The photo as float64 (h, w, 3).
+def style_reductions(
+    content: Mapping[int, Mapping[str, float]],
+    result: Mapping[int, Mapping[str, float]],
+) -> dict[int, dict[str, float]]:
+    """Style taken: 1 - d(result, style) / d(content, style).
 
     Args:
-      image: RGB in [0, 255].
-      name: of the argument, for the error.
+      content: distances of the content to the style, from `style_distances`.
+      result: those of the result.
+
+    Returns:
+      {block: {kind: reduction}} in (-∞, 1]: 0 for the content itself, 1 for the
+      moments of the style, negative for a result that is farther from the style than
+      the content. NaN where the content is at distance 0 or infinity.
     """
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(
-            f"{name} must have shape (height, width, 3), got {image.shape}"
-        )
-    image = image.astype(np.float64)
-    if not np.isfinite(image).all():
-        raise ValueError(f"{name} has NaN or infinite values, wanted [0, 255]")
-    return image
+    return {
+        block: {
+            kind: 1.0 - result[block][kind] / distance
+            if 0 < distance < float("inf")
+            else float("nan")
+            for kind, distance in distances.items()
+        }
+        for block, distances in content.items()
+    }
+
+
+def _cells(side: int, block: int) -> int:
+    """Number of cells of a feature grid that overlap a side of a photo."""
+    return -(-side // size_multiple(block))
+
+
+def _labels_of_cells(labels: np.ndarray, block: int) -> np.ndarray:
+    """The label of each cell of a feature grid: that of the pixel at its centre."""
+    stride = size_multiple(block)
+    for axis, side in enumerate(labels.shape):
+        centres = np.arange(_cells(side, block)) * stride + stride // 2
+        labels = labels.take(np.minimum(centres, side - 1), axis=axis)
+    return labels
+
+
+class FlickerMeter:
+    """The change of a film's frames beyond that of the original film.
+
+    The mean over pixels, channels and successive frames of max(0, |Δresult| -
+    |Δoriginal|). No motion is estimated. An area that changes less than the original
+    cannot make up for one that flickers.
+    """
+
+    def __init__(self):
+        """Begin a film."""
+        self._changes, self._last = [], None
+
+    def add(self, frame: np.ndarray, result: np.ndarray) -> None:
+        """Take the next frame and its result, both (h, w, 3) in [0, 255]."""
+        pair = [np.asarray(image, np.float32) for image in (frame, result)]
+        if self._last is not None:
+            steps = [
+                np.abs(new - old) for new, old in zip(pair, self._last, strict=True)
+            ]
+            excess = np.maximum(steps[1] - steps[0], 0.0)
+            self._changes.append(float(excess.mean(dtype=np.float64)))
+        self._last = pair
+
+    @property
+    def value(self) -> float:
+        """Grey levels in [0, 255]; NaN before the second frame."""
+        return float(np.mean(self._changes)) if self._changes else float("nan")

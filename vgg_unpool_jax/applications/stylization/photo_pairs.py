@@ -1,4 +1,4 @@
-"""Content and style photos in folders, what programs made of them, and their scores."""
+"""Content and style photos in folders, results of programs, and their scores."""
 
 import dataclasses
 import logging
@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image
 
 from vgg_unpool_jax.applications.stylization.color_transfer import transfer_color
-from vgg_unpool_jax.applications.stylization.metrics import edge_ssim
-from vgg_unpool_jax.applications.stylization.style_meter import (
+from vgg_unpool_jax.applications.stylization.metrics import (
     StyleMeter,
+    edge_ssim,
     style_distances,
     style_reductions,
 )
+from vgg_unpool_jax.applications.stylization.region_files import read_region_pair
+from vgg_unpool_jax.applications.stylization.regions import fit_regions
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.io.paths import to_path
@@ -44,36 +46,25 @@ class StylePair:
     masks: tuple[pathlib.Path, pathlib.Path] | None
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Content and style, uint8 (h, w, 3) each; raises PhotoError."""
-        return tuple(decode_photo(path, str(path)) for path in self._photos())
+        """Content and style, uint8 (h, w, 3) each."""
+        return tuple(decode_photo(p, str(p)) for p in (self.content, self.style))
 
     def read_labels(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Labels (h, w) of content and style, equal ones of equal regions, or None."""
         if self.masks is None:
             return None
-        from vgg_unpool_jax.applications.stylization.region_files import (
-            read_region_pair,
-        )
-        from vgg_unpool_jax.applications.stylization.regions import fit_regions
-
-        pair = read_region_pair(*self.masks)
-        fitted = []
-        for regions, mask, photo in zip(pair, self.masks, self.read(), strict=True):
+        numbers, found = {}, []
+        regions_of_both = read_region_pair(*self.masks)
+        for regions, mask, photo in zip(
+            regions_of_both, self.masks, self.read(), strict=True
+        ):
             regions = fit_regions(regions, *photo.shape[:2], str(mask))
             if regions.labels is None:
-                raise SourceError(f"{mask} has soft regions, wanted labels")
-            fitted.append(regions)
-        # Numbers mean the same on both sides only where the names do.
-        numbers = {name: i for i, name in enumerate(fitted[0].names)}
-        for name in fitted[1].names:
-            numbers.setdefault(name, len(numbers))
-        return tuple(
-            np.array([numbers[name] for name in regions.names])[regions.labels]
-            for regions in fitted
-        )
-
-    def _photos(self):
-        return self.content, self.style
+                raise SourceError(f"{mask} has soft regions, expected labels")
+            # The same number on both sides for the same name.
+            own = [numbers.setdefault(name, len(numbers)) for name in regions.names]
+            found.append(np.array(own)[regions.labels])
+        return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +72,10 @@ class StyleScore:
     """One result in numbers.
 
     Attributes:
-      method: what made it.
+      method: name of the program or method.
       pair: name of the pair.
       edge_ssim: structure kept.
-      whole: reductions of the distances to the style, {level: {kind: reduction}}.
+      whole: reductions of the distances to the style, {block: {kind: reduction}}.
       regions: the same region by region; None without masks.
     """
 
@@ -155,7 +146,7 @@ def baselines(
     style: np.ndarray,
     labels: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, np.ndarray]:
-    """What every method is held against, float32 (h, w, 3) by name of the method."""
+    """Results of simple methods, float32 (h, w, 3) by name of the method."""
     found = {
         "content": np.asarray(content, np.float32),
         "Reinhard": transfer_color(content, style),
@@ -166,9 +157,9 @@ def baselines(
 
 
 def read_result(path: pathlib.Path, content: np.ndarray) -> np.ndarray:
-    """A result in the size of its content; of another size it is resampled, and said.
+    """Read a result, and resample it to the size of its content if necessary.
 
-    Some programs crop to multiples of 16 or scale photos; Lanczos brings them back.
+    Some programs crop to multiples of 16 or scale photos; a warning is logged.
 
     Args:
       path: the picture.
@@ -198,7 +189,7 @@ def score_pair(
     Results are rounded to 8 bits first, as they would be stored.
 
     Args:
-      meter: takes the features.
+      meter: measures the features.
       pair: the files.
       folders: folder of results by name of the method, files named like the pair; where
         there is none, there is no score, and a warning is logged.
@@ -206,7 +197,7 @@ def score_pair(
         first.
 
     Yields:
-      A score a method.
+      One score per method.
     """
     (content, style), labels = pair.read(), pair.read_labels()
     keep(pair.name, "content", content)

@@ -1,28 +1,24 @@
-"""Which regions the colours of a mask mean: the rule of `separate`, on arrays.
+"""Labels of a mask from its colours: the rule of `separate`, on arrays.
 
 A mask is a picture whose colours are labels. Programs that draw, resize or compress
 masks add colours that mean nothing: grey rims between black and white, (255, 1, 1)
-beside (255, 0, 0). No palette tells them apart here, but their shape does: a label
-covers areas, a rim is thin and its colour lies between those on its two sides.
+beside (255, 0, 0). They are told from labels by their shape: a label covers areas, a
+rim is thin.
 
 1. A colour is *solid* if it fills a square of 3×3 pixels somewhere. It is a *rim* if it
    is not, and most of its pixels lie between their neighbours' colours: in no channel
-   lowest or highest of the 3×3 pixels around, in those channels that differ there by
-   more than noise.
-2. A mask with no more rims than solid colours, and not rims alone, is *exact*: all its
-   colours are labels as they are, were they 0, 1, 2 and 3, except for its rims; but
-   not where it has more than 32 colours and 90 % of its borders are between colours
-   that differ by up to 2, as in a feathered mask. Exact, rims and all, is one of 16
-   bits or more, and one in a lossless format with at most 256 colours in which rule 3
-   finds no labels.
+   lowest or highest of the 3×3 pixels around.
+2. A mask with no more rims than solid colours is *exact*: all its colours but the rims
+   are labels, even 0, 1, 2 and 3. A mask of 16 bits or more is always exact, rims and
+   all.
 3. In all other masks the labels are found by frequency: the most frequent colour takes
    those that differ by up to 8 of 255 in every channel, then the next of those that are
-   left, and so on. It is a label if half of the pixels so near to it differ by up to 2
-   only (a gradient spreads evenly), and solid squares of what it took cover 0.05 % of
-   the mask.
-   A label whose colour lies between two other labels' keeps only what such squares
-   cover: the rest of it may be their rim. All labels together must cover 75 % of the
-   mask: else it is no mask but, say, a photo.
+   left, and so on. It is a label where it fills squares of 3×3 pixels that cover 0.05 %
+   of the mask, if half of the pixels near its colour differ by up to 2 only (a gradient
+   spreads evenly). A label whose colour
+   lies between two other labels' may be their rim: it is kept where a connected piece
+   of it has such a square. All labels together must cover 75 % of the mask. Otherwise it is a
+   photo, or, in a lossless format with at most 256 colours, exact, rims and all.
 4. Pixels without a label take that of the nearest pixel that has one.
 5. Of two masks, a label of one that was found by frequency is that label of the other
    which is nearest to it and differs by up to 8 in every channel.
@@ -33,6 +29,7 @@ import dataclasses
 import numpy as np
 import scipy.ndimage
 import scipy.spatial
+import skimage.measure
 
 TOLERANCE = 8
 _CORE = 2
@@ -42,15 +39,8 @@ _COVERED_SHARE = 0.75
 # Rarer colours cannot become labels; without the bound photos would take minutes.
 _CANDIDATE_SHARE = 0.0001
 _MOST_EXACT = 256
-_FEW = 32
-_GRADIENT_SHARE = 0.9
-# How far a colour may be from the line between two others, of 255, to be their mixture.
+# Largest distance, of 255, from the line between two colours to be their mixture.
 _MIXTURE_DISTANCE = 24
-_SQUARE = np.ones((3, 3), bool)
-
-
-class NoMaskError(ValueError):
-    """A picture whose colours are no labels; the message says what they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +58,8 @@ class Separated:
     exact: bool
 
 
-def separate(pixels: np.ndarray, *, lossless: bool = True) -> Separated:
-    """Find the regions of a mask by the rule above.
+def separate(pixels: np.ndarray, *, lossless: bool = True) -> Separated | None:
+    """Find the labels of a mask by the rule above.
 
     Args:
       pixels: (h, w, c) whole numbers; uint8 for colours in [0, 255], others are labels
@@ -77,29 +67,33 @@ def separate(pixels: np.ndarray, *, lossless: bool = True) -> Separated:
       lossless: whether the file's format keeps colours.
 
     Returns:
-      Labels in the order of their colours.
+      Labels in the order of their colours; None for a picture that is no mask.
     """
-    colours, indices, counts = _distinct(pixels)
+    flat = pixels.reshape(-1, pixels.shape[2])
+    # Pictures of several channels have 8 bits each.
+    keys = flat @ 256 ** np.arange(pixels.shape[2], dtype=np.int64)[::-1]
+    # Narrow integers are sorted in linear time.
+    keys = keys.astype(np.min_scalar_type(keys.max()))
+    _, first, indices, counts = np.unique(
+        keys, return_index=True, return_inverse=True, return_counts=True
+    )
+    colours = flat[first].astype(np.int64)
+    indices = indices.reshape(pixels.shape[:2]).astype(np.int32)
     if pixels.dtype != np.uint8:
         return Separated(colours, indices, exact=True)
     solid = np.zeros(len(colours), bool)
-    solid[np.unique(indices[_uniform(indices)])] = True
-    between = np.bincount(indices[_between(pixels)], minlength=len(colours))
+    solid[indices[_is_uniform(indices)]] = True
+    between = np.bincount(indices[_is_between(pixels)], minlength=len(colours))
     rims = ~solid & (2 * between > counts)
-    areas = solid.any() and rims.sum() <= solid.sum()
-    if areas and not (len(colours) > _FEW and _is_gradient(pixels)):
-        labels = _fill(np.where(rims[indices], -1, indices))
-        return Separated(*_compacted(colours, labels), exact=True)
+    if solid.any() and rims.sum() <= solid.sum():
+        labels = np.where(rims[indices], -1, indices)
+        return _filled(colours, labels, exact=True)
     labels = _frequent_labels(colours, indices, counts)
-    covered = (labels >= 0).mean()
-    if covered >= _COVERED_SHARE:
-        return Separated(*_compacted(colours, _fill(labels)), exact=False)
+    if (labels >= 0).mean() >= _COVERED_SHARE:
+        return _filled(colours, labels, exact=False)
     if lossless and len(colours) <= _MOST_EXACT:
         return Separated(colours, indices, exact=True)
-    raise NoMaskError(
-        f"it has {len(colours)} colours and no few of them cover it (areas of one "
-        f"colour are {covered:.0%} of it)"
-    )
+    return None
 
 
 def join(
@@ -117,85 +111,42 @@ def join(
       first, second: with labels that are indices into them.
     """
     if first.exact or not second.exact:
-        renamed = first, _snapped(second, first.colours)
+        renamed = first.colours, _snapped(second, first.colours)
     else:
-        renamed = _snapped(first, second.colours), second
-    both = np.concatenate([one.colours for one in renamed])
-    colours, places = np.unique(both, axis=0, return_inverse=True)
-    places = places.reshape(-1).astype(np.int32)
-    split = len(renamed[0].colours)
+        renamed = _snapped(first, second.colours), second.colours
+    colours, indices = np.unique(np.concatenate(renamed), axis=0, return_inverse=True)
+    indices = np.split(indices.reshape(-1).astype(np.int32), [len(renamed[0])])
     joined = [
-        Separated(colours, where[one.labels], one.exact)
-        for one, where in zip(renamed, (places[:split], places[split:]), strict=True)
+        Separated(colours, index[one.labels], one.exact)
+        for one, index in zip((first, second), indices, strict=True)
     ]
     return colours, *joined
 
 
-def _snapped(mask: Separated, targets: np.ndarray) -> Separated:
-    """A mask whose inexact colours are replaced by the nearest target within reach."""
+def _snapped(mask: Separated, targets: np.ndarray) -> np.ndarray:
+    """Colours of a mask; inexact ones become the nearest target within reach."""
     if mask.exact:
-        return mask
+        return mask.colours
     distances, nearest = scipy.spatial.KDTree(targets).query(mask.colours, p=np.inf)
-    near = distances <= TOLERANCE
-    colours = np.where(near[:, None], targets[nearest], mask.colours)
-    return Separated(colours, mask.labels, mask.exact)
+    return np.where(distances[:, None] <= TOLERANCE, targets[nearest], mask.colours)
 
 
-def _distinct(pixels: np.ndarray):
-    """Distinct colours in order, the index of each pixel's, and how many have each."""
-    height, width, channels = pixels.shape
-    keys = np.zeros((height, width), np.int64)
-    for channel in range(channels):
-        # Channels are of 8 bits where there are several.
-        keys = keys * 256 + pixels[..., channel]
-    if keys.min() >= 0 and keys.max() < 256**3:
-        # Large masks would take seconds to sort.
-        table = np.bincount(keys.ravel())
-        found = np.flatnonzero(table)
-        counts = table[found]
-        places = np.zeros(len(table), np.int32)
-        places[found] = np.arange(len(found))
-        indices = places[keys]
-    else:
-        found, indices, counts = np.unique(
-            keys, return_inverse=True, return_counts=True
-        )
-    shifts = 256 ** np.arange(channels - 1, -1, -1)
-    colours = found[:, None]
-    if channels > 1:
-        colours = found[:, None] // shifts % 256
-    return colours, indices.reshape(height, width).astype(np.int32), counts
-
-
-def _uniform(indices: np.ndarray) -> np.ndarray:
+def _is_uniform(indices: np.ndarray) -> np.ndarray:
     """Whether the 3×3 pixels around each pixel, itself included, are all alike."""
     lowest = scipy.ndimage.minimum_filter(indices, 3, mode="nearest")
     return lowest == scipy.ndimage.maximum_filter(indices, 3, mode="nearest")
 
 
-def _between(pixels: np.ndarray) -> np.ndarray:
+def _is_between(pixels: np.ndarray) -> np.ndarray:
     """Whether each pixel's colour lies between those of the 3×3 pixels around it."""
-    inside = np.ones(pixels.shape[:2], bool)
-    varied = np.zeros(pixels.shape[:2], bool)
-    for channel in np.moveaxis(pixels, 2, 0):
-        lowest = scipy.ndimage.minimum_filter(channel, 3, mode="nearest")
-        highest = scipy.ndimage.maximum_filter(channel, 3, mode="nearest")
-        varies = highest - lowest > _CORE
-        # Colours next to each other (0, 1, 2) vary by less; one channel is enough.
-        inside &= ~varies | ((lowest < channel) & (channel < highest))
-        varied |= varies
-    return inside & varied
-
-
-def _is_gradient(pixels: np.ndarray) -> bool:
-    """Whether most pixels that differ from a neighbour differ by little."""
-    steps = [
-        np.abs(np.diff(pixels.astype(np.int16), axis=axis)).max(axis=2)
-        for axis in (0, 1)
-    ]
-    borders = sum(int((step > 0).sum()) for step in steps)
-    small = sum(int(((step > 0) & (step <= _CORE)).sum()) for step in steps)
-    return small > _GRADIENT_SHARE * borders
+    lowest, highest = (
+        extreme(pixels, (3, 3, 1), mode="nearest")
+        for extreme in (scipy.ndimage.minimum_filter, scipy.ndimage.maximum_filter)
+    )
+    # Neighbouring labels (0, 1, 2) vary by less; one channel that varies is enough.
+    varies = highest - lowest > _CORE
+    inside = ~varies | ((lowest < pixels) & (pixels < highest))
+    return inside.all(axis=2) & varies.any(axis=2)
 
 
 def _frequent_labels(colours, indices, counts) -> np.ndarray:
@@ -203,69 +154,59 @@ def _frequent_labels(colours, indices, counts) -> np.ndarray:
     total = indices.size
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= max(2, _CANDIDATE_SHARE * total)]
-    free, anchors = np.ones(len(order), bool), []
-    candidates = colours[order]
+    candidates, free = colours[order], np.ones(len(order), bool)
+    anchors = []
     for i in range(len(order)):
         if free[i]:
-            anchors.append(i)
+            anchors.append(order[i])
             free &= np.abs(candidates - candidates[i]).max(axis=1) > TOLERANCE
     if not anchors:
         return np.full(indices.shape, -1, np.int32)
-    anchors = order[anchors]
-    every = scipy.spatial.KDTree(colours)
+    anchors, tree = np.array(anchors), scipy.spatial.KDTree(colours)
     areas, cores = (
-        np.array(
-            [
-                counts[near].sum()
-                for near in every.query_ball_point(colours[anchors], radius, p=np.inf)
-            ]
-        )
-        for radius in (TOLERANCE, _CORE)
+        [
+            counts[near].sum()
+            for near in tree.query_ball_point(colours[anchors], r, np.inf)
+        ]
+        for r in (TOLERANCE, _CORE)
     )
     distances, nearest = scipy.spatial.KDTree(colours[anchors]).query(colours, p=np.inf)
-    taken = np.where(distances <= TOLERANCE, nearest, -1)
-    labels = taken.astype(np.int32)[indices]
-    solid = np.where(_uniform(labels), labels, -1)
-    squares = np.bincount(solid[solid >= 0], minlength=len(anchors))
-    is_label = (cores >= _CORE_SHARE * areas) & (squares >= _SOLID_SHARE * total)
-    labels = np.where((labels >= 0) & is_label[labels], labels, -1)
+    labels = np.where(distances <= TOLERANCE, nearest, -1).astype(np.int32)[indices]
+    centres = np.where(_is_uniform(labels), labels, -1)
+    squares = np.bincount(centres[centres >= 0], minlength=len(anchors))
+    is_label = np.greater_equal(cores, _CORE_SHARE * np.array(areas))
+    is_label &= squares >= _SOLID_SHARE * total
+    kept = (labels >= 0) & is_label[labels]
+    # Thin pieces of a mixture by themselves may be rims of the labels that it mixes.
     mixed = np.zeros(len(anchors), bool)
-    mixed[is_label] = _mixtures(colours[anchors[is_label]])
-    thin = (labels >= 0) & mixed[labels] & ~_covered_by_squares(labels, solid)
-    return np.where((labels >= 0) & ~thin, anchors[labels], -1).astype(np.int32)
+    mixed[is_label] = _are_mixtures(colours[anchors[is_label]])
+    pieces = skimage.measure.label(labels, background=-1, connectivity=1)
+    with_square = np.zeros(pieces.max() + 1, bool)
+    with_square[pieces[centres >= 0]] = True
+    kept &= with_square[pieces] | ~mixed[labels]
+    return np.where(kept, anchors[labels], -1).astype(np.int32)
 
 
-def _covered_by_squares(labels: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Whether each pixel lies in a 3×3 square of its own label."""
-    height, width = labels.shape
-    padded = np.pad(solid, 1, constant_values=-1)
-    covered = np.zeros(labels.shape, bool)
-    for row in range(3):
-        for column in range(3):
-            covered |= padded[row : row + height, column : column + width] == labels
-    return covered
-
-
-def _mixtures(colours: np.ndarray) -> np.ndarray:
-    """Which colours lie on the line between two others."""
-    colours = colours.astype(np.float64)
+def _are_mixtures(colours: np.ndarray) -> np.ndarray:
+    """Whether each colour lies on the line between two others."""
     mixed = np.zeros(len(colours), bool)
     for i, colour in enumerate(colours):
-        others = np.delete(colours, i, axis=0)
-        for start in range(len(others) - 1):
-            lines = others[start + 1 :] - others[start]
-            offset = colour - others[start]
-            along = (lines @ offset) / np.maximum((lines**2).sum(axis=1), 1)
-            away = np.linalg.norm(offset - along[:, None] * lines, axis=1)
-            mixed[i] |= bool(
-                ((along > 0) & (along < 1) & (away <= _MIXTURE_DISTANCE)).any()
-            )
+        others = np.delete(colours, i, axis=0) - colour
+        lines = others - others[:, None]
+        lengths = np.maximum((lines**2).sum(axis=-1), 1)
+        along = -(others[:, None] * lines).sum(axis=-1) / lengths
+        away = others[:, None] + along[..., None] * lines
+        near = np.linalg.norm(away, axis=-1) <= _MIXTURE_DISTANCE
+        mixed[i] = (near & (along > 0) & (along < 1)).any()
     return mixed
 
 
-def _fill(labels: np.ndarray) -> np.ndarray:
-    """Labels where pixels without one (-1) take the nearest pixel's."""
-    return nearest_where(labels < 0, labels)
+def _filled(colours: np.ndarray, labels: np.ndarray, *, exact: bool) -> Separated:
+    """Missing labels (-1) filled, and only those colours that are in use."""
+    labels = nearest_where(labels < 0, labels)
+    used, indices = np.unique(labels, return_inverse=True)
+    indices = indices.reshape(labels.shape).astype(np.int32)
+    return Separated(colours[used], indices, exact)
 
 
 def nearest_where(missing: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -284,9 +225,3 @@ def nearest_where(missing: np.ndarray, values: np.ndarray) -> np.ndarray:
         missing, return_distances=False, return_indices=True
     )
     return values[rows, columns]
-
-
-def _compacted(colours: np.ndarray, labels: np.ndarray):
-    """Only those colours that are in use, and labels to match."""
-    used, places = np.unique(labels, return_inverse=True)
-    return colours[used], places.reshape(labels.shape).astype(np.int32)

@@ -1,21 +1,22 @@
 """Masks from files: pictures whose colours are labels, and folders of soft layers.
 
-What a mask may be:
+A mask is one of these:
 
 - a picture in which every region has a colour of its own; any colours, any number of
-  them, any mode of Pillow. `region_colours` says which colours are labels where a
-  program has added others at the borders;
+  them, any mode of Pillow. `region_colours` has the rule that tells labels from colours
+  that a program has added at the borders;
 - a picture of label numbers: 8, 16 or 32 bits of grey;
-- a folder of grey pictures, one a region and named after it, white where the region is,
-  black where it is not, grey where it is in part.
+- a folder of grey pictures, one per region and named after it, white inside the region,
+  black outside, grey where it covers a part.
 
 The pixels are taken as they are stored, apart from the EXIF orientation: no colour
-profile is applied. What is more transparent than opaque is a region, "transparent",
-and elsewhere transparency is ignored. Of an animation the first frame counts. A region
-is named after its colour, "#800000", or its number, "3"; equal names of content and
-style belong together.
+profile is applied. Pixels of less than half opacity are a region, "transparent";
+elsewhere transparency is ignored. Only the first frame of an animation is read. A
+region is named after its colour, "#800000", or its number, "3"; equal names of content
+and style belong together.
 """
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -24,17 +25,22 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vgg_unpool_jax.applications.stylization import region_colours
+from vgg_unpool_jax.applications.stylization.region_colours import (
+    TOLERANCE,
+    Separated,
+    join,
+    nearest_where,
+    separate,
+)
 from vgg_unpool_jax.applications.stylization.regions import Regions, soft_regions
 from vgg_unpool_jax.data.decode import decode_photo, shown_name
-from vgg_unpool_jax.errors import PhotoError, UserError
+from vgg_unpool_jax.errors import UserError, first_line
 from vgg_unpool_jax.io import paths
 
 TRANSPARENT = "transparent"
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM")
 _LAYER_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".gif", ".jpg", ".jpeg")
 _LOSSY = ("JPEG", "MPO", "WEBP")
-# The value of pixels that no colour has; masks of numbers are refused above it.
 _LARGEST_NUMBER = 2**31 - 1
 
 PathLike = str | os.PathLike
@@ -56,13 +62,13 @@ class _Mask:
     transparent: np.ndarray
     lossless: bool
 
+    @property
     def is_grey(self) -> bool:
+        """Whether it has one channel."""
         return self.pixels.shape[2] == 1
 
-    def coloured(self, other: "_Mask") -> "_Mask":
-        """The mask in the colours of a picture viewer."""
-        if not self.is_grey():
-            return self
+    def as_colours(self, other: "_Mask") -> "_Mask":
+        """A grey mask as colours, for comparison with those of another mask."""
         if self.pixels.max() > 255:
             raise UserError(
                 f"mask {self.name} has label numbers up to {self.pixels.max()} and "
@@ -71,13 +77,42 @@ class _Mask:
             )
         return dataclasses.replace(self, pixels=self.pixels.repeat(3, axis=2))
 
+    def separate(self) -> Separated:
+        """The labels of its colours."""
+        hidden, pixels = self.transparent, self.pixels
+        if hidden.all():
+            pixels = np.zeros_like(pixels)
+        else:
+            # The colours of transparent pixels are arbitrary; the nearest visible
+            # pixel's adds none.
+            pixels = nearest_where(hidden, pixels)
+        found = separate(pixels, lossless=self.lossless)
+        if found is None:
+            raise UserError(
+                f"{self.name} is no mask: it has many colours and no few of them cover "
+                f"it; paint every region in one colour"
+            )
+        return found
+
+    def regions(self, found: Separated, with_transparent: bool) -> Regions:
+        """Regions named after their colours."""
+        if self.is_grey:
+            names = [str(int(number)) for (number,) in found.colours]
+        else:
+            names = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in found.colours]
+        labels = found.labels
+        if with_transparent:
+            labels = np.where(self.transparent, len(names), labels)
+            names.append(TRANSPARENT)
+        return Regions(names, labels=labels)
+
 
 def read_regions(path: PathLike) -> Regions:
     """Read one mask.
 
     Args:
       path: a picture, or a folder of layers as `soft_regions` takes them: one picture
-        a region, named after it, without further pictures. Local or gs://.
+        per region, named after it, without further pictures. Local or gs://.
 
     Returns:
       Hard regions of a picture, soft ones of a folder.
@@ -85,7 +120,7 @@ def read_regions(path: PathLike) -> Regions:
     if paths.to_path(path).is_dir():
         return _read_layers(path)
     mask = _read_mask(path)
-    return _named(mask, *_separated(mask))
+    return mask.regions(mask.separate(), bool(mask.transparent.any()))
 
 
 def read_region_pair(
@@ -104,54 +139,19 @@ def read_region_pair(
     Returns:
       The regions of content and style, each of its own size.
     """
-    paths = content_path, style_path
-    if any(paths.to_path(path).is_dir() for path in paths):
+    if any(paths.to_path(path).is_dir() for path in (content_path, style_path)):
         return read_regions(content_path), read_regions(style_path)
     first, second = _read_mask(content_path), _read_mask(style_path)
-    if first.is_grey() != second.is_grey():
-        first, second = first.coloured(second), second.coloured(first)
-    (one, hidden_one), (other, hidden_other) = _separated(first), _separated(second)
-    _, one, other = region_colours.join(one, other)
-    transparent = hidden_one.any() or hidden_other.any()
-    return (
-        _named(first, one, hidden_one, transparent),
-        _named(second, other, hidden_other, transparent),
+    if first.is_grey and not second.is_grey:
+        first = first.as_colours(second)
+    elif second.is_grey and not first.is_grey:
+        second = second.as_colours(first)
+    _, *found = join(first.separate(), second.separate())
+    transparent = bool(first.transparent.any() or second.transparent.any())
+    return tuple(
+        mask.regions(separated, transparent)
+        for mask, separated in zip((first, second), found, strict=True)
     )
-
-
-def _separated(mask: _Mask) -> tuple[region_colours.Separated, np.ndarray]:
-    """The labels of a mask, and which pixels are transparent."""
-    hidden = mask.transparent
-    pixels = mask.pixels
-    if hidden.any() and not hidden.all():
-        # What colour is stored there means nothing: that of the nearest pixel that is
-        # seen adds none.
-        pixels = region_colours.nearest_where(hidden, pixels)
-    elif hidden.all():
-        pixels = np.zeros_like(pixels)
-    try:
-        return region_colours.separate(pixels, lossless=mask.lossless), hidden
-    except region_colours.NoMaskError as error:
-        raise UserError(
-            f"{mask.name} is no mask: {error}; paint every region in one colour"
-        ) from error
-
-
-def _named(
-    mask: _Mask,
-    found: region_colours.Separated,
-    hidden: np.ndarray,
-    transparent: bool | None = None,
-) -> Regions:
-    if mask.is_grey():
-        names = [str(int(number)) for (number,) in found.colours]
-    else:
-        names = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in found.colours]
-    labels = found.labels
-    if hidden.any() if transparent is None else transparent:
-        labels = np.where(hidden, len(names), labels)
-        names.append(TRANSPARENT)
-    return Regions(names, labels=labels)
 
 
 def _read_mask(path: PathLike) -> _Mask:
@@ -165,7 +165,9 @@ def _read_mask(path: PathLike) -> _Mask:
     lossless = image.format not in _LOSSY
     if image.format == "WEBP":
         lossless = b"VP8L" in data[:64]
-    image = _upright(image)
+    # A damaged EXIF block means no orientation, as for photos.
+    with contextlib.suppress(Exception):
+        image = ImageOps.exif_transpose(image)
     hidden = np.zeros((image.height, image.width), bool)
     if image.has_transparency_data or image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
@@ -182,8 +184,6 @@ def _read_mask(path: PathLike) -> _Mask:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
-    if not data:
-        raise UserError(f"mask {name} is empty (0 bytes)")
     try:
         with warnings.catch_warnings():
             # Large masks are fine; Pillow refuses those that are twice as large.
@@ -194,40 +194,25 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise
     except UnidentifiedImageError as error:
         raise UserError(
-            f"mask {name} is not an image in a known format "
+            f"mask {name} is empty or not an image in a known format "
             f"(PNG, BMP, TIFF, GIF, WebP, PPM or JPEG)"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise UserError(
-            f"mask {name} has too many pixels: more than {2 * Image.MAX_IMAGE_PIXELS} "
-            f"(twice PIL.Image.MAX_IMAGE_PIXELS)"
         ) from error
     except Exception as error:
         # Damaged bytes make Pillow's readers raise nearly anything.
-        raise UserError(f"mask {name} is damaged: {error}") from error
+        reason = first_line(error)
+        raise UserError(f"mask {name} is damaged or too large: {reason}") from error
     return image
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The EXIF orientation applied, where there is one to be read."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # The pixels are whole: as for photos, a damaged EXIF block means none.
-        return image
 
 
 def _numbers(image: Image.Image, name: str) -> np.ndarray:
     values = np.asarray(image)
-    if values.dtype.kind == "f" and not (values == np.floor(values)).all():
-        raise UserError(f"mask {name} holds fractions: labels are whole numbers")
-    low, high = values.min(), values.max()
-    if low < 0 or high > _LARGEST_NUMBER:
+    whole = values.astype(np.int64)
+    if not ((whole == values) & (whole >= 0) & (whole <= _LARGEST_NUMBER)).all():
         raise UserError(
-            f"mask {name} holds values from {low} to {high}: labels are whole numbers "
-            f"from 0 to {_LARGEST_NUMBER}"
+            f"mask {name} holds values from {values.min()} to {values.max()}: labels "
+            f"are whole numbers from 0 to {_LARGEST_NUMBER}"
         )
-    return values.astype(np.int64)[..., None]
+    return whole[..., None]
 
 
 def _read_layers(folder: PathLike) -> Regions:
@@ -239,7 +224,7 @@ def _read_layers(folder: PathLike) -> Regions:
     shown = shown_name(os.fspath(folder))
     if not files:
         raise UserError(
-            f"{shown} holds no layers: a folder of soft masks has one grey picture a "
+            f"{shown} holds no layers: a folder of soft masks has one grey picture per "
             f"region, such as sky.png"
         )
     layers = [_read_layer(file) for file in files]
@@ -250,23 +235,19 @@ def _read_layers(folder: PathLike) -> Regions:
                 f"{layers[0].shape[1]}×{layers[0].shape[0]} and {file.name} "
                 f"{layer.shape[1]}×{layer.shape[0]}"
             )
-    try:
-        return soft_regions(layers, [file.stem for file in files])
-    except ValueError as error:
-        raise UserError(f"the layers of {shown} cannot be used: {error}") from error
+    names = [file.stem for file in files]
+    if len(set(names)) < len(names):
+        raise UserError(f"the layers of {shown} need different names, got {names}")
+    return soft_regions(layers, names)
 
 
 def _read_layer(file) -> np.ndarray:
-    name = str(file)
-    try:
-        pixels = decode_photo(file, name)
-    except PhotoError as error:
-        raise UserError(f"a layer cannot be read: {error}") from error
+    pixels = decode_photo(file, str(file))
     # Lossy formats leave a little colour.
-    if int(np.ptp(pixels.astype(np.int16), axis=2).max()) > region_colours.TOLERANCE:
+    if int(np.ptp(pixels.astype(np.int16), axis=2).max()) > TOLERANCE:
         raise UserError(
-            f"layer {shown_name(name)} has colours: layers of soft masks are grey, one "
-            f"picture a region (for one picture of colours name the file, not its "
+            f"layer {shown_name(str(file))} has colours: layers of soft masks are grey, "
+            f"one picture per region (for one picture of colours name the file, not its "
             f"folder)"
         )
     return pixels[..., 1].astype(np.float32) / 255

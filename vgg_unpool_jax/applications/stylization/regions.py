@@ -1,175 +1,116 @@
-"""Regions of a photo, hard or soft, on pixel and feature grids, and their partners.
+"""Regions of a photo, hard or soft, and which regions of two photos belong together.
 
-Regions of two photos belong together where they have the same name. How a photo is
-stylised by them is another module's; here is only which cells they are.
+Regions of two photos belong together where they have the same name.
 """
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
-import scipy.sparse
+from skimage.transform import resize_local_mean
 
 from vgg_unpool_jax.errors import UserError
 
-# How far the shapes of a mask and its photo may be apart, besides rounding to pixels.
+# How much the aspect ratios of a mask and its photo may differ, besides rounding to
+# pixels.
 ASPECT_TOLERANCE = 0.03
 REST = "rest"
 # Shares below half a level of 8 bits are rounding of the files.
 _ROUNDING = 0.5 / 255
 
+# PhotoWCT's limits.
+SMALLEST_CELLS = 10
+LARGEST_RATIO = 100.0
+_NAMES_SHOWN = 8
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Regions:
-    """Which region each place of a photo belongs to; either labels or weights.
+    """The region of each pixel of a photo; either labels or coverage.
 
     Attributes:
-      names: one a region, all different, such as "#800000" or "3".
+      names: one per region, all different, such as "#800000" or "3".
       labels: (h, w) int32 in 0..len(names)-1 of hard regions, else None.
-      weights: (h, w, len(names)) float32 of soft regions, non-negative with sum 1 over
+      coverage: (h, w, len(names)) float32 of soft regions, non-negative with sum 1 over
         the last axis, else None.
     """
 
     names: tuple[str, ...]
     labels: np.ndarray | None = None
-    weights: np.ndarray | None = None
+    coverage: np.ndarray | None = None
 
     def __post_init__(self):
-        """Refuse what the attributes do not describe."""
+        """Check that the arrays are as described."""
         object.__setattr__(self, "names", tuple(self.names))
-        if not self.names or len(set(self.names)) != len(self.names):
+        count = len(self.names)
+        if not count or len(set(self.names)) != count:
             raise ValueError(
                 f"names must be one or more, all different, got {self.names[:8]}"
             )
-        if (self.labels is None) == (self.weights is None):
-            raise ValueError("regions need either labels or weights, not both or none")
+        if (self.labels is None) == (self.coverage is None):
+            raise ValueError("regions need either labels or coverage")
         if self.labels is not None:
-            labels = _checked_labels(self.labels, len(self.names))
-            object.__setattr__(self, "labels", labels)
+            labels = np.asarray(self.labels)
+            whole = labels.ndim == 2 and labels.size and labels.dtype.kind in "iu"
+            if not whole or labels.min() < 0 or labels.max() >= count:
+                raise ValueError(
+                    f"labels must be whole numbers in 0..{count - 1} of shape (height, "
+                    f"width), got {labels.dtype} of shape {labels.shape}"
+                )
+            object.__setattr__(self, "labels", labels.astype(np.int32, copy=False))
         else:
-            weights = _checked_weights(self.weights, len(self.names))
-            object.__setattr__(self, "weights", weights)
+            coverage = np.asarray(self.coverage, np.float32)
+            if (
+                coverage.ndim != 3
+                or not coverage.size
+                or coverage.shape[2] != count
+                # Written so that NaN is refused.
+                or not coverage.min() >= 0
+                or not np.abs(coverage.sum(axis=2) - 1).max() <= 1e-3
+            ):
+                raise ValueError(
+                    f"coverage must have shape (height, width, {count}), be "
+                    f"non-negative and sum to 1 over the last axis, got shape "
+                    f"{coverage.shape}"
+                )
+            object.__setattr__(self, "coverage", coverage)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the grid."""
-        array = self.weights if self.labels is None else self.labels
+        array = self.coverage if self.labels is None else self.labels
         return array.shape[:2]
 
     def areas(self) -> np.ndarray:
         """Cells of each region, (len(names),) float64; with parts of soft ones."""
         if self.labels is None:
-            return self.weights.sum((0, 1), dtype=np.float64)
+            return self.coverage.sum((0, 1), dtype=np.float64)
         counts = np.bincount(self.labels.ravel(), minlength=len(self.names))
         return counts.astype(np.float64)
 
-    def on_grid(
-        self, height: int, width: int, *, covers: tuple[float, float] | None = None
-    ) -> "Regions":
+    def on_grid(self, height: int, width: int) -> "Regions":
         """The regions on another grid over the same photo, finer or coarser.
 
-        Args:
-          height: of the grid.
-          width: of the grid.
-          covers: height and width of the photo in cells of the grid, for a grid that
-            ends elsewhere than the photo: features at stride 8 of a photo of 467 rows
-            that was padded at the bottom are 59 rows, of which the photo covers 58.375.
-            Cells beyond the photo repeat its border. None is the whole grid.
-
         Returns:
-          Labels of the nearest pixel to each cell's centre, or weights averaged over
+          Labels of the nearest pixel to each cell's centre, or coverage averaged over
           the area of each cell.
         """
-        sides = (height, width)
-        covers = sides if covers is None else covers
-        for side, covered in zip(sides, covers, strict=True):
-            if side != int(side) or side < 1 or not side - 1 < covered <= side:
-                raise ValueError(
-                    f"a grid of {height}×{width} cells over {covers[0]}×{covers[1]} of "
-                    f"them is none: the photo must end within the last row and column"
-                )
-        if self.labels is not None:
-            rows, columns = (
-                _nearest(source, side, covered)
-                for source, side, covered in zip(self.shape, sides, covers, strict=True)
-            )
-            return Regions(self.names, labels=self.labels[np.ix_(rows, columns)])
-        return Regions(self.names, weights=_area_mean(self.weights, sides, covers))
-
-
-def _checked_labels(labels, count: int) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels must be whole numbers of shape (height, width), got "
-            f"{labels.dtype} of shape {labels.shape}"
+        if self.labels is None:
+            mean = resize_local_mean(self.coverage, (height, width), channel_axis=2)
+            return Regions(self.names, coverage=mean)
+        rows, columns = (
+            ((np.arange(side) + 0.5) * source / side).astype(np.int64)
+            for source, side in zip(self.shape, (height, width), strict=True)
         )
-    if labels.min() < 0 or labels.max() >= count:
-        raise ValueError(
-            f"labels must be in 0..{count - 1} for {count} names, got "
-            f"{labels.min()}..{labels.max()}"
-        )
-    return labels.astype(np.int32, copy=False)
-
-
-def _checked_weights(weights, count: int) -> np.ndarray:
-    weights = np.asarray(weights)
-    if weights.ndim != 3 or not weights.size or weights.shape[2] != count:
-        raise ValueError(
-            f"weights must have shape (height, width, {count}) for {count} names, got "
-            f"{weights.shape}"
-        )
-    weights = weights.astype(np.float32, copy=False)
-    sums = weights.sum(axis=2)
-    # Written so that NaN is refused.
-    if not (weights.min() >= 0 and np.abs(sums - 1).max() <= 1e-3):
-        raise ValueError(
-            f"weights must be non-negative with sum 1 over the last axis, got values "
-            f"from {weights.min():g} and sums from {sums.min():g} to {sums.max():g}"
-        )
-    return weights
-
-
-def _nearest(source: int, side: int, covered: float) -> np.ndarray:
-    """For each cell of a side the index of the pixel at its centre."""
-    centres = (np.arange(side) + 0.5) * source / covered
-    return np.minimum(centres.astype(np.int64), source - 1)
-
-
-def _overlaps(source: int, side: int, covered: float) -> scipy.sparse.csr_matrix:
-    """(side, source): which share of each cell lies in which pixel."""
-    edges = np.minimum(np.arange(side + 1) * (source / covered), source)
-    first = np.floor(edges[:-1]).astype(np.int64)
-    last = np.maximum(np.ceil(edges[1:]).astype(np.int64), first + 1)
-    counts = last - first
-    cells = np.repeat(np.arange(side), counts)
-    starts = np.repeat(np.cumsum(counts) - counts, counts)
-    pixels = np.arange(counts.sum()) - starts + first[cells]
-    shares = np.minimum(edges[cells + 1], pixels + 1) - np.maximum(edges[cells], pixels)
-    shares = shares / (edges[cells + 1] - edges[cells])
-    return scipy.sparse.csr_matrix((shares, (cells, pixels)), shape=(side, source))
-
-
-def _area_mean(weights, sides, covers) -> np.ndarray:
-    rows, columns = (
-        _overlaps(source, side, covered)
-        for source, side, covered in zip(weights.shape[:2], sides, covers, strict=True)
-    )
-    count = weights.shape[2]
-    means = rows @ weights.reshape(len(weights), -1)
-    means = means.reshape(sides[0], weights.shape[1], count).swapaxes(0, 1)
-    means = columns @ means.reshape(weights.shape[1], -1)
-    means = means.reshape(sides[1], sides[0], count).swapaxes(0, 1)
-    return np.ascontiguousarray(means, np.float32)
+        return Regions(self.names, labels=self.labels[np.ix_(rows, columns)])
 
 
 def fit_regions(regions: Regions, height: int, width: int, name: str) -> Regions:
     """The regions at their photo's size.
 
     Args:
-      regions: of any size with the photo's shape: the ratios of the sides may differ by
-        3 per cent, and by what rounding to whole pixels makes.
+      regions: of any size with the photo's shape: the aspect ratios may differ by 3 per
+        cent, and by the rounding to whole pixels.
       height: of the photo in pixels.
       width: of the photo in pixels.
       name: of the mask, for the message.
@@ -190,78 +131,104 @@ def fit_regions(regions: Regions, height: int, width: int, name: str) -> Regions
             f"which is another shape: a mask may have another size but must show the "
             f"whole photo{hint}"
         )
-    return (
-        regions
-        if (rows, columns) == (height, width)
-        else regions.on_grid(height, width)
-    )
+    same = (rows, columns) == (height, width)
+    return regions if same else regions.on_grid(height, width)
 
 
-def soft_regions(
-    layers: Sequence[np.ndarray], names: Sequence[str] | None = None
-) -> Regions:
+def soft_regions(layers: Sequence[np.ndarray], names: Sequence[str]) -> Regions:
     """Soft regions from one layer each.
 
-    Where the layers of a place sum to less than 1, the difference is one more region,
+    Where the layers of a pixel sum to less than 1, the difference is one more region,
     "rest"; where they sum to more, they are divided by their sum.
 
     Args:
-      layers: (h, w) each, in [0, 1], all of one shape.
-      names: one a layer; None is "0", "1" and so on.
+      layers: (h, w) each, in [0, 1], one or more, all of one shape.
+      names: one per layer.
     """
-    layers = [np.asarray(layer, np.float32) for layer in layers]
-    names = [str(i) for i in range(len(layers))] if names is None else list(names)
-    if not layers or len(names) != len(layers):
-        raise ValueError(
-            f"layers must be one or more with a name each, got {len(layers)} layers "
-            f"and {len(names)} names"
-        )
-    for i, layer in enumerate(layers):
-        if layer.ndim != 2 or not layer.size or layer.shape != layers[0].shape:
-            raise ValueError(
-                f"layers must all have one shape (height, width), got {layer.shape} "
-                f"for layer {i} and {layers[0].shape} for the first"
-            )
-        if not (layer.min() >= 0 and layer.max() <= 1):
-            raise ValueError(
-                f"layers must be in [0, 1], got {layer.min():g}..{layer.max():g} for "
-                f"layer {i}"
-            )
-    weights = np.stack(layers, axis=2)
-    rest = 1 - weights.sum(axis=2)
+    names, coverage = list(names), np.stack(layers, axis=2).astype(np.float32)
+    rest = 1 - coverage.sum(axis=2)
     if rest.max() > _ROUNDING * (len(layers) + 1):
-        weights = np.concatenate([weights, np.maximum(rest, 0)[..., None]], axis=2)
+        coverage = np.concatenate([coverage, np.maximum(rest, 0)[..., None]], axis=2)
         if REST in names:
-            raise ValueError(
-                f"names may hold {REST!r} only for layers that sum to 1 everywhere"
+            raise UserError(
+                f"a layer may be named {REST!r} only if all layers sum to 1 everywhere"
             )
         names.append(REST)
-    return Regions(names, weights=weights / weights.sum(axis=2, keepdims=True))
+    return Regions(names, coverage=coverage / coverage.sum(axis=2, keepdims=True))
 
 
-def feather(regions: Regions, radius: int) -> Regions:
-    """Soft regions that pass into each other over a distance, so that no border shows.
+@dataclasses.dataclass(frozen=True)
+class Matching:
+    """The style region that each content region takes its look from.
+
+    Attributes:
+      pairs: for each content region the index of the style region, or -1 where the
+        statistics of both whole images are used.
+      sentences: for the user: which regions are not paired, and why.
+    """
+
+    pairs: tuple[int, ...]
+    sentences: tuple[str, ...]
+
+
+def match_regions(
+    content: Regions, style_names: Sequence[str], style_areas: Sequence[float]
+) -> Matching:
+    """Pair regions by name where both sides have enough cells for statistics.
+
+    A region of `SMALLEST_CELLS` cells or fewer has no statistics of its own, and
+    neither region may be `LARGEST_RATIO` times larger than the other.
 
     Args:
-      regions: hard or soft. The result holds a float32 for every place and region:
-        where both are many, bring them to a coarser grid first.
-      radius: in pixels of their grid; weights are means over squares of 2·radius + 1.
-        0 only makes hard regions soft.
+      content: regions on the grid whose cells the statistics are taken of.
+      style_names: of the style's regions.
+      style_areas: their cells.
 
     Returns:
-      Soft regions of the same names and shape.
+      A pair or -1 for every content region. No sentence mentions regions without cells.
+
+    Source: the limits are those of PhotoWCT, Li et al. 2018, arXiv 1802.06474.
     """
-    if radius != int(radius) or radius < 0:
-        raise ValueError(f"radius must be a whole number of at least 0, got {radius!r}")
-    count = len(regions.names)
-    weights = np.empty((*regions.shape, count), np.float32)
-    for i in range(count):
-        layer = (
-            regions.weights[..., i] if regions.labels is None else regions.labels == i
-        )
-        weights[..., i] = scipy.ndimage.uniform_filter(
-            layer.astype(np.float64), 2 * int(radius) + 1, mode="nearest"
-        )
-    # The filter's running sums leave rounding errors, also below 0.
-    weights = np.maximum(weights, 0)
-    return Regions(regions.names, weights=weights / weights.sum(axis=2, keepdims=True))
+    positions = {name: i for i, name in enumerate(style_names)}
+    content_areas = dict(zip(content.names, content.areas(), strict=True))
+    unpaired: dict[str, list[str]] = {}
+    pairs = []
+    for name, area in content_areas.items():
+        partner = positions.get(name, -1)
+        theirs = style_areas[partner] if partner >= 0 else 0.0
+        if area == 0:
+            trouble = None
+        elif theirs == 0:
+            trouble = "in the content alone"
+        elif area <= SMALLEST_CELLS:
+            trouble = f"too small in the content (at most {SMALLEST_CELLS} cells)"
+        elif theirs <= SMALLEST_CELLS:
+            trouble = f"too small in the style (at most {SMALLEST_CELLS} cells)"
+        elif not 1 / LARGEST_RATIO < area / theirs < LARGEST_RATIO:
+            trouble = f"{LARGEST_RATIO:g} times larger on one side than on the other"
+        else:
+            pairs.append(partner)
+            continue
+        pairs.append(-1)
+        if trouble:
+            unpaired.setdefault(trouble, []).append(name)
+    sentences = [
+        _sentence(names, trouble, "stylised with the statistics of the whole images")
+        for trouble, names in unpaired.items()
+    ]
+    alone = [
+        name
+        for name, area in zip(style_names, style_areas, strict=True)
+        if area > 0 and not content_areas.get(name)
+    ]
+    if alone:
+        sentences.append(_sentence(alone, "in the style alone", "not used by itself"))
+    return Matching(tuple(pairs), tuple(sentences))
+
+
+def _sentence(names: Sequence[str], trouble: str, consequence: str) -> str:
+    subject = "regions" if len(names) > 1 else "region"
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    listed = f"{shown} and {more} more" if more > 0 else shown
+    return f"{subject} {listed}: {trouble}; {consequence}"

@@ -1,7 +1,7 @@
-"""What a style is to a stylizer, and the file that keeps it.
+"""The statistics that a stylizer needs of a style, and the file that keeps them.
 
-A style is computed once and then serves any number of photos: mean and covariance of
-its features at every level, region by region. The file, `.safetensors`, has no picture
+A style is measured once and then serves any number of photos: mean and covariance of
+its features at every block, region by region. The file, `.safetensors`, has no picture
 in it.
 """
 
@@ -15,16 +15,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from vgg_unpool_jax.applications.stylization.moments import Moments, merge_regions
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.paths import read_bytes
 from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK, check_block
+from vgg_unpool_jax.ops.moments import Moments, merge_sets
 
 PathLike = str | os.PathLike
 
 _KEY = "vgg_unpool_jax_style"
 _VERSION = 1
+# Names of the arrays of `Moments` in the file.
+_FIELDS = ("weight", "mean", "covariance")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class StyleStatistics:
     """Moments of a style's features.
 
     Attributes:
-      names: of its regions; one of them, "all", where it has no mask.
+      names: of its regions; a style without mask has one region, "all".
       moments: block -> `Moments` of the regions, float32.
       encoders: block -> digest of the VGG19 layers that the features come from.
     """
@@ -42,23 +44,18 @@ class StyleStatistics:
     encoders: Mapping[int, str]
 
     @property
-    def levels(self) -> tuple[int, ...]:
+    def blocks(self) -> tuple[int, ...]:
         """Blocks that it has moments of, coarse to fine."""
         return tuple(sorted(self.moments, reverse=True))
 
-    def only(self, block: int) -> "StyleStatistics":
-        """The same style at one level, whose grid is then that of `areas`."""
-        moments, encoders = {block: self.moments[block]}, {block: self.encoders[block]}
-        return StyleStatistics(self.names, moments, encoders)
-
-    def areas(self) -> np.ndarray:
-        """Cells of each region on the coarsest grid, (regions,) float64."""
-        return np.asarray(self.moments[self.levels[0]].weight, np.float64)
+    def areas(self, block: int) -> np.ndarray:
+        """Cells of each region on the grid of a block, (regions,) float64."""
+        return np.asarray(self.moments[block].count, np.float64)
 
     @functools.cached_property
     def whole(self) -> Mapping[int, Moments]:
         """Block -> moments of all regions together, as one region."""
-        return {block: merge_regions(part) for block, part in self.moments.items()}
+        return {block: merge_sets(part) for block, part in self.moments.items()}
 
     def write(self, path: PathLike) -> None:
         """Write the file, aside first and then renamed."""
@@ -67,22 +64,21 @@ class StyleStatistics:
         tensors = {
             f"block{block}/{field}": np.ascontiguousarray(array, np.float32)
             for block, moments in self.moments.items()
-            for field, array in moments._asdict().items()
+            for field, array in zip(_FIELDS, moments, strict=True)
         }
         description = {
             "version": _VERSION,
             "names": list(self.names),
-            "encoders": {str(block): self.encoders[block] for block in self.levels},
+            "encoders": {str(block): self.encoders[block] for block in self.blocks},
         }
         # One entry: safetensors writes several in an order that changes every time.
-        metadata = {_KEY: json.dumps(description)}
-        data = safetensors.numpy.save(tensors, metadata)
+        data = safetensors.numpy.save(tensors, {_KEY: json.dumps(description)})
         with replacing(path) as file:
             file.write(data)
 
 
 def read_style(path: PathLike) -> StyleStatistics:
-    """Read what `StyleStatistics.write` wrote."""
+    """Read a file that `StyleStatistics.write` wrote."""
     try:
         data = read_bytes(path)
     except OSError as error:
@@ -99,18 +95,14 @@ def read_style(path: PathLike) -> StyleStatistics:
     try:
         description = json.loads(metadata[_KEY])
         version = description["version"]
-        if version != _VERSION:
-            raise UserError(
-                f"style {path} has version {version} of its format, this program reads "
-                f"{_VERSION}: write the style anew"
-            )
-        return _assembled(description, tensors)
-    except KeyError as error:
-        raise UserError(f"style {path} is damaged: it has no {error}") from error
-    except UserError:
-        raise
-    except (ValueError, TypeError, AttributeError) as error:
+        if version == _VERSION:
+            return _assembled(description, tensors)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"style {path} is damaged: {error}") from error
+    raise UserError(
+        f"style {path} has version {version} of its format, this program reads "
+        f"{_VERSION}: write the style again"
+    )
 
 
 def _assembled(description, tensors) -> StyleStatistics:
@@ -120,8 +112,8 @@ def _assembled(description, tensors) -> StyleStatistics:
     for block in encoders:
         channels = CHANNELS_PER_BLOCK[block - 1]
         shapes = (count,), (count, channels), (count, channels, channels)
-        parts = [tensors[f"block{block}/{field}"] for field in Moments._fields]
-        for field, part, shape in zip(Moments._fields, parts, shapes, strict=True):
+        parts = [tensors[f"block{block}/{field}"] for field in _FIELDS]
+        for field, part, shape in zip(_FIELDS, parts, shapes, strict=True):
             if part.shape != shape or not np.isfinite(part).all():
                 raise ValueError(
                     f"block{block}/{field} must be finite with shape {shape}, got "
@@ -129,5 +121,5 @@ def _assembled(description, tensors) -> StyleStatistics:
                 )
         moments[block] = Moments(*parts)
     if not moments or not names:
-        raise ValueError("it has no region or no level")
+        raise ValueError("it has no region or no block")
     return StyleStatistics(names, moments, encoders)

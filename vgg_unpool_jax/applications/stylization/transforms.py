@@ -6,17 +6,17 @@
             distributions the one that moves features least (optimal transport)
     adain   diag(Σs)^½ diag(Σc)^-½ (x - μc) + μs, channel by channel
 
-A covariance of few places, or of channels that are silent, is singular. Both
-covariances get a ridge, a part of their own mean variance tr(Σ)/c, on the diagonal:
+The covariance of few cells, or of channels that are always 0, is singular. Both
+covariances get a ridge, a share of their own mean variance tr(Σ)/c, on the diagonal:
 
     Σ + ridge · tr(Σ)/c · I
 
-so what it does depends neither on the scale of the features (raw VGG19 features of
-Keras have variances of 1e2 to 1e5, PhotoWCT's normalised encoder about 1, where "+ I"
-means something else) nor on their number, and equal moments give the identity. It
-bounds what a map can amplify: by no more than the root of (λ + ridge)/ridge for a style
-with largest eigenvalue λ in those units. Everything is done by `eigh` and
-`svd`, which do not fail on singular matrices.
+so its effect depends neither on the scale of the features (raw VGG19 features of Keras
+have variances of 1e2 to 1e5, PhotoWCT's normalised encoder about 1, where "+ I" means
+something else) nor on their number, and equal moments give the identity. It bounds the
+gain of a map: by the root of (λ + ridge)/ridge for a style with largest eigenvalue λ in
+those units. All roots are computed by `eigh` and `svd`, which do not fail on singular
+matrices.
 
 Source: Li et al. 2017, arXiv 1705.08086 (WCT); Huang & Belongie 2017, arXiv 1703.06868
 (AdaIN); Olkin & Pukelsheim 1982 (transport between normal distributions), first used
@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vgg_unpool_jax.applications.stylization.moments import Moments, check_weights
+from vgg_unpool_jax.ops.moments import Moments
 
 TRANSFORMS = ("wct", "ot", "adain")
 
@@ -43,7 +43,7 @@ _SILENT = 1e-30
 
 
 class AffineMap(NamedTuple):
-    """What becomes of features x in each of r regions: x @ matrix + offset.
+    """An affine map of features x in each of r regions: x @ matrix + offset.
 
     Attributes:
       matrix: (r, c, c).
@@ -66,10 +66,10 @@ def make_map(
 
     Args:
       content: moments of r regions.
-      style: moments of the r styles that these are to have.
+      style: moments of r styles, one per region.
       transform: one of `TRANSFORMS`.
       ridge: share of the mean variance that is added to both covariances; positive.
-      alpha: 0 (leave all as it is) to 1; values beyond 1 exaggerate.
+      alpha: 0 (no change) to 1; values beyond 1 exaggerate.
 
     Returns:
       Maps of r regions. A region of constant features, whose covariance is rounding,
@@ -119,12 +119,9 @@ def mix_maps(maps: list[AffineMap], shares: list[float]) -> AffineMap:
 
 
 def check_shares(shares: list[float], count: int) -> None:
-    """Raise `ValueError` unless there are so many shares, with a sum to divide by."""
-    if (
-        not count
-        or len(shares) != count
-        or not (sum(shares) and np.isfinite(shares).all())
-    ):
+    """Raise `ValueError` unless there are `count` shares with a sum that is not 0."""
+    valid = len(shares) == count > 0 and sum(shares) and np.isfinite(shares).all()
+    if not valid:
         raise ValueError(
             f"shares must be one finite number for each of one or more styles with a "
             f"sum that is not 0, got {list(shares)} for {count}"
@@ -133,38 +130,34 @@ def check_shares(shares: list[float], count: int) -> None:
 
 def apply_map(
     features: jax.Array,
-    weights: jax.Array,
+    coverage: jax.Array,
     maps: AffineMap,
-    moved: jax.Array | None = None,
+    start: jax.Array | None = None,
 ) -> jax.Array:
-    """Move features by the maps of their regions.
+    """Map features by the maps of their regions.
 
     Args:
       features: (h, w, c).
-      weights: (r, h, w), of which those of one place sum to 1; where they sum to less
-        the rest stays as it is.
+      coverage: (r, h, w), the share of each region in each cell; where the shares sum
+        to less than 1, the rest of the cell keeps its features.
       maps: of r regions.
-      moved: what other regions have made of the features already; (h, w, c).
+      start: (h, w, c), the result so far, where other regions have been mapped before.
 
     Returns:
       (h, w, c) float32.
     """
-    check_weights(features.shape, weights.shape)
-    wanted = (weights.shape[0], features.shape[2], features.shape[2])
-    if tuple(maps.matrix.shape) != wanted:
-        raise ValueError(f"matrix must have shape {wanted}, got {maps.matrix.shape}")
     features = features.astype(jnp.float32)
 
-    def add(moved, region):
-        weight, matrix, offset = region
-        weight = weight[:, :, None]
+    def add(result, region):
+        share, matrix, offset = region
+        share = share[:, :, None]
         mapped = jnp.matmul(features, matrix, precision=_EXACT) + offset
-        # In this order nothing of features of another scale is left where weight is 1.
-        return (moved - weight * features) + weight * mapped, None
+        # In this order nothing of the old features is left where the share is 1.
+        return (result - share * features) + share * mapped, None
 
-    weights = weights.astype(jnp.float32)
-    start = features if moved is None else moved
-    return jax.lax.scan(add, start, (weights, maps.matrix, maps.offset))[0]
+    coverage = coverage.astype(jnp.float32)
+    start = features if start is None else start
+    return jax.lax.scan(add, start, (coverage, maps.matrix, maps.offset))[0]
 
 
 def _mean_variance(moments: Moments) -> jax.Array:
