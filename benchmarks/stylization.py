@@ -39,7 +39,7 @@ def _case(name: str, size) -> Case:
 
 def _loops(report, stylizer, content, style):
     size = content.shape[:2]
-    levels = " ".join(map(str, stylizer.levels))
+    levels = " ".join(map(str, stylizer.blocks))
     bands = np.arange(size[0]) * _REGIONS // size[0]
     labels = np.ascontiguousarray(np.broadcast_to(bands[:, None], size), np.int32)
     regions = Regions([str(index) for index in range(_REGIONS)], labels=labels)

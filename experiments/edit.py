@@ -10,17 +10,18 @@ as well, have the mean absolute difference (L1, grey levels) to the photo or pho
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.numbers import parse_numbers
 from vgg_unpool_jax.applications.editing import strips
 from vgg_unpool_jax.applications.editing.photo_pairs import SWITCHES
-from vgg_unpool_jax.applications.editing.photos import limit_side
+from vgg_unpool_jax.applications.resizing import reduce_to_side
 from vgg_unpool_jax.data import decode_photo
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.pictures import save_png
-from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.io.paths import resolved, to_path
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _PAIR = flags.DEFINE_string("pair", None, "Name, released file or workdir of a pair.")
-_EDIT = flags.DEFINE_enum("edit", None, strips.EDITS, "What to do.")
+_EDIT = flags.DEFINE_enum("edit", None, strips.EDITS, "The edit.")
 _INPUT = flags.DEFINE_string("input", None, "The photo.")
 _SECOND = flags.DEFINE_string("second", None, "Second photo: interpolate and swap.")
 _OUTPUT = flags.DEFINE_string("output", None, "Picture to write: .png, .jpg or .jpeg.")
@@ -33,9 +34,11 @@ _SWITCHES = flags.DEFINE_enum(
     "switches", "nearest", SWITCHES, "Whose switches interpolate takes."
 )
 _COUNT = flags.DEFINE_list(
-    "count", ["1"], "How many top directions: one number for scale, any for drop."
+    "count", ["1"], "Number of top directions: one number for scale, any for drop."
 )
-_FACTORS = flags.DEFINE_list("factors", ["0", "0.5", "1", "1.5", "2"], "Of scale.")
+_FACTORS = flags.DEFINE_list(
+    "factors", ["0", "0.5", "1", "1.5", "2"], "Factors of scale."
+)
 _MAX_SIDE = flags.DEFINE_integer(
     "max_side", 512, "Photos with a longer side are reduced to it.", lower_bound=1
 )
@@ -46,9 +49,9 @@ def main() -> None:
     if (_SECOND.value is None) == (_EDIT.value in strips.WITH_SECOND):
         raise ConfigError("--second goes with --edit=interpolate and swap, and only so")
     paths = [path for path in (_INPUT.value, _SECOND.value) if path is not None]
-    strips.check_picture_path(_OUTPUT.value, paths)
-    counts = strips.parse_numbers(_COUNT.value, int, "--count")
-    factors = strips.parse_numbers(_FACTORS.value, float, "--factors")
+    _check_output(paths)
+    counts = parse_numbers(_COUNT.value, int, "--count")
+    factors = parse_numbers(_FACTORS.value, float, "--factors")
     photos = [_read(path) for path in paths]
     pair = load_pair(_PAIR.value, _WEIGHTS.value)
     print(pair.describe(), flush=True)
@@ -69,9 +72,19 @@ def main() -> None:
     print("\n".join([*strip.notes, f"picture: {_OUTPUT.value}"]))
 
 
+def _check_output(photos: list[str]) -> None:
+    output = to_path(_OUTPUT.value)
+    if output.suffix.lower() not in strips.STRIP_SUFFIXES:
+        raise ConfigError(f"{output} must end in {', '.join(strips.STRIP_SUFFIXES)}")
+    if output.is_dir():
+        raise ConfigError(f"{output} is a folder, expected a file")
+    if resolved(output) in {resolved(to_path(photo)) for photo in photos}:
+        raise ConfigError(f"{output} would overwrite a photo: take another name")
+
+
 def _read(path: str):
     pixels = decode_photo(path, path)
-    photo = limit_side(pixels, _MAX_SIDE.value)
+    photo = reduce_to_side(pixels, _MAX_SIDE.value)
     if photo.shape != pixels.shape:
         print(f"{path}: reduced to {photo.shape[0]}×{photo.shape[1]} (--max_side)")
     return photo

@@ -14,13 +14,14 @@ import pathlib
 from absl import flags
 
 from experiments.cli import command
-from vgg_unpool_jax.applications.stylization import report as report
+from vgg_unpool_jax.applications.stylization import report
+from vgg_unpool_jax.applications.stylization.metrics import StyleMeter
 from vgg_unpool_jax.applications.stylization.photo_pairs import (
     list_style_pairs,
     score_pair,
 )
-from vgg_unpool_jax.applications.stylization.style_meter import StyleMeter
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io.atomic import replacing
@@ -41,8 +42,8 @@ def main() -> None:
     pairs, left_out = list_style_pairs(_PAIRS.value)
     for sentence in left_out:
         print(sentence)
-    weights = load_vgg19_weights(_WEIGHTS.value, block=5)
-    meter, scores, pictures = StyleMeter(weights), [], {}
+    vgg19 = load_vgg19_weights(_WEIGHTS.value, block=5)
+    meter, scores, pictures = StyleMeter(vgg19), [], {}
 
     def keep(pair, method, picture):
         pictures.setdefault(pair, {})[method] = picture
@@ -59,8 +60,9 @@ def main() -> None:
     points = report.style_points(scores)
     report.plot_structure_against_style(points, output / "plot.png")
     titles = report.captions(scores)
-    report.style_page(pictures, output / "page.jpg", titles=titles)
-    config = {"pairs": _PAIRS.value, "results": folders, "weights": weights.sha256}
+    page = contact_sheet(pictures, titles=titles)
+    save_jpeg(output / "page.jpg", page, max_bytes=4_000_000)
+    config = {"pairs": _PAIRS.value, "results": folders, "weights": vgg19.sha256}
     records = [report.score_record(score) for score in scores]
     facts = provenance(config) | {"scores": records, "left_out": left_out}
     write_results(output / "results.json", facts)

@@ -13,8 +13,10 @@ import tqdm
 from absl import flags
 
 from experiments.cli import command, style_flags
-from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
-from vgg_unpool_jax.applications.stylization.files import list_content_files
+from vgg_unpool_jax.applications.stylization.files import (
+    FileStylizer,
+    list_content_files,
+)
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import PHOTO_SUFFIXES
 from vgg_unpool_jax.runtime.memory import peak_memory
@@ -23,12 +25,15 @@ _CONTENT_MASK = flags.DEFINE_string(
     "content_mask", None, "Segmentation map of the photo, or a folder of maps."
 )
 _AUTO = flags.DEFINE_integer(
-    "auto_regions", 0, "Find so many regions in photos without masks; 3 is good.", 0
+    "auto_regions",
+    0,
+    "Number of regions to find in photos without masks; 3 is good.",
+    0,
 )
 _FORMAT = flags.DEFINE_enum(
-    "format", ".png", PHOTO_SUFFIXES, "Of the files in an output folder."
+    "format", ".png", PHOTO_SUFFIXES, "Format of the files in an output folder."
 )
-_QUALITY = flags.DEFINE_integer("quality", 95, "Of JPEG and WebP.", 1, 100)
+_QUALITY = flags.DEFINE_integer("quality", 95, "Quality of JPEG and WebP.", 1, 100)
 _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
 _SAVE_STYLE = flags.DEFINE_string(
     "save_style", None, "Keep the style's statistics in this .safetensors file."
@@ -39,11 +44,12 @@ def main() -> None:
     """Run the command."""
     content, output = style_flags.CONTENT.value, style_flags.OUTPUT.value
     files = list_content_files(content, output, _CONTENT_MASK.value, _FORMAT.value)
+    styles = style_flags.styles()
     work = FileStylizer(
         style_flags.stylizer(),
-        style_flags.styles(),
+        styles,
         automatic=_AUTO.value,
-        weights=style_flags.WEIGHTS.value,
+        vgg19=style_flags.WEIGHTS.value,
         smoothing=style_flags.SMOOTHING.value,
         alpha=style_flags.ALPHA.value,
         strengths=style_flags.strengths(),
@@ -51,7 +57,7 @@ def main() -> None:
         progress=functools.partial(tqdm.tqdm, leave=False),
     )
     if _SAVE_STYLE.value:
-        work.measure(style_flags.styles()[0]).write(_SAVE_STYLE.value)
+        work.measure(styles[0]).write(_SAVE_STYLE.value)
     broken = []
     for number, file in enumerate(files, start=1):
         start = time.perf_counter()
@@ -65,7 +71,7 @@ def main() -> None:
             print(f"note: {note}")
         seconds = time.perf_counter() - start
         print(f"[{number}/{len(files)}] {file.output} {seconds:.1f} s", flush=True)
-    peaks = (f"{place} {size / 2**30:.2f} GiB" for place, size in peak_memory().items())
+    peaks = (f"{name} {size / 2**30:.2f} GiB" for name, size in peak_memory().items())
     print(f"peak memory: {', '.join(peaks)}")
     if broken:
         raise PhotoError(f"{len(broken)} of {len(files)} photos: {'; '.join(broken)}")

@@ -15,14 +15,13 @@ import time
 from absl import flags
 
 from experiments.cli import command, style_flags
-from vgg_unpool_jax.applications.stylization.file_stylizer import FileStylizer
-from vgg_unpool_jax.applications.stylization.temporal import CUT
+from vgg_unpool_jax.applications.stylization.files import FileStylizer
+from vgg_unpool_jax.applications.stylization.video import CUT, VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import (
     RATE,
     open_video,
     writing_video,
 )
-from vgg_unpool_jax.applications.stylization.video_stylizer import VideoStylizer
 from vgg_unpool_jax.runtime.memory import peak_memory
 
 _STEADINESS = flags.DEFINE_float(
@@ -43,7 +42,7 @@ def main() -> None:
     """Run the command."""
     video = open_video(style_flags.CONTENT.value, rate=_RATE.value)
     output, start = style_flags.OUTPUT.value, time.perf_counter()
-    # Opened first: an output that cannot be is told before the pairs are loaded.
+    # Opened first: an impossible output is reported before the pairs are loaded.
     with writing_video(
         output, video, quality=_QUALITY.value, sound=_SOUND.value
     ) as write:
@@ -53,10 +52,10 @@ def main() -> None:
             write(dataclasses.replace(frame, pixels=pixels))
             seconds = (time.perf_counter() - start) / number
             of = f"/{video.count}" if video.count else ""
-            print(f"[{number}{of}] {frame.name} {seconds:.1f} s a frame", flush=True)
+            print(f"[{number}{of}] {frame.name} {seconds:.1f} s per frame", flush=True)
     cuts = ", ".join(map(str, work.cuts)) or "none"
     print(f"{output}: flicker {work.flicker:.3f} grey levels, cuts before frame {cuts}")
-    peaks = (f"{place} {size / 2**30:.2f} GiB" for place, size in peak_memory().items())
+    peaks = (f"{name} {size / 2**30:.2f} GiB" for name, size in peak_memory().items())
     print(f"peak memory: {', '.join(peaks)}")
 
 

@@ -2,15 +2,13 @@
 
 from absl import flags
 
+from experiments.cli.numbers import parse_number
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
-from vgg_unpool_jax.applications.stylization.file_stylizer import load_stylizer
-from vgg_unpool_jax.applications.stylization.files import (
-    StyleFile,
-    read_strengths,
-    read_style_files,
-)
+from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
 from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS
 from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.io.paths import to_path
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
 STYLE = flags.DEFINE_list(
@@ -22,7 +20,7 @@ STYLE_SHARES = flags.DEFINE_list(
 STYLE_MASK = flags.DEFINE_list(
     "style_mask", None, "Segmentation map of each style photo."
 )
-OUTPUT = flags.DEFINE_string("output", None, "Where the result goes: file or folder.")
+OUTPUT = flags.DEFINE_string("output", None, "File or folder of the result.")
 PAIRS = flags.DEFINE_list(
     "pairs",
     ["vgg19-block4", "vgg19-block3", "vgg19-block2", "vgg19-block1"],
@@ -41,10 +39,13 @@ STRENGTHS = flags.DEFINE_list(
     "strengths", None, "Factor on alpha for single levels, such as 4:0.5,1:0."
 )
 TRANSFORM = flags.DEFINE_enum(
-    "transform", "wct", TRANSFORMS, "How features take on the style."
+    "transform",
+    "wct",
+    TRANSFORMS,
+    "Transform that gives features the moments of the style.",
 )
 SMOOTHING = flags.DEFINE_enum(
-    "smoothing", "guided", SMOOTHINGS, "What keeps the result photographic."
+    "smoothing", "guided", SMOOTHINGS, "Smoothing along the edges of the photo."
 )
 MAX_SIDE = flags.DEFINE_integer(
     "max_side",
@@ -56,27 +57,52 @@ MAX_SIDE = flags.DEFINE_integer(
 TILE = flags.DEFINE_integer(
     "tile",
     1024,
-    "Larger photos are done in tiles of so many pixels a side; 0: whole.",
+    "Larger photos are processed in tiles of this side in pixels; 0: whole.",
     lower_bound=0,
 )
 
 
 def stylizer() -> Stylizer:
-    """What the flags ask for."""
+    """The cascade of --pairs, --levels, --transform and --tile."""
+    blocks = [int(parse_number(text, "level")) for text in LEVELS.value or ()]
     return load_stylizer(
         PAIRS.value,
         WEIGHTS.value,
-        LEVELS.value,
+        blocks,
         transform=TRANSFORM.value,
         tile=TILE.value,
     )
 
 
 def styles() -> list[StyleFile]:
-    """The styles that the flags name."""
-    return read_style_files(STYLE.value, STYLE_MASK.value, STYLE_SHARES.value)
+    """The styles of --style with their masks and shares."""
+    paths, masks = STYLE.value, STYLE_MASK.value or []
+    shares = [parse_number(text, "style share") for text in STYLE_SHARES.value or ()]
+    for name, given in (("style masks", masks), ("style shares", shares)):
+        if given and len(given) != len(paths):
+            raise ConfigError(
+                f"{name} must be as many as styles, {len(paths)}, got {len(given)}"
+            )
+    if any(share <= 0.0 for share in shares):
+        raise ConfigError(f"style shares must be positive, got {shares}")
+    found = []
+    for index, path in enumerate(paths):
+        mask = to_path(masks[index]) if masks else None
+        style = StyleFile(to_path(path), mask, shares[index] if shares else 1.0)
+        if not style.path.exists():
+            raise ConfigError(f"there is no style {path}")
+        if mask is not None and style.is_saved:
+            raise ConfigError(f"{path} contains its regions: give it no mask")
+        found.append(style)
+    return found
 
 
 def strengths() -> dict[int, float]:
-    """The strengths of single levels."""
-    return read_strengths(STRENGTHS.value)
+    """The factors of --strengths by block."""
+    found = {}
+    for entry in STRENGTHS.value or ():
+        block, _, factor = entry.partition(":")
+        if not block.isdigit() or not factor:
+            raise ConfigError(f"a strength is BLOCK:FACTOR such as 4:0.5, got {entry}")
+        found[int(block)] = parse_number(factor, "strength")
+    return found

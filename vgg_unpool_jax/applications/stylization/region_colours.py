@@ -15,10 +15,10 @@ rim is thin.
    those that differ by up to 8 of 255 in every channel, then the next of those that are
    left, and so on. It is a label where it fills squares of 3×3 pixels that cover 0.05 %
    of the mask, if half of the pixels near its colour differ by up to 2 only (a gradient
-   spreads evenly). A label whose colour
-   lies between two other labels' may be their rim: it is kept where a connected piece
-   of it has such a square. All labels together must cover 75 % of the mask. Otherwise it is a
-   photo, or, in a lossless format with at most 256 colours, exact, rims and all.
+   spreads evenly). A label whose colour lies between two other labels' may be their
+   rim: it is kept where a connected piece of it has such a square. All labels together
+   must cover 75 % of the mask. Otherwise it is a photo, or, in a lossless format with
+   at most 256 colours, exact, rims and all.
 4. Pixels without a label take that of the nearest pixel that has one.
 5. Of two masks, a label of one that was found by frequency is that label of the other
    which is nearest to it and differs by up to 8 in every channel.

@@ -246,8 +246,8 @@ def _read_layer(file) -> np.ndarray:
     # Lossy formats leave a little colour.
     if int(np.ptp(pixels.astype(np.int16), axis=2).max()) > TOLERANCE:
         raise UserError(
-            f"layer {shown_name(str(file))} has colours: layers of soft masks are grey, "
-            f"one picture per region (for one picture of colours name the file, not its "
-            f"folder)"
+            f"layer {shown_name(str(file))} has colours: layers of soft masks are "
+            f"grey, one picture per region (for one picture of colours name the file, "
+            f"not its folder)"
         )
     return pixels[..., 1].astype(np.float32) / 255

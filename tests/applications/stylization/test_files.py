@@ -9,15 +9,11 @@ import pytest
 from PIL import Image
 
 from configs.unpooling.base import make_config
-from vgg_unpool_jax.applications.stylization.file_stylizer import (
-    FileStylizer,
-    load_stylizer,
-)
 from vgg_unpool_jax.applications.stylization.files import (
+    FileStylizer,
     StyleFile,
     list_content_files,
-    read_strengths,
-    read_style_files,
+    load_stylizer,
 )
 from vgg_unpool_jax.applications.stylization.style_statistics import read_style
 from vgg_unpool_jax.errors import ConfigError, PhotoError, SourceError, UserError
@@ -109,7 +105,7 @@ def test_a_saved_style_gives_the_same_bits(folder, stylizer, tmp_path):
     (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
     photo = FileStylizer(stylizer, [StyleFile(folder / "style.png")])
     photo.measure(StyleFile(folder / "style.png")).write(tmp_path / "s.safetensors")
-    assert read_style(tmp_path / "s.safetensors").levels == (2, 1)
+    assert read_style(tmp_path / "s.safetensors").blocks == (2, 1)
     saved = FileStylizer(stylizer, [StyleFile(tmp_path / "s.safetensors")])
     np.testing.assert_array_equal(photo.stylize(file), saved.stylize(file))
 
@@ -137,15 +133,6 @@ def test_shares_lie_between_the_styles(folder, stylizer, tmp_path):
 
 
 def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):
-    with pytest.raises(ConfigError, match="style masks must be as many as styles, 2"):
-        read_style_files([folder / "style.png"] * 2, [folder / "style_mask.png"])
-    with pytest.raises(ConfigError, match="there is no style"):
-        read_style_files([folder / "nothing.png"])
-    with pytest.raises(ConfigError, match="share must be positive, got -1"):
-        read_style_files([folder / "style.png"], shares=["-1"])
-    with pytest.raises(ConfigError, match=r"such as 4:0\.5, got 4=1"):
-        read_strengths(["4=1"])
-    assert read_strengths(["4:0.5", "1:0"]) == {4: 0.5, 1: 0.0}
     with pytest.raises(ConfigError, match=r"there is no mask for .*b\.jpg"):
         (tmp_path / "masks").mkdir()
         Image.new("L", (8, 8)).save(tmp_path / "masks" / "a.png")
@@ -157,7 +144,7 @@ def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):
     with pytest.raises(SourceError, match=r"no photo or folder .*none\.png"):
         list_content_files(folder / "none.png", tmp_path / "a.png")
     with pytest.raises(ConfigError, match="level 3 has no pair"):
-        load_stylizer([folder / "block1.safetensors"], levels=["3"])
+        load_stylizer([folder / "block1.safetensors"], blocks=[3])
     with pytest.raises(ConfigError, match="name one style, as a photo"):
         saved = StyleFile(tmp_path / "s.safetensors")
         FileStylizer(stylizer, [saved], automatic=3)
