@@ -130,17 +130,6 @@ def test_a_factor_of_one_changes_nothing_and_zero_drops(pair):
     assert np.abs(images[2] - images[0]).max() > 0.1
 
 
-def test_directions_of_another_photo_can_be_scaled(pair):
-    photo = _photo()
-    features, _ = encode_photo(pair, photo)
-    own = principal_directions(features, 2)
-    images = scale_directions(pair, photo, own, [0.5])
-    _assert_equal(images, scale_directions(pair, photo, 2, [0.5]))
-    with pytest.raises(ValueError, match="must have 128 channels"):
-        other = own._replace(vectors=own.vectors[:, :5])
-        scale_directions(pair, photo, other, [0.5])
-
-
 def test_without_any_direction_the_mean_feature_is_left(pair):
     photo = _photo()
     image = drop_directions(pair, photo, [128])[0]

@@ -12,7 +12,7 @@ from vgg_unpool_jax.applications.stylization.regions import (
     match_regions,
     soft_regions,
 )
-from vgg_unpool_jax.errors import ConfigError, UserError
+from vgg_unpool_jax.errors import UserError
 
 
 def _hard(labels, count=None):
@@ -76,7 +76,7 @@ def test_fit_takes_other_sizes_and_refuses_other_shapes():
     assert fit_regions(mask, 303, 400, "m.png").shape == (303, 400)
     with pytest.raises(UserError, match=r"m\.png is 80×60 .* 400×340.*whole photo$"):
         fit_regions(mask, 340, 400, "m.png")
-    with pytest.raises(ConfigError, match="turned by 90 degrees it would fit"):
+    with pytest.raises(UserError, match="turned by 90 degrees it would fit"):
         fit_regions(mask, 400, 300, "m.png")
 
 

@@ -63,7 +63,7 @@ def principal_directions(features, count: int) -> PrincipalDirections:
 def scale_directions(
     pair: Pair,
     photo,
-    directions: int | PrincipalDirections,
+    count: int,
     factors: Sequence[float],
 ) -> np.ndarray:
     """Scale how far features lie from their mean along principal directions.
@@ -74,8 +74,7 @@ def scale_directions(
     Args:
       pair: a trained pair.
       photo: (h, w, 3).
-      directions: number of top directions of this photo, or directions (also of another
-        photo), along which distances are measured from their `mean`.
+      count: number of top directions of this photo, 1 to c.
       factors: one for each picture; 1 is the reconstruction, 0 drops the directions.
 
     Returns:
@@ -86,7 +85,7 @@ def scale_directions(
         raise ConfigError(f"factors must be a list of finite numbers, got {factors}")
     photo = as_photo(photo)
     features, switches = encode_photo(pair, photo)
-    found = _directions(features, directions)
+    found = principal_directions(features, count)
     return np.stack(
         [
             decode_photo_features(
@@ -130,18 +129,6 @@ def drop_directions(pair: Pair, photo, counts: Sequence[int]) -> np.ndarray:
         changed = _scale_along(features, found.mean, dropped, 0.0)
         frames.append(decode_photo_features(pair, changed, switches, photo.shape[:2]))
     return np.stack(frames)
-
-
-def _directions(features, directions) -> PrincipalDirections:
-    if not isinstance(directions, PrincipalDirections):
-        return principal_directions(features, directions)
-    channels = features.shape[-1]
-    if directions.vectors.ndim != 2 or directions.vectors.shape[1] != channels:
-        raise ValueError(
-            f"directions must have {channels} channels for this pair, got vectors of "
-            f"shape {directions.vectors.shape}"
-        )
-    return directions
 
 
 @jax.jit
