@@ -134,14 +134,6 @@ def test_hard_labels_are_those_in_the_middle_of_a_cell(block):
     np.testing.assert_array_equal(inside, regions.labels[np.ix_(rows, columns)])
 
 
-@pytest.mark.parametrize("make", [_hard, _soft])
-def test_what_a_region_that_is_nowhere_weighs(make):
-    laid = RegionMap(40, 33, make(40, 33, 3))
-    (whole,) = cut_tiles(128, 128, 2, 0)
-    coverage = laid.coverage(whole, 2, [1, -1], once=True)
-    assert coverage[0].any() and not coverage[1].any()
-
-
 def test_a_photo_without_regions_is_one():
     laid = RegionMap(10, 12)
     assert laid.names == ("all",)
@@ -151,11 +143,6 @@ def test_a_photo_without_regions_is_one():
     wanted = np.zeros((128, 128))
     wanted[BORDER : BORDER + 10, BORDER : BORDER + 12] = 1
     np.testing.assert_array_equal(once, wanted)
-
-
-def test_regions_of_another_size_are_refused():
-    with pytest.raises(ValueError, match="the photo's size, 12×10, got 10×12"):
-        RegionMap(12, 10, _hard(10, 12, 2))
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 9, 200])

@@ -197,13 +197,6 @@ def test_regions_are_those_of_the_pixels_at_cell_centres(meter, weights, photo):
         np.testing.assert_allclose(got.covariance, wanted.covariance, atol=1e-4 * size)
 
 
-def test_the_same_photo_gives_the_same_bits(meter, photo):
-    first, again = (meter.measure(photo[:48, :48]) for _ in range(2))
-    for level in first:
-        ours, theirs = first[level][WHOLE], again[level][WHOLE]
-        np.testing.assert_array_equal(ours.covariance, theirs.covariance)
-
-
 def test_reductions_are_0_for_the_content_and_1_for_the_style(meter, photo):
     content, style = photo[:48, :48], photo[60:108, 90:138][:, ::-1]
     target = meter.measure(style)

@@ -145,13 +145,9 @@ DAMAGES = {
         "must be finite with shape",
     ),
     "no names": ({"description": lambda told: told.pop("names")}, "names"),
-    "no region": ({"description": lambda told: told.update(names=[])}, "weight"),
     "no block": ({"description": lambda told: told.update(encoders={})}, "no block"),
     "block 9": ({"description": lambda told: told["encoders"].update({"9": "c"})}, "9"),
-    "block 0": ({"description": lambda told: told["encoders"].update({"0": "c"})}, "0"),
-    "a number": ({"description": lambda told: told.update(encoders=3)}, "damaged"),
     "no JSON": ({"metadata": {KEY: "{"}}, "damaged"),
-    "a list": ({"metadata": {KEY: "[]"}}, "damaged"),
 }
 
 

@@ -218,7 +218,10 @@ def _average(past, total, now, eps, keep, limit):
     spread = sum(each[axis, axis] for each in covariances for axis in range(3)) / 2
     jump = distance / (spread + 3 * eps) / limit**2
     total = keep * total * (1.0 - jnp.minimum(jump, 1.0)) + 1.0
-    return jax.tree.map(lambda old, new: old + (new - old) / total, past, now), total
+    share = 1.0 / total
+    # Exactly the new means where the share is 1.
+    means = jax.tree.map(lambda a, b: (1.0 - share) * a + share * b, past, now)
+    return means, total
 
 
 def _guide_covariance(means):

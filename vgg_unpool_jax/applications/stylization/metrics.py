@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.applications.resizing import as_photo
+from vgg_unpool_jax.errors import require_image
 from vgg_unpool_jax.evaluation.metrics import photo_ssim
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.nets.vgg19_layers import NUM_BLOCKS, size_multiple
@@ -59,7 +60,8 @@ def edge_map(image: np.ndarray) -> np.ndarray:
       Our own. Papers on photorealistic style transfer compare responses of the network
       HED (arXiv 1504.06375); these numbers cannot be compared with theirs.
     """
-    luminance = np.pad(as_photo(image) @ _LUMINANCE, 1, mode="edge")
+    require_image("image", np.asarray(image), 3)
+    luminance = np.pad(np.asarray(image, np.float64) @ _LUMINANCE, 1, mode="edge")
     down = np.square(np.diff(luminance, axis=0))[:, 1:-1]
     right = np.square(np.diff(luminance, axis=1))[1:-1]
     squares = (down[1:] + down[:-1] + right[:, 1:] + right[:, :-1]) / 2

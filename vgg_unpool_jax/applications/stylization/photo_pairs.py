@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from PIL import Image
 
+from vgg_unpool_jax.applications.resizing import resize
 from vgg_unpool_jax.applications.stylization.color_transfer import transfer_color
 from vgg_unpool_jax.applications.stylization.metrics import (
     StyleMeter,
@@ -174,8 +175,7 @@ def read_result(path: pathlib.Path, content: np.ndarray) -> np.ndarray:
             f"{path} has {w}×{h} pixels, which is no result for {width}×{height}"
         )
     _LOG.warning("%s: resampled from %d×%d to %d×%d", path, w, h, width, height)
-    image = Image.fromarray(np.asarray(result))
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    return resize(result, (height, width), method=Image.Resampling.LANCZOS)
 
 
 def score_pair(
