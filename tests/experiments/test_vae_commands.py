@@ -321,5 +321,5 @@ def test_a_photo_that_the_crop_does_not_fit_costs_no_other(native_size, tmp_path
 
 def test_help_of_sample_shows_both_uses():
     done = _run("sample", "--help")
-    assert "python -m experiments.sample --workdir=W --num=64" in done.stdout
+    assert "python -m vgg_unpool_jax sample --workdir=W --num=64" in done.stdout
     assert "--interpolate A.jpg B.jpg" in done.stdout
