@@ -148,7 +148,7 @@ def _window_basis(guide: jax.Array, eps: jax.Array) -> jax.Array:
     where Q are the first nine rows of an orthonormal basis of the columns of X over
     sqrt(eps) · I. So no covariance is inverted, whose condition is the square of that
     of X: windows of two colours (edges, lettering) have one of rank one, and beside its
-    entries float32 cannot tell eps from 0.
+    entries float32 cannot distinguish eps from 0.
     """
     rows, columns = guide.shape[0] - _REACH, guide.shape[1] - _REACH
     vectors = []

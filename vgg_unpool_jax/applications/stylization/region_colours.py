@@ -2,8 +2,8 @@
 
 A mask is a picture whose colours are labels. Programs that draw, resize or compress
 masks add colours that mean nothing: grey rims between black and white, (255, 1, 1)
-beside (255, 0, 0). They are told from labels by their shape: a label covers areas, a
-rim is thin.
+beside (255, 0, 0). They are separated from labels by their shape: a label covers areas,
+a rim is thin.
 
 1. A colour is *solid* if it fills a square of 3×3 pixels somewhere. It is a *rim* if it
    is not, and most of its pixels lie between their neighbours' colours: in no channel

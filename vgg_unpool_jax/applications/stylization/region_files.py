@@ -3,8 +3,8 @@
 A mask is one of these:
 
 - a picture in which every region has a colour of its own; any colours, any number of
-  them, any mode of Pillow. `region_colours` has the rule that tells labels from colours
-  that a program has added at the borders;
+  them, any mode of Pillow. `region_colours` has the rule that separates labels from
+  colours that a program has added at the borders;
 - a picture of label numbers: 8, 16 or 32 bits of grey;
 - a folder of grey pictures, one per region and named after it, white inside the region,
   black outside, grey where it covers a part.

@@ -45,7 +45,7 @@ def style_taken(score: StyleScore, *, by_region: bool = False) -> float:
 
 def _by_method(scores: Sequence[StyleScore]) -> dict[str, list[StyleScore]]:
     if not scores:
-        raise ValueError("scores is empty, wanted at least one")
+        raise ValueError("scores is empty, expected at least one")
     methods = {}
     for score in scores:
         methods.setdefault(score.method, []).append(score)

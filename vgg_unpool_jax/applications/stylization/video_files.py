@@ -54,7 +54,7 @@ class Video:
       path: its file or folder.
       is_file: whether it is a file.
       rate: frames a second, on average.
-      count: number of frames; 0 where a file does not tell.
+      count: number of frames; 0 if the file does not record it.
     """
 
     path: pathlib.Path
