@@ -14,7 +14,7 @@ from vgg_unpool_jax.runtime.preemption import EXIT_STATUS
 _STEPS, _EVERY = 600, 10
 
 
-def _wait_until(process, condition, seconds=60):
+def _wait_until(process, condition, seconds=150):
     """Look without pause: some of these moments last milliseconds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -105,7 +105,7 @@ def test_a_reader_process_is_killed(
     os.kill(reader, signal.SIGKILL)
     assert process.wait(timeout=100) == 1
     assert re.search(
-        r"^error: a reader process of folder .* has died. Was it killed for want of "
+        r"^error: a reader process of folder .* has died. Was it killed for lack of "
         r"memory, or is /dev/shm too small",
         training.told(),
         re.MULTILINE,

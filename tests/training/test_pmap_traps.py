@@ -12,7 +12,7 @@ import pytest
 # Each process has two devices, as a TPU worker has several.
 _PROGRAM = """
 import json, sys
-from vgg_unpool_jax.training import processes
+from vgg_unpool_jax.runtime import processes
 processes.join()
 import jax, jax.numpy as jnp, numpy as np, optax
 from vgg_unpool_jax.training import parallel
