@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -88,7 +89,14 @@ def open_torchvision_pth(
     torch = import_torch(f"the PyTorch file {path}")
     # Mapped, the fully connected layers (nine tenths of the file) are never read; the
     # old format cannot be mapped.
-    state = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
+    try:
+        state = torch.load(
+            str(path), map_location="cpu", weights_only=True, mmap=zipped
+        )
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} cannot be read, it is damaged or holds other objects than tensors"
+        ) from error
     if not isinstance(state, Mapping):
         raise WeightsError(
             f"{path} holds a {type(state).__name__}, expected a state dict with keys "
