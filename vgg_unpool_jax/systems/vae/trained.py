@@ -195,13 +195,14 @@ class TrainedVAE:
         del model_state["params"]
 
         @jax.jit
-        def compute(batch, keys):
+        def compute(params, model_state, batch, keys):
             state = {**model_state, "frozen": objective.frozen}
             return objective.losses(params, state, batch, keys, False)[1].outputs
 
         def compute_outputs(batch):
             batch = as_float({name: batch[name] for name in ("image", "index")})
-            return compute(batch, photo_keys(jax.random.key(0), batch["index"]))
+            keys = photo_keys(jax.random.key(0), batch["index"])
+            return compute(params, model_state, batch, keys)
 
         return evaluate_split(
             compute_outputs,
