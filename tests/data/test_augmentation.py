@@ -39,9 +39,3 @@ def test_the_key_decides():
 
     np.testing.assert_array_equal(augment(1), augment(1))
     assert not np.array_equal(augment(1), augment(2))
-
-
-def test_without_flip_nothing_changes():
-    images = _images(3)
-    result = make_augmentation(flip=False)(_keys(1, 3), {"image": images})
-    np.testing.assert_array_equal(result["image"], images)

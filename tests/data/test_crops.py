@@ -8,7 +8,6 @@ import pytest
 
 from vgg_unpool_jax.data import (
     CROPS,
-    TEST_CROPS,
     center_crop,
     center_square_resize,
     check_crop,
@@ -73,20 +72,6 @@ def test_a_spec_names_its_transform(make_photo, spec, transform):
         np.testing.assert_array_equal(one.cut(photo, _rng()), transform(photo))
 
 
-@pytest.mark.parametrize("spec", sorted(set(_SPECS) - set(_RANDOM)))
-def test_crops_for_evaluation_draw_nothing(make_photo, spec):
-    rng = _rng()
-    crop = make_crop(spec, 8)
-    np.testing.assert_array_equal(crop.cut(make_photo(0), rng), crop.cut(make_photo(0)))
-    assert rng.random() == _rng().random()
-
-
-@pytest.mark.parametrize("spec", _RANDOM)
-def test_a_random_crop_asks_for_its_generator(make_photo, spec):
-    with pytest.raises(ValueError, match="rng must be a generator for crop random"):
-        make_crop(spec, 8).cut(make_photo(0))
-
-
 @pytest.mark.parametrize("spec", _SPECS)
 def test_only_the_centre_in_native_size_has_photos_it_does_not_fit(spec):
     crop = make_crop(spec, 8)
@@ -112,15 +97,8 @@ def test_numbers_in_range_are_read(spec):
 
 
 _MALFORMED = [
-    *("", "middle", "Center", "center ", None, 3),
-    *("center_resize:", "center_resize:0", "center_resize:-3", "center_resize:2.5"),
-    *("center_resize:+5", "center_resize: 5", "center_resize:٣", "center_resize:5:5"),
-    *("center_resize:PIXELS", "center_resize:1_0", "center_resize:" + "9" * 5000),
-    *("random_resize", "random_resize:", "random_resize:0", "random_resize:1.01"),
-    *("random_resize:-0.5", "random_resize:nan", "random_resize:inf"),
-    *("random_resize: 0.5", "random_resize:0.5\n", "random_resize:0_5"),
-    *("random_resize:1e-400", "random_resize:SHARE", "random_resize:."),
-    *("center:3", "random:0.5", "random_resize:0.5,center"),
+    *("middle", None, "center_resize:0", "center_resize:٣", "center_resize:1_0"),
+    *("random_resize", "random_resize:1.01", "random_resize:nan", "center:3"),
 ]
 
 
@@ -152,20 +130,6 @@ def test_evaluation_takes_every_crop_that_is_not_random(spec):
     assert message.startswith("evaluation.crop must be one of center_resize, ")
     assert message.endswith(f", got {spec!r}, which is random")
     assert "SHARE" not in message
-
-
-def test_evaluation_refuses_malformed_specs_too():
-    with pytest.raises(ValueError, match=r"^evaluation\.crop must .*, got 'centre'$"):
-        check_crop("centre", allow_random=False, name="evaluation.crop")
-
-
-def test_the_forms_for_evaluation_are_those_without_chance():
-    assert [form for form in CROPS if "random" not in form] == list(TEST_CROPS)
-
-
-def test_a_size_below_one_pixel_is_refused():
-    with pytest.raises(ValueError, match="image_size must be at least 1 pixel, got 0"):
-        make_crop("center", 0)
 
 
 @pytest.mark.parametrize("options", [_TRAINING, _EVALUATION])
@@ -208,17 +172,3 @@ def test_other_photos_at_the_same_place_are_cut_in_the_same_square(make_folder):
     assert images[0][:, 0, 0, 2].tolist() == [0, 1, 2, 3]
     assert images[1][:, 0, 0, 2].tolist() == [5, 4, 0, 1]
     assert len({image[..., :2].tobytes() for image in images[0]}) == 4
-
-
-def test_epochs_of_random_resize_differ(source):
-    batches, _ = _read(source, 11, crop="random_resize:0.5", **_TRAINING)
-    images = _images(batches)[np.concatenate([b["index"] for b in batches]) == 3]
-    assert len(images) == 4
-    assert len({image.tobytes() for image in images}) == 4
-
-
-def test_worker_processes_cut_the_same(source):
-    options = _TRAINING | {"crop": "random_resize:0.5"}
-    expected, _ = _read(source, 3, **options)
-    batches, _ = _read(source, 3, num_workers=1, **options)
-    np.testing.assert_array_equal(_images(batches), _images(expected))

@@ -53,17 +53,3 @@ def test_labels_do_not_read_the_photos(folder):
     for path in _PATHS:
         (folder / path).unlink()
     assert _labels(source) == _PATHS
-
-
-def test_slashes_at_the_front_or_in_a_row_are_no_classes(tmp_path):
-    path = tmp_path / "odd.zip"
-    expected = {"/top.png": None, "/cat/x.png": "cat", "dog//y.png": "dog"}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in expected:
-            archive.writestr(name, b"")
-    assert _labels(make_source(f"zip:{path}")) == expected
-
-
-def test_sample_photos_have_no_classes():
-    source = make_source("samples")
-    assert {source.label(index) for index in range(len(source))} == {None}

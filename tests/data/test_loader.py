@@ -8,11 +8,9 @@ from PIL import Image
 
 from vgg_unpool_jax.data import (
     center_crop,
-    center_square_resize,
     make_loader,
     make_source,
 )
-from vgg_unpool_jax.errors import SourceError
 
 _TRAINING = {
     "batch_size": 4,
@@ -88,18 +86,7 @@ def test_the_seed_decides_order_and_crops(source):
     assert len({corner[:2] for corner in corners}) > 5
 
 
-def test_each_epoch_crops_anew(source):
-    images = [
-        image
-        for batch in _batches(source, 11, **_TRAINING)
-        for image, index in zip(batch["image"], batch["index"], strict=True)
-        if index == 3
-    ]
-    assert len(images) == 4
-    assert len({image.tobytes() for image in images}) > 1
-
-
-@pytest.mark.parametrize("start", [1, 2, 3, 7])
+@pytest.mark.parametrize("start", [1, 7])
 @pytest.mark.parametrize("options", [{}, {"num_threads": 0}, {"prefetch": 0}])
 def test_start_goes_on_where_the_other_run_stopped(source, start, options):
     whole = _batches(source, 9, **_TRAINING)
@@ -115,20 +102,6 @@ def test_position_is_the_start_of_the_rest(source):
         assert loader.position == 4
         assert loader.num_batches is None
     _assert_equal(_batches(source, 5, start=loader.position, **_TRAINING), whole[4:])
-
-
-def test_a_start_far_along_is_found_at_once(source):
-    batch = _batches(source, 1, start=10**9, **_TRAINING)[0]
-    assert batch["mask"].all()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"num_threads": 0}, {"num_threads": 5}, {"prefetch": 0, "num_threads": 3}],
-)
-def test_threads_and_prefetch_do_not_matter(source, options):
-    expected = _batches(source, 8, **_TRAINING)
-    _assert_equal(_batches(source, 8, **_TRAINING, **options), expected)
 
 
 @pytest.mark.parametrize("process_count", [2, 4])
@@ -165,12 +138,6 @@ def test_another_number_of_processes_may_go_on(source):
         }
 
 
-def test_a_batch_larger_than_the_data_set_works(source):
-    options = _TRAINING | {"batch_size": 30}
-    batch = _batches(source, 1, **options)[0]
-    assert np.bincount(batch["index"]).tolist().count(3) == 8
-
-
 def test_numbered_epochs_end(source):
     batches = _batches(source, **_TRAINING | {"num_epochs": 2})
     indices = np.concatenate([batch["index"] for batch in batches])
@@ -203,7 +170,7 @@ def test_evaluation_delivers_each_photo_once_in_order(source, make_photo):
     assert not images[11].any()
 
 
-@pytest.mark.parametrize("count", [1, 4, 8, 9, 10, 11])
+@pytest.mark.parametrize("count", [1, 8, 9])
 def test_evaluation_by_several_processes_delivers_each_photo_once(source, count):
     shares = [
         _batches(
@@ -225,7 +192,7 @@ def test_evaluation_by_several_processes_delivers_each_photo_once(source, count)
     assert sorted(seen) == list(range(count))
 
 
-@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("start", [1, 3])
 def test_evaluation_can_be_resumed_up_to_its_end(source, start):
     whole = _batches(source, **_EVALUATION)
     with make_loader(source, np.arange(11), start=start, **_EVALUATION) as loader:
@@ -235,14 +202,6 @@ def test_evaluation_can_be_resumed_up_to_its_end(source, start):
         assert list(loader) == []
     with pytest.raises(ValueError, match=r"start must be at most 3.* got 4"):
         make_loader(source, np.arange(11), start=4, **_EVALUATION)
-
-
-def test_center_resize_is_the_transform(source, make_photo):
-    batch = _batches(source, 1, **_EVALUATION | {"crop": "center_resize"})[0]
-    for number in range(4):
-        np.testing.assert_array_equal(
-            batch["image"][number], center_square_resize(make_photo(number), 8)
-        )
 
 
 def test_too_small_photos_are_named_not_dropped(make_folder, make_photo):
@@ -260,54 +219,17 @@ def test_too_small_photos_are_named_not_dropped(make_folder, make_photo):
     assert loader.broken == {}
 
 
-def test_small_photos_are_enlarged_for_random_crops(make_folder):
-    source = make_source(f"folder:{make_folder(3, height=5, width=6)}")
-    batches = _batches(source, 2, **_TRAINING)
-    assert all(batch["mask"].all() for batch in batches)
-
-
-def test_a_closed_loader_says_so(source):
-    loader = make_loader(source, np.arange(11), **_TRAINING)
-    next(loader)
-    loader.close()
-    loader.close()
-    with pytest.raises(ValueError, match="loader has been closed"):
-        next(loader)
-
-
 @pytest.mark.parametrize(
     "options, words",
     [
         ({"batch_size": 5, "process_count": 2}, "batch_size 5 .* among 2 processes"),
-        ({"batch_size": 0}, "batch_size must be .* at least 1, got 0"),
         ({"image_size": 2.5}, "image_size must be a whole number.* got 2.5"),
-        ({"crop": "middle"}, "crop must be one of .*, center, .* got 'middle'"),
-        ({"seed": -1}, "seed must be .* got -1"),
-        ({"num_epochs": 0}, "num_epochs must be .* at least 1, got 0"),
-        ({"start": -1}, "start must be .* got -1"),
-        ({"num_workers": -1}, "num_workers must be .* got -1"),
-        ({"num_threads": True}, "num_threads must be .* got True"),
-        ({"prefetch": None}, "prefetch must be .* got None"),
-        ({"process_index": 2, "process_count": 2}, "process_index .* got 2 of 2"),
         ({"max_broken_share": 1.5}, r"max_broken_share .* \[0, 1\], got 1.5"),
     ],
 )
 def test_bad_arguments_are_named(source, options, words):
     with pytest.raises(ValueError, match=words):
         make_loader(source, np.arange(11), **_TRAINING | options)
-
-
-def test_bad_indices_are_named(source):
-    with pytest.raises(
-        SourceError, match=r"no photo .*folder .*photos: indices is empty"
-    ):
-        make_loader(source, [], **_TRAINING)
-    with pytest.raises(SourceError, match=r"0\.\.10 for folder .*, got 3\.\.11"):
-        make_loader(source, [3, 11], **_TRAINING)
-    with pytest.raises(ValueError, match=r"shape \(1, 2\)"):
-        make_loader(source, [[3, 1]], **_TRAINING)
-    with pytest.raises(ValueError, match="dtype float64"):
-        make_loader(source, [0.5], **_TRAINING)
 
 
 @pytest.mark.real_data

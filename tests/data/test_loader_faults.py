@@ -4,7 +4,6 @@ import logging
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from vgg_unpool_jax.data import make_loader, make_source
 from vgg_unpool_jax.errors import BrokenPhotosError
@@ -87,41 +86,6 @@ def test_replacements_are_the_same_for_all_readers(source, options):
         np.testing.assert_array_equal(one["index"], two["index"])
 
 
-def test_evaluation_leaves_holes(source):
-    batches, loader = _read(source, 3, **_EVALUATION)
-    mask = np.concatenate([batch["mask"] for batch in batches])
-    indices = np.concatenate([batch["index"] for batch in batches])
-    assert indices.tolist() == list(range(12))
-    assert set(indices[~mask]) == {1, 4, 5, 9}
-    images = np.concatenate([batch["image"] for batch in batches])
-    assert not images[~mask].any()
-    assert images[mask].any(axis=(1, 2, 3)).all()
-    assert set(loader.broken) == _BROKEN
-
-
-def test_evaluation_reads_each_photo_once(source):
-    reads = []
-
-    class Counting:
-        def __len__(self):
-            return len(source)
-
-        def __getitem__(self, index):
-            reads.append(index)
-            return source[index]
-
-        def name(self, index):
-            return source.name(index)
-
-    _read(Counting(), 3, num_threads=0, **_EVALUATION)
-    assert reads == list(range(12))
-
-
-def test_a_photo_broken_in_every_epoch_counts_once(source):
-    _, loader = _read(source, 30, **_TRAINING | {"max_broken_share": 4 / 12})
-    assert len(loader.broken) == 4
-
-
 @pytest.mark.parametrize("options", [_TRAINING, _EVALUATION])
 def test_too_many_broken_photos_stop_the_run(source, options):
     with pytest.raises(BrokenPhotosError) as error:
@@ -155,12 +119,3 @@ def test_other_errors_are_not_taken_for_broken_photos(source):
 
     with pytest.raises(ZeroDivisionError):
         _read(Faulty(), 1, **_TRAINING)
-
-
-def test_too_small_photos_are_not_broken(make_folder, make_photo):
-    folder = make_folder(3)
-    Image.fromarray(make_photo(1, 4, 4)).save(folder / "photo001.png")
-    source = make_source(f"folder:{folder}")
-    options = _EVALUATION | {"max_broken_share": 0.0}
-    _, loader = _read(source, 1, **options)
-    assert loader.too_small == {"photo001.png": (4, 4)}

@@ -26,12 +26,6 @@ def test_a_folder_keeps_its_subfolders_and_names(tmp_path):
     assert files[1].read().shape == (4, 5, 3)
 
 
-def test_a_single_photo_goes_into_the_folder(tmp_path):
-    _save(tmp_path / "a.jpg")
-    files = list_photo_files(tmp_path / "a.jpg", tmp_path / "out")
-    assert _outputs(files, tmp_path / "out") == ["a.png"]
-
-
 def test_photos_that_differ_in_the_extension_keep_it(tmp_path):
     for name in ("a.jpg", "a.png", "b.png"):
         _save(tmp_path / "in" / name)

@@ -152,35 +152,6 @@ def test_ctrl_c_ends_main_process_and_workers(folder, tmp_path):
         _assert_gone(workers)
 
 
-def test_workers_run_before_and_after_absl_flags_are_parsed(folder, tmp_path):
-    script = """
-        import sys
-
-        import numpy as np
-        from absl import flags
-        from vgg_unpool_jax.data import make_loader, make_source
-
-        def read():
-            source = make_source("folder:" + sys.argv[1])
-            with make_loader(
-                source, np.arange(9), batch_size=4, image_size=80, crop="random",
-                seed=5, shuffle=True, num_epochs=None, num_workers=1,
-            ) as loader:
-                return next(loader)["index"].tolist()
-
-        if __name__ == "__main__":
-            assert not flags.FLAGS.is_parsed()
-            before = read()
-            flags.FLAGS(["program", "--grain_py_traceback_filtering=off"])
-            assert flags.FLAGS.grain_py_traceback_filtering == "off"
-            assert read() == before
-            print("both")
-    """
-    with _running(tmp_path, script, folder) as process:
-        output, errors = process.communicate(timeout=90)
-    assert (process.returncode, output) == (0, "both\n"), errors
-
-
 def test_workers_leave_the_accelerator_alone(tmp_path):
     script = """
         import jax

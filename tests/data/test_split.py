@@ -30,18 +30,3 @@ def test_the_seed_decides():
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first.train, other.train)
     assert not np.array_equal(first.train, np.sort(first.train))
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        ({"count": -1}, "count must not be negative, got -1"),
-        ({"count": 5, "fractions": (0.9, 0.2, 0.01)}, "fractions .* sum to 1"),
-        ({"count": 5, "fractions": (0.9, 0.1)}, "fractions .* three numbers"),
-        ({"count": 5, "fractions": (1.5, -0.5, 0.0)}, "fractions .* in \\[0, 1\\]"),
-        ({"count": 5, "seed": -1}, "seed must not be negative, got -1"),
-    ],
-)
-def test_bad_arguments_are_named(arguments, words):
-    with pytest.raises(ValueError, match=words):
-        split_indices(**{"seed": 0} | arguments)

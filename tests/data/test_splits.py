@@ -64,16 +64,6 @@ def test_the_test_part_stays_that_of_the_training_source(make_folder):
         assert _names(parts[name]) == _names(alone[name])
 
 
-def test_several_sources_are_one(make_folder):
-    first, second = make_folder(4), make_folder(3, name="others")
-    specs = f"folder:{first},folder:{second}"
-    parts = open_splits(_config(specs, split_fractions=(1.0, 0.0, 0.0)))
-    assert sorted(parts["train"].indices) == list(range(7))
-    parts = open_splits(_config("samples", validation_source=specs))
-    assert len(parts["validation"].indices) == len(parts["validation"].source) == 7
-    assert len(parts["train"].source) == 13
-
-
 def test_a_config_older_than_the_field_is_split(make_folder):
     config = _config(f"folder:{make_folder(10)}")
     with_field = open_splits(config)
