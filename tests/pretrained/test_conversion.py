@@ -1,15 +1,12 @@
 """VGG19 weights written as any kind of file are recognised as the same weights."""
 
-import itertools
-import subprocess
-import sys
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.errors import WeightsError
+from tests.experiments.conftest import run_command
 from vgg_unpool_jax.pretrained.conversion import save_weights
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 
@@ -17,13 +14,6 @@ try:
     import torch
 except ImportError:
     torch = None
-
-_SUFFIXES = (".h5", ".pth", ".safetensors")
-_PAIRS = [
-    pair
-    for pair in itertools.product(_SUFFIXES, _SUFFIXES)
-    if torch is not None or ".pth" not in pair
-]
 
 
 def _assert_equal(found, expected):
@@ -37,24 +27,19 @@ def _assert_equal(found, expected):
 
 
 @pytest.mark.parametrize("preprocessing", ["caffe", "torchvision"])
-@pytest.mark.parametrize(("first", "second"), _PAIRS)
-def test_copies_of_copies_have_the_same_identity(
-    first, second, preprocessing, make_weights, tmp_path
-):
-    weights = make_weights(1, preprocessing=preprocessing)
-    save_weights(weights, tmp_path / f"first{first}")
-    between = load_vgg19_weights(tmp_path / f"first{first}", block=1)
-    save_weights(between, tmp_path / f"second{second}")
-    _assert_equal(load_vgg19_weights(tmp_path / f"second{second}", block=1), weights)
-
-
-@pytest.mark.parametrize("suffix", sorted({s for pair in _PAIRS for s in pair}))
-def test_a_copy_is_read_up_to_a_shorter_cut(suffix, make_weights, tmp_path):
-    weights = make_weights(2, preprocessing="torchvision")
-    save_weights(weights, tmp_path / f"f{suffix}")
-    cut = load_vgg19_weights(tmp_path / f"f{suffix}", block=1)
-    assert list(cut.params) == ["block1_conv1", "block1_conv2"]
-    assert cut.preprocessing == "torchvision" and cut.sha256 == weights.sha256
+def test_copies_of_copies_have_the_same_identity(preprocessing, make_weights, tmp_path):
+    weights = between = make_weights(2, preprocessing=preprocessing)
+    suffixes = (".h5", ".pth", ".safetensors", ".h5")
+    for number, suffix in enumerate(suffixes):
+        if suffix == ".pth" and torch is None:
+            continue
+        path = tmp_path / f"{number}{suffix}"
+        save_weights(between, path)
+        between = load_vgg19_weights(path, block=2)
+        _assert_equal(between, weights)
+        cut = load_vgg19_weights(path, block=1)
+        assert list(cut.params) == ["block1_conv1", "block1_conv2"]
+        assert cut.preprocessing == preprocessing and cut.sha256 == weights.sha256
 
 
 def test_torchvision_loads_the_pth(make_weights, tmp_path):
@@ -110,17 +95,11 @@ def test_a_keras_archive_is_read(make_weights, tmp_path):
         np.testing.assert_array_equal(found.params[name]["bias"], arrays["bias"])
 
 
-def test_other_endings_are_refused(make_weights, tmp_path):
-    with pytest.raises(WeightsError, match=r"must end in \.h5, \.pth or \.safet"):
-        save_weights(make_weights(1), tmp_path / "f.npz")
-
-
 def test_the_command_converts(make_weights, tmp_path):
     weights = make_weights(5, preprocessing="torchvision")
     save_weights(weights, tmp_path / "in.safetensors")
-    command = [sys.executable, "-m", "experiments.convert_weights"]
-    command += [f"--input={tmp_path}/in.safetensors", f"--output={tmp_path}/out.h5"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    paths = f"--input={tmp_path}/in.safetensors", f"--output={tmp_path}/out.h5"
+    done = run_command("convert_weights", *paths)
     assert done.returncode == 0, done.stderr
     assert "14 layers of random:seed=1" in done.stdout
     assert "for torchvision preprocessing" in done.stdout

@@ -136,13 +136,12 @@ def test_torchvisions_file_is_checked_by_the_digits_in_its_name(
     assert server.requests == ["/vgg/vgg19-dcbb9e9d.pth"] * 2
 
 
-@pytest.mark.parametrize("status", [404, 503])
-def test_an_error_of_the_server(status, server, public, cache, assert_refused):
-    server.status = status
+def test_an_error_of_the_server(server, public, cache, assert_refused):
+    server.status = 503
     assert_refused(
         lambda: load_vgg19_weights(block=1),
         f"{server.url}/{NAME}",
-        f"answered {status}",
+        "answered 503",
         "VGG19_WEIGHTS",
         cache / NAME,
         error=WeightsUnavailableError,
@@ -173,29 +172,6 @@ def test_a_connection_that_breaks_off(server, public, cache, assert_refused):
     assert list(cache.iterdir()) == []
 
 
-def test_a_web_page_in_place_of_the_file(server, public, cache, assert_refused):
-    server.content = b"<!doctype html>\n<html><body>Please sign in</body></html>"
-    assert_refused(
-        lambda: load_vgg19_weights(block=1),
-        f"{server.url}/{NAME}",
-        "web page",
-        "VGG19_WEIGHTS",
-        error=WeightsUnavailableError,
-    )
-    assert list(cache.iterdir()) == []
-
-
-def test_downloading_switched_off(server, cache, assert_refused):
-    assert_refused(
-        lambda: load_vgg19_weights(download=False),
-        cache / NAME,
-        "downloading is off",
-        "VGG19_WEIGHTS",
-        error=WeightsUnavailableError,
-    )
-    assert server.requests == []
-
-
 def test_a_damaged_file_in_the_cache(server, public, cache, caplog, assert_refused):
     cache.mkdir(parents=True)
     cached = cache / NAME
@@ -216,17 +192,6 @@ def test_a_damaged_file_in_the_cache(server, public, cache, caplog, assert_refus
     server.status = 200
     load_vgg19_weights(block=1)
     assert cached.read_bytes() == server.content
-
-
-def test_a_cache_that_cannot_be_written(server, public, tmp_path, assert_refused):
-    file = tmp_path / "file"
-    file.write_bytes(b"")
-    assert_refused(
-        lambda: load_vgg19_weights(block=1, cache_dir=file / "cache"),
-        file / "cache",
-        "cannot be written",
-        "VGG_UNPOOL_CACHE",
-    )
 
 
 def test_several_downloads_at_the_same_time(server, public, cache):

@@ -25,19 +25,6 @@ def test_torchvision_indices_are_those_of_its_features():
     ]
 
 
-@pytest.mark.parametrize(("block", "count"), [(1, 2), (2, 4), (3, 6), (4, 10), (5, 14)])
-def test_an_encoder_gets_the_layers_up_to_its_cut(block, count):
-    names = [layer.name for layer in convolutions_up_to(block)]
-    assert len(names) == count
-    assert names[-1] == f"block{block}_conv2"
-
-
-@pytest.mark.parametrize("block", [0, 6, True])
-def test_an_unknown_block_is_refused(block):
-    with pytest.raises(ValueError, match="block must be 1, 2, 3, 4 or 5"):
-        random_vgg19_weights(block=block)
-
-
 def test_random_weights_are_reproducible_and_say_what_they_are():
     first = random_vgg19_weights(7, block=2)
     second = random_vgg19_weights(7, block=2)

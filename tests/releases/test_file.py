@@ -189,8 +189,6 @@ def _first(value, kind="bias"):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dtype": "bfloat16"}, ["float16, float32, int8", "'bfloat16'"]),
-        ({"facts": {"hours": float("nan")}}, ["facts", "JSON"]),
         ({"tree": _first(np.inf)}, ["NaN or infinite", "params/second/bias"]),
         ({"tree": _first(70_000), "dtype": "float16"}, ["70000", "use float32"]),
         (
@@ -227,17 +225,9 @@ def test_a_killed_write_leaves_the_old_file_or_none(tmp_path):
     assert read_metadata(old)["facts"] == {"which": "old"}
 
 
-@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\x03\x04", bytes(9)])
-def test_other_files_are_refused(content, tmp_path, assert_refused):
-    path = tmp_path / "a.safetensors"
-    assert_refused(lambda: read(path), path, "cannot be read", error=ReleaseError)
-    path.write_bytes(content)
-    words = (path, "is no released model")
-    assert_refused(lambda: read(path), *words, error=ReleaseError)
-
-
-def test_weights_of_vgg19_are_no_released_model(tmp_path, assert_refused):
+def test_other_files_are_refused(tmp_path, assert_refused):
     path = tmp_path / "vgg19.safetensors"
+    assert_refused(lambda: read(path), path, "cannot be read", error=ReleaseError)
     save_safetensors(random_vgg19_weights(block=1), path)
     words = (path, "no released model")
     assert_refused(lambda: read(path), *words, error=ReleaseError)
@@ -260,9 +250,7 @@ def test_a_flipped_bit_and_a_missing_end_are_noticed(dtype, tmp_path, assert_ref
     ("changes", "words"),
     [
         ({"format_version": 4}, ["format version 4", "a newer release"]),
-        ({"format_version": 2}, ["format version 2"]),
         ({"config": "[]"}, ["no config of use"]),
-        ({"step": None}, ["no step of use"]),
     ],
 )
 def test_metadata_of_no_use_are_refused(changes, words, file, assert_refused):

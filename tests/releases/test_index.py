@@ -64,14 +64,10 @@ def server(group, monkeypatch):
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         requests: list[str] = []  # noqa: RUF012
-        status = 200
 
         def do_GET(self):
             self.requests.append(self.path)
-            if self.status == 200:
-                super().do_GET()
-            else:
-                self.send_error(self.status)
+            super().do_GET()
 
         def log_message(self, *_):
             pass
@@ -109,7 +105,7 @@ def test_the_package_agrees_with_its_index():
             assert entry.facts[field] == metadata[field]
         # The card beside it has the same figures to four digits.
         card = path.with_suffix(".md").read_text()
-        l1 = float(re.search(r"L1 in \[0, 255\] \| ([0-9.]+)", card)[1])
+        l1 = float(re.search(r"\| L1, grey levels \| ([0-9.]+)", card)[1])
         assert entry.facts["metrics"]["l1"]["mean"] == pytest.approx(l1, abs=0.002)
         assert entry.facts["evaluated_on"]["source"] == "folder:coco_test"
 
@@ -139,12 +135,6 @@ def test_a_path_goes_before_a_name(packaged, tmp_path, monkeypatch):
     assert index.find("toy-a") is None
     (tmp_path / "toy-a" / "model.safetensors").write_bytes(b"")
     assert index.find("toy-a").name == "model.safetensors"
-
-
-def test_workdirs_and_files_are_told_apart(tmp_path):
-    for workdir in (tmp_path, "runs/block1", "runs/toy-a", "nowhere"):
-        assert index.find(workdir) is None
-    assert index.find(f"{tmp_path}/none.safetensors").name == "none.safetensors"
 
 
 def test_unknown_and_unpublished_names_are_one_sentence(packaged, assert_refused):
@@ -212,15 +202,6 @@ def test_another_file_from_the_server_is_refused_and_deleted(
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
-def test_a_server_that_fails_is_one_sentence(server, assert_refused):
-    index.entries()
-    server.status = 503
-    words = (f"{server.url}/toy-ours.safetensors", "503", "VGG_UNPOOL_RELEASES")
-    assert_refused(
-        lambda: index.find("toy-ours"), *words, error=ReleaseUnavailableError
-    )
-
-
 def test_a_changed_file_in_a_folder_is_refused(packaged, assert_refused):
     path = packaged / "toy-a.safetensors"
     path.write_bytes(path.read_bytes() + b"\0")
@@ -232,9 +213,6 @@ def test_a_changed_file_in_a_folder_is_refused(packaged, assert_refused):
     "content",
     [
         "<html>",
-        "[]",
-        '{"format_version": 2, "models": {}}',
-        '{"format_version": 1, "models": {"toy-a": 3}}',
         '{"format_version": 1, "models": {"toy-a": {"file": "../a.safetensors"}}}',
     ],
 )
