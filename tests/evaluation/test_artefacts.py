@@ -12,8 +12,6 @@ from vgg_unpool_jax.evaluation.artefacts import (
     missing_artefacts,
     phase_counts,
     photo_border_l1,
-    photo_center_l1,
-    photo_color_error,
     photo_phase_errors,
 )
 from vgg_unpool_jax.evaluation.evaluator import evaluate_split
@@ -23,12 +21,6 @@ from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io import json_file
 
 SIDES = (52, 70)  # no multiples of 16
-FUNCTIONS = (
-    photo_border_l1,
-    photo_center_l1,
-    photo_color_error,
-    photo_phase_errors,
-)
 
 
 def _targets(n=2, sides=SIDES):
@@ -67,13 +59,6 @@ def test_an_error_of_the_border_is_no_error_of_the_centre_and_no_grid():
     np.testing.assert_array_equal(metrics["center_l1"], [0.0, 0.0])
     np.testing.assert_array_equal(phases["phase_errors"], np.zeros((2, 16, 16)))
     assert _grid_ratios(targets + error, targets) == dict.fromkeys((2, 4, 8, 16), 1.0)
-
-
-def test_an_error_of_the_centre_is_no_error_of_the_border():
-    targets = _targets()
-    metrics, _ = compute_artefacts(targets + 5.0 * (1 - _border()), targets)
-    np.testing.assert_array_equal(metrics["border_l1"], [0.0, 0.0])
-    np.testing.assert_allclose(metrics["center_l1"], [5.0, 5.0], rtol=1e-6)
 
 
 def test_border_and_centre_add_up_to_the_l1():
@@ -159,21 +144,6 @@ def test_what_photos_are_too_small_for_is_left_out_with_a_reason(sides):
     assert "at least 48 pixels" in missing_artefacts(*sides)
     with pytest.raises(ValueError, match="at least 48 pixels"):
         photo_border_l1(targets, targets)
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_bad_shapes_are_refused(function):
-    images = _targets()
-    with pytest.raises(ValueError, match="rank 4"):
-        function(images[0], images[0])
-    with pytest.raises(ValueError, match="expected equal shapes"):
-        function(images, images[:1])
-
-
-def test_grey_pictures_have_no_colours():
-    images = _targets()[..., :1]
-    with pytest.raises(ValueError, match=r"\(n, height, width, 3\)"):
-        compute_artefacts(images, images)
 
 
 # --- in an evaluation -----------------------------------------------------------------

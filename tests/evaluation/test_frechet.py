@@ -67,21 +67,9 @@ def test_equal_moments_have_distance_zero_and_a_shift_its_square(n):
     assert frechet_distance(same, same) == 0
 
 
-def test_what_has_no_moments_is_refused():
-    two = np.ones((2, 3))
-    with pytest.raises(ValueError, match=r"b has shape \(1, 3\).* at least two rows"):
-        frechet_distance(two, two[:1])
-    with pytest.raises(ValueError, match=r"b has shape \(2, 4\); expected \(n, 3\)"):
-        frechet_distance(two, np.ones((2, 4)))
-    with pytest.raises(ValueError, match="a has nan or infinite"):
-        frechet_distance(two * np.nan, two)
-
-
 def test_feature_maps_become_rows_by_their_mean_over_places():
     maps = np.random.default_rng(0).normal(size=(2, 5, 3, 4))
     images = jnp.zeros((2, 8, 8, 3))
     features = jax.jit(spatial_mean_features(lambda images: jnp.asarray(maps)))(images)
     assert features.shape == (2, 4) and features.dtype == np.float32
     np.testing.assert_allclose(features, maps.mean((1, 2)), rtol=1e-5, atol=1e-7)
-    with pytest.raises(ValueError, match=r"extract returned the shape \(8, 8, 3\)"):
-        spatial_mean_features(lambda images: images[0])(images)

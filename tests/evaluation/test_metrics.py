@@ -43,7 +43,7 @@ def photo_pair(size=(176, 180), noise=20.0, n=3, seed=0):
     )
 
 
-@pytest.mark.parametrize("noise", [5.0, 20.0, 100.0])
+@pytest.mark.parametrize("noise", [5.0, 100.0])
 def test_they_equal_tensorflow(noise):
     # Not at still lower noise: there TensorFlow's float32 rounding reaches 1e-4, while
     # the values here stay within 1e-6 of float64 arithmetic (next test).
@@ -64,7 +64,7 @@ def test_they_equal_tensorflow(noise):
         )
 
 
-@pytest.mark.parametrize("noise", [0.1, 0.5, 20.0])
+@pytest.mark.parametrize("noise", [0.1, 20.0])
 def test_they_equal_scikit_image_in_float64(noise):
     predictions, targets = photo_pair(noise=noise)
     for i in range(len(targets)):
@@ -133,16 +133,6 @@ def test_predictions_are_clipped_before_anything_is_measured():
             np.testing.assert_allclose(values, wanted, rtol=1e-5, err_msg=name)
 
 
-def test_uint8_photos_are_measured_like_floats():
-    predictions, targets = (np.rint(x).astype(np.uint8) for x in photo_pair())
-    bytes_ = compute_photo_metrics(predictions, targets)
-    floats = compute_photo_metrics(
-        predictions.astype(np.float32), targets.astype(np.float32)
-    )
-    for name in floats:
-        np.testing.assert_array_equal(bytes_[name], floats[name], err_msg=name)
-
-
 @pytest.mark.parametrize(
     ("size", "left_out"),
     [
@@ -162,20 +152,3 @@ def test_what_a_photo_is_too_small_for_is_left_out_with_a_reason(size, left_out)
     for name, reason in reasons.items():
         title = METRICS[name].title
         assert f"{title} is left out at {size[0]} x {size[1]} pixels" in reason
-
-
-def test_asking_for_one_metric_on_too_small_a_photo_fails():
-    images = np.zeros((1, 10, 300, 3), np.float32)
-    with pytest.raises(ValueError, match=r"\(1, 10, 300, 3\); SSIM needs .* 11 pixels"):
-        photo_ssim(images, images)
-    with pytest.raises(ValueError, match="at least 176 pixels"):
-        photo_ms_ssim(images, images)
-
-
-@pytest.mark.parametrize("name", PHOTO_METRICS)
-def test_bad_shapes_are_refused(name):
-    images = np.zeros((2, 176, 176, 3), np.float32)
-    with pytest.raises(ValueError, match=r"predictions has shape .* rank 4"):
-        PHOTO_METRICS[name](images[0], images[0])
-    with pytest.raises(ValueError, match="expected equal shapes"):
-        PHOTO_METRICS[name](images, images[:1])
