@@ -161,13 +161,6 @@ def test_quickstart_shows_the_releases_then_trains_then_evaluates(launch):
     assert "--nonsense" in done.stderr
 
 
-def test_a_relative_environment_is_that_of_the_callers_folder(launch, tmp_path):
-    launch("help")  # which makes the stand-in
-    done, calls = launch("test", VENV="venv", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert calls[-1].startswith("-m pytest ")
-
-
 def test_an_unknown_command_is_named(launch):
     done, _ = launch("trian")
     assert done.returncode == 2

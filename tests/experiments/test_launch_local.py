@@ -91,19 +91,13 @@ def test_those_that_do_not_listen_are_killed_with_their_children(local):
     _check_child_is_gone(bench)
 
 
-def test_a_process_that_was_killed_counts_as_failed(local):
-    bench = local('[ "$number" = 0 ] || kill -9 $$; exec sleep 60')
-    done = bench.launch("local", "--processes=2", "train")
-    assert done.returncode == 128 + 9
-    assert "process 1 ended by signal 9: ending the others (0)" in done.stderr
-
-
 def test_children_of_a_dead_process_do_not_stay(local):
     bench = local(
         '[ "$number" = 0 ] || { sleep 60 & echo $! >child; kill -9 $$; }; exec sleep 60'
     )
     done = bench.launch("local", "--processes=2", "train")
     assert done.returncode == 128 + 9
+    assert "process 1 ended by signal 9: ending the others (0)" in done.stderr
     _check_child_is_gone(bench)
 
 
@@ -178,23 +172,11 @@ def test_logs_of_a_workdir_in_a_bucket_stay_here(local):
     assert _started(bench) == [["--workdir=gs://bucket/w"]] * 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--processes=2"], "local needs a command"),
-        (["--processes", "2", "train"], "local cannot start '2', which is no command"),
-        (["--processes=2", "trian"], "local cannot start 'trian'"),
-        (["train"], "required: --processes"),
-        (["--processes=0", "train"], "expected a number from 1 to 256, got '0'"),
-        (["--processes=two", "train"], "expected a number from 1 to 256, got 'two'"),
-        (["--processes=2", "--proc=3", "train"], "--proc=3"),
-    ],
-)
-def test_what_cannot_be_started_is_refused(local, arguments, sentence):
+def test_what_cannot_be_started_is_refused(local):
     bench = local("")
-    done = bench.launch("local", *arguments)
+    done = bench.launch("local", "--processes=2", "trian")
     assert done.returncode == 2
-    assert sentence in done.stderr
+    assert "local cannot start 'trian'" in done.stderr
     assert _started(bench) == []
 
 

@@ -77,23 +77,11 @@ def test_the_environment_is_made_once_before_the_tasks(slurm):
     assert "requirements.txt" in " ".join(slurm.calls("python")[1])
 
 
-def test_gcsfs_is_installed_before_the_tasks_that_need_it(slurm):
-    file, _, _ = _submit(slurm, "train", "--workdir=gs://bucket/w")
-    done = _run(slurm, file, 'cat "$HOME/calls/python.order" >"$HOME/before"')
-    assert done.returncode == 0, done.stderr
-    installed = [" ".join(call) for call in slurm.calls("python")]
-    assert any("requirements-gcs.txt" in call for call in installed)
-    assert len((slurm.folder / "before").read_text().split()) >= len(installed)
-
-
 @pytest.mark.parametrize(
     ("options", "tasks"),
     [
-        (["--gpus-per-node=4"], "4"),
         (["--gpus-per-node=h100:8", "--nodes=2"], "8"),
-        (["--gres=gpu:2"], "2"),
         (["--gres=gpu:a100:3"], "3"),
-        (["--gres=gpu"], "1"),
         (["--nodes=4"], "1"),
     ],
 )
@@ -102,16 +90,9 @@ def test_one_task_a_gpu_or_a_node(slurm, options, tasks):
     assert given[1:] == [f"--ntasks-per-node={tasks}", *options]
 
 
-@pytest.mark.parametrize("own", ["--ntasks-per-node=2", "--ntasks=3", "-n3"])
-def test_tasks_that_the_user_counts_stand(slurm, own):
-    _, given, _ = _submit(slurm, own, "--gpus-per-node=4", "train")
-    assert given[1:] == [own, "--gpus-per-node=4"]
-
-
-def test_cores_of_a_task_are_told_to_srun(slurm):
-    file, _, _ = _submit(slurm, "train")
-    done = _run(slurm, file, "echo $SRUN_CPUS_PER_TASK", SLURM_CPUS_PER_TASK="6")
-    assert done.stdout.split()[-1] == "6"
+def test_tasks_that_the_user_counts_stand(slurm):
+    _, given, _ = _submit(slurm, "-n3", "--gpus-per-node=4", "train")
+    assert given[1:] == ["-n3", "--gpus-per-node=4"]
 
 
 @pytest.mark.parametrize(
@@ -166,17 +147,6 @@ def test_dry_run_prints_file_and_call_and_does_nothing(slurm):
     assert call[-1].startswith(f"{slurm.folder}/slurm/train-")
 
 
-def test_other_folders_and_percent_signs(slurm):
-    file, options, _ = _submit(slurm, "--logs=a%j", "train", "--workdir=w")
-    assert file.parent == slurm.folder / "a%j"
-    assert options[0] == f"--output={slurm.folder}/a%%j/%j.log"
-
-
-def test_a_workdir_in_a_bucket_gets_no_folder_here(slurm):
-    file, _, _ = _submit(slurm, "train", "--workdir=gs://bucket/w")
-    assert file.parent == slurm.folder / "slurm"
-
-
 def test_sbatch_that_is_missing_or_fails_is_told(slurm):
     slurm.stand_in("sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 3")
     done = slurm.launch("slurm", "--partition=x", "train")
@@ -191,18 +161,9 @@ def test_sbatch_that_is_missing_or_fails_is_told(slurm):
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ([], "slurm needs a command"),
-        (["--time=1:00"], "slurm needs a command"),
-        (["-p", "gpu", "train"], "slurm cannot start 'gpu', which is no command"),
-        (["trian"], "slurm cannot start 'trian'"),
-        (["--wrap=ls", "train"], "takes no --wrap"),
-    ],
-)
-def test_what_cannot_be_submitted_is_refused(slurm, arguments, sentence):
-    done = slurm.launch("slurm", *arguments)
+def test_what_cannot_be_submitted_is_refused(slurm):
+    done = slurm.launch("slurm", "trian")
     assert done.returncode == 2
-    assert sentence in done.stderr and done.stderr.count("\n") == 1
+    assert "slurm cannot start 'trian'" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert slurm.calls("sbatch") == []
