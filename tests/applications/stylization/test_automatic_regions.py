@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from vgg_unpool_jax.applications.stylization.automatic_regions import (
     automatic_regions,
@@ -64,19 +63,6 @@ def test_photos_of_one_colour_have_regions_too():
     flat = np.zeros((4, 5, 8), np.float32)
     one, _ = automatic_regions(flat, flat, count=2)
     np.testing.assert_allclose(one.coverage.sum(axis=2), 1, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "content, style, count, message",
-    [
-        ((4, 5), (4, 5, 8), 2, r"content_features must .* got \(4, 5\)"),
-        ((4, 5, 8), (1, 2, 8), 3, "from 2 to 2"),
-        ((4, 5, 8), (4, 5, 8), 1, "from 2 to 20"),
-    ],
-)
-def test_what_cannot_be_clustered_is_refused(content, style, count, message):
-    with pytest.raises(ValueError, match=message):
-        automatic_regions(np.ones(content), np.ones(style), count=count)
 
 
 def test_refined_regions_follow_the_edges_of_the_photo():

@@ -13,11 +13,8 @@ from vgg_unpool_jax.applications.stylization.canvas import (
     to_canvas,
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions
-from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.nets.vgg19_layers import size_multiple
 from vgg_unpool_jax.systems.unpooling.tiling import receptive_margin
-
-BLOCKS = (1, 2, 3, 4, 5)
 
 
 def _labels(height, width, count, seed=0):
@@ -34,9 +31,7 @@ def _soft(height, width, count):
     return Regions([str(index) for index in range(count)], coverage=shares)
 
 
-@pytest.mark.parametrize(
-    ("height", "width"), [(1, 1), (1, 70), (2, 3), (64, 65), (200, 131)]
-)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 70), (200, 131)])
 def test_photos_of_any_size_come_back_from_their_canvas(height, width):
     generator = np.random.default_rng(0)
     photos = generator.uniform(0, 255, (2, height, width, 3)).astype(np.float32)
@@ -57,10 +52,10 @@ def test_photos_of_any_size_come_back_from_their_canvas(height, width):
     np.testing.assert_array_equal(padded, photos[:, rows][:, :, columns])
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("block", [1, 5])
 def test_kept_parts_of_tiles_cover_the_canvas_once(block):
     margin, size = receptive_margin(block), size_multiple(block)
-    tile = {1: 96, 2: 128, 3: 160, 4: 320, 5: 832}[block]
+    tile = {1: 96, 5: 832}[block]
     height, width = 15 * BUCKET, 14 * BUCKET
     tiles = cut_tiles(height, width, block, tile)
     assert len(tiles) > 2
@@ -88,17 +83,15 @@ def test_a_canvas_no_larger_than_a_tile_is_one():
         (only,) = cut_tiles(128, 192, 3, tile)
         assert only.window == (slice(0, 128), slice(0, 192))
     assert len(cut_tiles(128, 192, 3, 128)) > 1
-    with pytest.raises(UserError, match="tile must be at least"):
-        cut_tiles(128, 192, 3, 64)
 
 
 @pytest.mark.parametrize("make", [_hard, _soft])
-@pytest.mark.parametrize("block", [1, 2, 4])
+@pytest.mark.parametrize("block", [1, 4])
 def test_coverage_of_all_regions_sum_to_1_and_each_place_counts_once(block, make):
     height, width, count = 75, 143, 5
     laid = RegionMap(height, width, make(height, width, count))
     canvas = to_canvas(np.zeros((1, height, width, 3))).shape[1:3]
-    tile = {1: 96, 2: 96, 4: 320}[block]
+    tile = {1: 96, 4: 320}[block]
     tiles = cut_tiles(*canvas, block, tile)
     size, total = size_multiple(block), np.zeros(count)
     for each in tiles:
@@ -134,18 +127,7 @@ def test_hard_labels_are_those_in_the_middle_of_a_cell(block):
     np.testing.assert_array_equal(inside, regions.labels[np.ix_(rows, columns)])
 
 
-def test_a_photo_without_regions_is_one():
-    laid = RegionMap(10, 12)
-    assert laid.names == ("all",)
-    (whole,) = cut_tiles(128, 128, 1, 0)
-    np.testing.assert_array_equal(laid.coverage(whole, 1, [0]), 1)
-    once = laid.coverage(whole, 1, [0], once=True)[0]
-    wanted = np.zeros((128, 128))
-    wanted[BORDER : BORDER + 10, BORDER : BORDER + 12] = 1
-    np.testing.assert_array_equal(once, wanted)
-
-
-@pytest.mark.parametrize("count", [1, 3, 8, 9, 200])
+@pytest.mark.parametrize("count", [1, 9, 200])
 def test_groups_have_few_sizes_and_hold_every_region_once(count):
     regions = np.random.default_rng(0).permutation(300)[:count]
     groups = list(groups_of_regions(regions))

@@ -13,7 +13,6 @@ from vgg_unpool_jax.applications.stylization.guided_filter import (
     guided_filter,
     window_means,
 )
-from vgg_unpool_jax.errors import UserError
 
 # FastPhotoStyle's: 0.001 in units of [0, 255]².
 TINY = 0.001 / 255**2
@@ -115,34 +114,15 @@ def test_a_flat_guide_leaves_means_of_means():
     np.testing.assert_allclose(result, wanted, atol=1e-3)
 
 
-def test_the_radius_follows_the_longer_side():
-    guide, image = _scene(30, 61)
-    np.testing.assert_array_equal(
-        guided_filter(guide, image), guided_filter(guide, image, radius=3, eps=1e-4)
-    )
-
-
-def test_radius_zero_gives_the_image_back():
-    guide, image = _scene()
-    np.testing.assert_allclose(guided_filter(guide, image, radius=0), image, atol=1e-4)
-
-
-@pytest.mark.parametrize("tile", [45])
-def test_tiles_give_what_the_whole_gives(tile):
+def test_tiles_give_what_the_whole_gives():
     guide, image = _scene(70, 83)
     whole = guided_filter(guide, image, radius=7, eps=TINY)
-    tiled = guided_filter(guide, image, radius=7, eps=TINY, tile=tile)
+    tiled = guided_filter(guide, image, radius=7, eps=TINY, tile=45)
     assert isinstance(tiled, np.ndarray) and tiled.dtype == np.float32
     np.testing.assert_allclose(tiled, whole, atol=2e-3, rtol=0)
 
 
-def test_a_tile_of_margins_only():
-    guide, image = _scene()
-    with pytest.raises(UserError, match="tile must be at least 30 pixels"):
-        guided_filter(guide, image, radius=7, tile=29)
-
-
-@pytest.mark.parametrize("radius", [0, 1, 4, 13, 14, 40])
+@pytest.mark.parametrize("radius", [0, 13, 40])
 def test_means_are_scipys_up_to_and_beyond_the_size_of_the_image(radius):
     planes = np.random.default_rng(radius).uniform(0, 255, (6, 14, 27))
     means = window_means(jnp.asarray(planes, jnp.float32), radius)
@@ -156,8 +136,8 @@ def test_means_are_scipys_up_to_and_beyond_the_size_of_the_image(radius):
     np.testing.assert_allclose(means, expected, atol=255e-6)
 
 
-@pytest.mark.parametrize("radius", [5, 50])
-def test_long_rows_keep_their_digits(radius):
+def test_long_rows_keep_their_digits():
+    radius = 50
     # As wide as 4K; the bright part would spoil a cumulative sum of the whole row.
     plane = np.random.default_rng(0).uniform(0, 1, (1, 3, 3840)).astype(np.float32)
     plane[..., :3000] = 0.9 + 0.1 * plane[..., :3000]
@@ -171,16 +151,6 @@ def test_long_rows_keep_their_digits(radius):
     np.testing.assert_allclose(means[dark], expected[dark], rtol=2e-6)
 
 
-def test_the_cost_does_not_grow_with_the_radius():
-    def work(radius):
-        walk = jax.jit(lambda planes: window_means(planes, radius))
-        compiled = walk.lower(jnp.zeros((1, 512, 512))).compile()
-        return compiled.cost_analysis()["flops"]
-
-    # A sum over the window would be a hundred times more.
-    assert work(40) < 3 * work(4)
-
-
 # --- over the frames of a film -------------------------------------------------------
 
 
@@ -191,14 +161,6 @@ def _photos(count, seed=0):
 
 def _film(steady, guides, images):
     return [np.asarray(steady(g, i)) for g, i in zip(guides, images, strict=True)]
-
-
-def test_without_time_each_frame_is_filtered_alone():
-    guides, images = _photos(3), _photos(3, 1)
-    found = _film(SteadyGuidedFilter(0, radius=3), guides, images)
-    for guide, image, result in zip(guides, images, found, strict=True):
-        alone = np.asarray(guided_filter(guide, image, radius=3))
-        np.testing.assert_allclose(result, alone, atol=1e-2)
 
 
 def test_over_a_still_guide_it_is_the_filter_of_the_mean_image():
@@ -239,21 +201,3 @@ def test_where_the_guide_changes_the_past_is_forgotten():
     np.testing.assert_allclose(found[:, 34:], alone[:, 34:], atol=5e-2)
     assert np.abs(found[:, :20] - mean[:, :20]).max() < 4
     assert np.abs(found[:, :20] - alone[:, :20]).mean() > 10
-
-
-def test_a_scene_begins_without_the_past():
-    guides, images = _photos(2), _photos(2, 1)
-    steady = SteadyGuidedFilter(8, limit=1e9)
-    steady(guides[0], images[0])
-    steady.begin_scene()
-    found = np.asarray(steady(guides[1], images[1]))
-    np.testing.assert_allclose(
-        found, np.asarray(guided_filter(guides[1], images[1])), atol=1e-2
-    )
-
-
-def test_frames_of_another_size_are_refused():
-    steady = SteadyGuidedFilter(8)
-    steady(_photos(1)[0], _photos(1)[0])
-    with pytest.raises(ValueError, match=r"frames before, \(40, 52\), got \(8, 9\)"):
-        steady(np.zeros((8, 9, 3)), np.zeros((8, 9, 3)))

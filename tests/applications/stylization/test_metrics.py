@@ -15,7 +15,6 @@ from vgg_unpool_jax.applications.stylization.metrics import (
     edge_ssim,
     moment_distance,
     style_distances,
-    style_reductions,
 )
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
@@ -51,17 +50,6 @@ def from_map(edges, magnitude):
     return edges / (1 - edges) * np.sqrt(np.mean(magnitude**2) + 0.25)
 
 
-@pytest.mark.parametrize("slope", [(3.0, 0.0), (0.0, 3.0), (1.2, 0.9)])
-def test_the_gradient_is_that_of_a_ramp_whatever_its_direction(slope):
-    y, x = np.mgrid[:40, :50]
-    ramp = np.repeat((20 + slope[0] * x + slope[1] * y)[..., None], 3, axis=2)
-    squares = [np.full(n, s**2) for n, s in zip((50, 40), slope, strict=True)]
-    for parts in squares:  # at the border one of two neighbours is repeated
-        parts[[0, -1]] /= 2
-    wanted = np.sqrt(np.add.outer(squares[1], squares[0]))
-    np.testing.assert_allclose(from_map(edge_map(ramp), wanted), wanted, rtol=1e-9)
-
-
 def test_the_gradient_is_that_of_correlations_on_the_luminance(photo):
     grey = photo[..., 0] * 0.299 + photo[..., 1] * 0.587 + photo[..., 2] * 0.114
     squares = 0
@@ -71,12 +59,6 @@ def test_the_gradient_is_that_of_correlations_on_the_luminance(photo):
             squares = squares + difference**2 / 2
     wanted = np.sqrt(squares)
     np.testing.assert_allclose(from_map(edge_map(photo), wanted), wanted, atol=1e-9)
-
-
-def test_pixels_that_alternate_are_edges():
-    board = np.indices((20, 20)).sum(0) % 2 * 10.0
-    edges = edge_map(np.repeat(board[..., None], 3, axis=2))[1:-1, 1:-1]
-    assert (edges > 0.45).all()
 
 
 def test_edge_ssim_is_that_of_scikit_image_on_the_same_maps(photo):
@@ -98,12 +80,6 @@ def test_structure_of_the_content_itself_is_whole_and_brightness_changes_nothing
     assert edge_ssim(photo, photo + 30) == pytest.approx(1, abs=1e-5)
     flat = np.full((32, 32, 3), 90.0)
     assert edge_ssim(flat, flat) == pytest.approx(1, abs=1e-6)
-
-
-def test_contrast_is_hardly_punished_and_colour_of_equal_luminance_not(photo):
-    assert edge_ssim(photo, 128 + (photo - 128) * 0.5) > 0.99
-    shift = np.array([20.0, -20 * 0.299 / 0.587, 0.0])
-    assert edge_ssim(photo, photo + shift) == pytest.approx(1, abs=1e-5)
 
 
 def test_structure_falls_with_blur_noise_and_checkerboards(photo):
@@ -197,21 +173,6 @@ def test_regions_are_those_of_the_pixels_at_cell_centres(meter, weights, photo):
         np.testing.assert_allclose(got.covariance, wanted.covariance, atol=1e-4 * size)
 
 
-def test_reductions_are_0_for_the_content_and_1_for_the_style(meter, photo):
-    content, style = photo[:48, :48], photo[60:108, 90:138][:, ::-1]
-    target = meter.measure(style)
-    start = style_distances(meter.measure(content), target)
-    for share, result in ((0, content), (1, style)):
-        end = style_distances(meter.measure(result), target)
-        for kinds in style_reductions(start, end).values():
-            assert set(kinds.values()) == {share}
-    assert np.isnan(style_reductions(end, end)[1]["mean"])
-    worse = style_distances(
-        meter.measure(RNG(7).uniform(0, 255, content.shape)), target
-    )
-    assert style_reductions(start, worse)[1]["covariance"] < 0
-
-
 def test_distances_of_regions_are_weighted_by_area_over_common_labels(monkeypatch):
     monkeypatch.setattr(metrics, "BLOCKS", (1,))
     rng = RNG(6)
@@ -222,8 +183,6 @@ def test_distances_of_regions_are_weighted_by_area_over_common_labels(monkeypatc
     for kind in sorted(got):
         one, two = (moment_distance(ours[k], theirs[k], kind) for k in (1, 2))
         assert got[kind] == pytest.approx((30 * one + 10 * two) / 40)
-    with pytest.raises(ValueError, match="no region of at least 11 cells in common"):
-        style_distances({1: ours}, {1: {8: theirs[1]}})
 
 
 def _flicker(frames, results):

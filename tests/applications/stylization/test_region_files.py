@@ -1,7 +1,5 @@
 """Masks as programs write them: exact, antialiased, compressed, of every mode."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,39 +56,30 @@ def test_every_mode_keeps_its_labels(mode, tmp_path):
     np.testing.assert_array_equal(found.labels, labels)
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_two_hundred_neighbouring_labels_stay_apart(kind, tmp_path):
+def test_two_hundred_neighbouring_labels_stay_apart(tmp_path):
     labels = _voronoi(200)
-    found = read_regions(_save(tmp_path / "m.png", labels.astype(kind)))
+    found = read_regions(_save(tmp_path / "m.png", labels.astype(np.uint8)))
     assert found.names == tuple(str(i) for i in range(200))
     np.testing.assert_array_equal(found.labels, labels)
 
 
-def test_labels_without_areas_are_labels_too(tmp_path):
-    labels = np.random.default_rng(0).integers(0, 200, (40, 50)).astype(np.uint8)
-    found = read_regions(_save(tmp_path / "m.png", labels))
-    np.testing.assert_array_equal(found.labels, labels)
-
-
-@pytest.mark.parametrize("quality", [95, 75, 30])
-def test_jpeg_masks_have_the_labels_that_were_painted(quality, tmp_path):
+def test_jpeg_masks_have_the_labels_that_were_painted(tmp_path):
     labels = _labels()
     exact = _save(tmp_path / "m.png", PALETTE[labels])
-    lossy = _save(tmp_path / "m.jpg", PALETTE[labels], quality=quality)
+    lossy = _save(tmp_path / "m.jpg", PALETTE[labels], quality=30)
     for paths in ((exact, lossy), (lossy, exact)):
         pair = read_region_pair(*paths)
         assert pair[0].names == pair[1].names == ("#000000", "#ff0000", "#ffffff")
         assert (pair[0].labels == pair[1].labels).mean() > 0.985
 
 
-@pytest.mark.parametrize("filter_name", ["BILINEAR", "BOX", "LANCZOS"])
-@pytest.mark.parametrize("third", [128, 100])
-def test_grey_rims_are_neither_regions_nor_a_grey_region(filter_name, third, tmp_path):
+@pytest.mark.parametrize("filter_name", ["BOX", "LANCZOS"])
+def test_grey_rims_are_neither_regions_nor_a_grey_region(filter_name, tmp_path):
     labels = _labels(720, 960)
-    grey = np.array([0, 255, third], np.uint8)[labels]
+    grey = np.array([0, 255, 100], np.uint8)[labels]
     small = Image.fromarray(grey).resize((120, 90), Image.Resampling[filter_name])
     found = read_regions(_save(tmp_path / "m.png", small))
-    assert found.names == ("0", str(third), "255")
+    assert found.names == ("0", "100", "255")
     nearest = np.asarray(Image.fromarray(labels).resize((120, 90), 0))
     expected = np.array([0, 2, 1])[nearest]
     assert (found.labels == expected).mean() > 0.98
@@ -121,9 +110,6 @@ def test_a_pair_has_the_labels_of_both(tmp_path):
     assert one.names == other.names == ("#000000", "#ff0000", "#ffffff")
     np.testing.assert_array_equal(one.labels, np.where(labels == 1, 2, 0))
     np.testing.assert_array_equal(other.labels, labels)
-    many = _save(tmp_path / "c.png", np.full((90, 120), 999, np.uint16))
-    with pytest.raises(UserError, match=r"c\.png has label numbers up to 999"):
-        read_region_pair(colours, many)
 
 
 def test_what_is_transparent_is_a_region(tmp_path):
@@ -151,25 +137,6 @@ def test_a_photo_is_no_mask(tmp_path):
         read_regions(_save(tmp_path / "m.png", photo))
 
 
-@pytest.mark.parametrize(
-    "content, message",
-    [(b"hello", "not an image in a known"), (None, "damaged")],
-)
-def test_files_that_are_none_are_one_sentence(content, message, tmp_path):
-    if content is None:
-        file = io.BytesIO()
-        noise = np.random.default_rng(0).integers(0, 9, (90, 90)).astype(np.uint8)
-        Image.fromarray(noise).save(file, "PNG")
-        content = file.getvalue()[:900]
-    path = tmp_path / "m.png"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"m\.png.*{message}") as caught:
-        read_regions(path)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match=r"nowhere\.png cannot be read: No such"):
-        read_regions(tmp_path / "nowhere.png")
-
-
 def test_a_folder_of_layers_is_soft(tmp_path):
     sky = np.linspace(0, 255, 30).astype(np.uint8)[:, None].repeat(20, 1)
     _save(tmp_path / "sky.png", sky)
@@ -178,12 +145,6 @@ def test_a_folder_of_layers_is_soft(tmp_path):
     found = read_regions(tmp_path)
     assert found.names == ("ground", "sky", "rest")
     np.testing.assert_allclose(found.coverage[..., 1], sky / 255, atol=1e-6)
-    _save(tmp_path / "colour.png", PALETTE[_labels(30, 20)])
-    with pytest.raises(UserError, match=r"colour\.png has colours"):
-        read_region_pair(tmp_path, tmp_path)
-    _save(tmp_path / "colour.png", sky[1:])
-    with pytest.raises(UserError, match=r"different sizes: colour\.png is 20×29"):
-        read_regions(tmp_path)
 
 
 @pytest.mark.real_data

@@ -1,14 +1,11 @@
-"""Pairs in folders, their scores, and the table, plot and page of them."""
+"""Pairs in folders, the table of their scores, and contact sheets."""
 
-import json
 import logging
-import math
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from vgg_unpool_jax.applications.stylization import photo_pairs, report
+from vgg_unpool_jax.applications.stylization import photo_pairs
 from vgg_unpool_jax.applications.stylization.metrics import BLOCKS
 from vgg_unpool_jax.applications.stylization.photo_pairs import (
     StyleScore,
@@ -16,16 +13,10 @@ from vgg_unpool_jax.applications.stylization.photo_pairs import (
 )
 from vgg_unpool_jax.applications.stylization.report import (
     StylePoint,
-    plot_structure_against_style,
-    score_record,
     style_points,
     style_table,
-    style_taken,
 )
-from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.evaluation.pictures import contact_sheet
-from vgg_unpool_jax.evaluation.results import write_results
-from vgg_unpool_jax.ops.moments import measure_moments
 
 RNG = np.random.default_rng
 
@@ -37,18 +28,6 @@ def save(path, pixels):
 
 def noise(seed, size=(24, 30)):
     return RNG(seed).integers(0, 256, (*size, 3))
-
-
-class PixelMeter:
-    """Moments of the pixels themselves at every level: no network."""
-
-    def measure(self, photo, labels=None):
-        labels = np.zeros(photo.shape[:2], int) if labels is None else labels
-        regions = {
-            int(label): measure_moments(photo[labels == label])
-            for label in np.unique(labels)
-        }
-        return dict.fromkeys(BLOCKS, regions)
 
 
 def reductions(covariance):
@@ -73,51 +52,6 @@ def test_pairs_are_found_by_name_and_what_lacks_a_photo_is_told(tmp_path):
     assert pairs[0].content.name == "a.jpg" and pairs[0].masks is not None
     assert pairs[1].masks is None and pairs[1].read_labels() is None
     assert left_out == ["c has no content: left out"]
-    with pytest.raises(SourceError, match="no photos of the same name"):
-        list_style_pairs(tmp_path / "style")
-
-
-def test_scores_of_baselines_and_of_results_from_folders(tmp_path, caplog):
-    content, style = noise(1), noise(2, (28, 20)) // 3
-    save(tmp_path / "content/a.png", content)
-    save(tmp_path / "style/a.png", style)
-    save(tmp_path / "copied/a.png", content)
-    (tmp_path / "empty").mkdir()
-    (pair,), _ = list_style_pairs(tmp_path)
-    folders = {"copied": tmp_path / "copied", "empty": tmp_path / "empty"}
-    kept = {}
-    with caplog.at_level(logging.WARNING):
-        scores = list(
-            photo_pairs.score_pair(
-                PixelMeter(), pair, folders, lambda _, m, p: kept.update({m: p})
-            )
-        )
-    assert "has no result for a" in caplog.text
-    by_method = {s.method: s for s in scores}
-    assert list(by_method) == ["content", "Reinhard", "copied"]
-    assert list(kept) == ["content", "style", "Reinhard", "copied"]
-    for method in ("content", "copied"):
-        assert by_method[method].edge_ssim == pytest.approx(1)
-        assert style_taken(by_method[method]) == 0
-    assert style_taken(by_method["Reinhard"]) > 0.5
-    assert all(s.regions is None for s in scores)
-
-
-def test_regions_are_scored_beside_the_whole(tmp_path, monkeypatch):
-    content, style = noise(1), noise(2)
-    style[:, :15] //= 4
-    labels = np.repeat(np.arange(30)[None] >= 15, 24, axis=0).astype(int)
-    save(tmp_path / "content/a.png", content)
-    save(tmp_path / "style/a.png", style)
-    (pair,), _ = list_style_pairs(tmp_path)
-    monkeypatch.setattr(
-        photo_pairs.StylePair, "read_labels", lambda _: (labels, labels)
-    )
-    scores = {s.method: s for s in photo_pairs.score_pair(PixelMeter(), pair, {})}
-    assert list(scores) == ["content", "Reinhard", "Reinhard, masks"]
-    taken = {m: style_taken(s, by_region=True) for m, s in scores.items()}
-    assert taken["content"] == 0
-    assert taken["Reinhard, masks"] > max(0.5, taken["Reinhard"])
 
 
 def test_results_of_another_size_are_resampled_and_said(tmp_path, caplog):
@@ -127,14 +61,6 @@ def test_results_of_another_size_are_resampled_and_said(tmp_path, caplog):
         result = photo_pairs.read_result(tmp_path / "a.png", np.zeros((96, 116, 3)))
     assert result.shape == (96, 116, 3)
     assert "resampled from 54×48 to 116×96" in caplog.text
-    with pytest.raises(PhotoError, match="54×48 pixels, which is no result for 20×96"):
-        photo_pairs.read_result(tmp_path / "a.png", np.zeros((96, 20, 3)))
-
-
-def test_style_taken_is_the_covariance_of_blocks_1_to_4():
-    assert style_taken(score("ours", "a", 0.5, 0.75)) == 0.75
-    assert math.isnan(style_taken(score("ours", "a", 0.5, 0.75), by_region=True))
-    assert style_taken(score("ours", "a", 0.5, 0.75, 0.5), by_region=True) == 0.5
 
 
 def test_the_table_has_means_over_the_pairs_that_there_are():
@@ -155,38 +81,6 @@ def test_the_table_has_means_over_the_pairs_that_there_are():
         StylePoint("ours|x", 0.375, 0.625),
         StylePoint("other", 0.125, 0.375),
     ]
-    with pytest.raises(ValueError, match="scores is empty"):
-        style_table([])
-
-
-def test_scores_can_be_stored(tmp_path):
-    record = score_record(score("ours", "a", 0.5, 0.75))
-    write_results(tmp_path / "results.json", {"scores": [record]})
-    (back,) = json.loads((tmp_path / "results.json").read_text())["scores"]
-    assert back["whole"]["4"]["covariance"] == 0.75 and back["regions"] is None
-
-
-def centre(picture, colour):
-    rgb = np.frombuffer(bytes.fromhex(colour), np.uint8)
-    rows, columns = np.nonzero((picture[:, :840] == rgb).all(axis=2))
-    return rows.mean(), columns.mean()
-
-
-def test_points_stand_where_their_numbers_say(tmp_path):
-    points = [
-        StylePoint("first $x^2$", 0.9, 0.1),
-        StylePoint("second", 0.5, 0.9),
-        StylePoint("third", 0.5, 0.5),
-    ]
-    path = tmp_path / "deep" / "plot.png"
-    picture = plot_structure_against_style(points, path)
-    np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
-    first, second, third = (
-        centre(picture, colour) for colour in ("1f77b4", "ff7f0e", "2ca02c")
-    )
-    assert first[0] < second[0] - 100 and abs(second[0] - third[0]) < 2
-    assert first[1] < third[1] < second[1]
-    assert third[1] == pytest.approx((first[1] + second[1]) / 2, abs=2)
 
 
 def test_a_contact_sheet_has_a_row_per_pair_and_a_column_per_method():
@@ -212,8 +106,3 @@ def test_a_contact_sheet_has_a_row_per_pair_and_a_column_per_method():
     assert (picture(2, 4, 80) == 255).all() and (picture(2, 88, 20) == 50).all()
     caption = sheet[4:24, 88:168]
     assert (caption < 100).any() and caption[0, 0, 0] == 255
-
-
-def test_captions_carry_the_numbers():
-    titles = report.captions([score("ours", "a", 0.5, 0.75)])
-    assert titles == {("a", "ours"): "ours  edges 0.50  style 75.0 %"}

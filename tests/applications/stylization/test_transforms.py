@@ -12,7 +12,7 @@ from vgg_unpool_jax.applications.stylization.transforms import (
     make_map,
     mix_maps,
 )
-from vgg_unpool_jax.ops.moments import Moments, measure_sets
+from vgg_unpool_jax.ops.moments import measure_sets
 
 H, W, C = 24, 20, 8
 ALL = np.ones((1, H, W), np.float32)
@@ -97,22 +97,7 @@ def test_mapped_features_have_the_moments_of_the_style(transform, ratio):
         assert _error(covariance, wanted) < 1e-3
 
 
-def test_transport_is_symmetric_positive_definite_and_moves_least():
-    content, style = _features(0), _features(1)
-    matrix = np.asarray(_make(content, style, transform="ot").matrix[0], np.float64)
-    np.testing.assert_allclose(matrix, matrix.T, atol=1e-5 * np.abs(matrix).max())
-    assert np.linalg.eigvalsh((matrix + matrix.T) / 2).min() > 0
-    distances = {
-        transform: np.mean(
-            np.square(_move(content, style, transform=transform, ridge=1e-6) - content)
-        )
-        for transform in ("wct", "ot")
-    }
-    assert distances["ot"] < 0.99 * distances["wct"]
-
-
-@pytest.mark.parametrize("theirs", [1e-3, 1.0, 1e4])
-@pytest.mark.parametrize("own", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize(("own", "theirs"), [(1e-3, 1e4), (1e4, 1e-3)])
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_the_scale_of_the_features_changes_nothing_but_the_scale(
     transform, own, theirs
@@ -121,15 +106,6 @@ def test_the_scale_of_the_features_changes_nothing_but_the_scale(
     once = _move(content, style, transform=transform)
     found = _move(own * content, theirs * style, transform=transform)
     assert _error(found / theirs, once) < 2e-4
-
-
-@pytest.mark.parametrize("transform", TRANSFORMS)
-def test_the_same_moments_give_the_identity(transform):
-    content = _features(0, ratio=20.0)
-    assert _error(_make(content, content, transform=transform).matrix[0], np.eye(C)) < (
-        2e-5
-    )
-    assert _error(_move(content, content, transform=transform), content) < 1e-5
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.5])
@@ -157,20 +133,8 @@ def _duplicated(features):
     return np.concatenate([features[..., :4]] * 2, axis=-1)
 
 
-def _silent(features):
-    return features * (np.arange(features.shape[-1]) % 2).astype(np.float32)
-
-
-def _few(features):
-    return features[:1, :3]
-
-
 def _one(features):
     return features[:1, :1]
-
-
-def _flat(features):
-    return np.full_like(features, 117.3)
 
 
 def _zeros(features):
@@ -181,7 +145,7 @@ def _faint(features):
     return np.float32(1e-20) * (features - features.mean(axis=(0, 1)))
 
 
-SINGULAR = (_duplicated, _faint, _few, _flat, _one, _silent, _zeros)
+SINGULAR = (_duplicated, _faint, _one, _zeros)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
@@ -212,18 +176,6 @@ def test_rank_deficient_content_gets_the_style_where_it_has_variance(transform):
     assert _error(_make(content, style, transform=transform).matrix[0].T, wanted) < 1e-3
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
-def test_the_ridge_bounds_what_a_map_amplifies(transform):
-    ridge = 1e-2
-    content, style = _features(0, shape=(1, 3, C)), _features(1)
-    found = _make(content, style, transform=transform, ridge=ridge).matrix[0]
-    (_, own), (_, theirs) = map(_mean_and_covariance, (content, style))
-    units = np.trace(theirs) / np.trace(own)
-    largest = np.linalg.eigvalsh(theirs / (np.trace(theirs) / C)).max()
-    bound = np.sqrt(units * (largest + ridge) / ridge)
-    assert np.linalg.norm(found, 2) < 1.001 * bound
-
-
 def test_regions_are_moved_by_their_own_maps():
     generator = np.random.default_rng(4)
     features = _features(0)
@@ -244,23 +196,6 @@ def test_regions_are_moved_by_their_own_maps():
     np.testing.assert_allclose(
         _apply(features, weights[1:], rest, first), wanted, atol=1e-4
     )
-
-
-def test_maps_of_many_regions_are_those_of_each():
-    contents = [_measure(_features(seed)) for seed in range(3)]
-    styles = [_measure(_features(seed, 2.0)) for seed in range(5, 8)]
-    together = _jitted_make(
-        *(
-            Moments(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-            for parts in (contents, styles)
-        ),
-        transform="ot",
-        ridge=0.01,
-    )
-    for index in range(3):
-        alone = _jitted_make(contents[index], styles[index], transform="ot", ridge=0.01)
-        np.testing.assert_allclose(together.matrix[index], alone.matrix[0], atol=1e-5)
-        np.testing.assert_allclose(together.offset[index], alone.offset[0], atol=1e-4)
 
 
 def test_styles_are_mixed_by_their_shares():

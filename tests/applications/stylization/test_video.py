@@ -56,12 +56,6 @@ def test_frames_one_by_one_give_the_bits_of_a_batch():
     assert batch.frames == single.frames == 5
 
 
-def test_no_time_averages_nothing():
-    moments = _moments(4)
-    for found, array in zip(SteadyMoments(0)(1, moments), moments, strict=True):
-        np.testing.assert_array_equal(found, array)
-
-
 def test_a_cut_begins_anew_at_all_levels():
     before, after = _moments(4), _moments(3, seed=1, shift=9.0)
     fine = _moments(7, channels=2, seed=2)
@@ -75,14 +69,6 @@ def test_a_cut_begins_anew_at_all_levels():
         coarse_result.mean[6], _weighted(after.mean, 8), rtol=1e-5
     )
     assert SteadyMoments(8, cut=math.inf)(2, _joined(before, after)).mean[4].max() < 8
-
-
-def test_a_cut_between_two_batches_is_found():
-    steady = SteadyMoments(8)
-    steady(2, _moments(2))
-    after = _moments(1, seed=1, shift=9.0)
-    np.testing.assert_array_equal(steady(2, after).mean, after.mean)
-    assert steady.cuts == [2]
 
 
 def test_the_jump_is_the_step_of_the_mean_over_the_deviation():

@@ -94,7 +94,7 @@ def test_a_folder_is_written_as_it_was_read(tmp_path):
         np.testing.assert_array_equal(first.pixels, second.pixels)
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".mov", ".mp4"])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_file_keeps_rate_number_and_colours(tmp_path, suffix):
     pytest.importorskip("av", reason="PyAV is not installed")
     rate = Fraction(30000, 1001)
@@ -129,13 +129,9 @@ def test_times_and_sound_of_a_file_are_kept(tmp_path):
     before, after = _sound(source), _sound(tmp_path / "out.mp4")
     assert [data for _, data in after] == [data for _, data in before]
     assert all(abs(a - b) < 0.002 for (a, _), (b, _) in zip(after, before, strict=True))
-
-
-def test_sound_may_be_left_out(tmp_path):
-    source = _film(tmp_path / "in.mkv", [0, 40], sound="aac")
-    _write(tmp_path / "out.mp4", open_video(source), sound=False)
+    _write(tmp_path / "silent.mp4", open_video(source), sound=False)
     with pytest.raises(IndexError):
-        _sound(tmp_path / "out.mp4")
+        _sound(tmp_path / "silent.mp4")
 
 
 def test_sound_that_a_file_cannot_hold_is_a_sentence(tmp_path):
@@ -163,33 +159,11 @@ def test_an_interrupted_file_leaves_nothing_and_keeps_what_was(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "in"]
 
 
-def test_a_frame_of_another_size_is_named(tmp_path):
-    folder = _folder(tmp_path / "in", 2)
-    Image.fromarray(np.zeros((48, 62, 3), np.uint8)).save(folder / "2.png")
-    with pytest.raises(PhotoError, match=r"frame 2 has 62 x 48 pixels, .* 64 x 48"):
-        list(open_video(folder).frames())
-
-
-def test_what_is_no_film_is_a_sentence(tmp_path):
-    with pytest.raises(SourceError, match="there is no video or folder"):
-        open_video(tmp_path / "none.mp4")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match="no pictures in the folder"):
-        open_video(tmp_path / "empty")
-    folder = _folder(tmp_path / "in", 2)
-    with pytest.raises(SourceError, match="must be above 0"):
-        open_video(folder, rate=0)
-    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(folder / "1.bmp")
-    with pytest.raises(SourceError, match="differ in the extension alone"):
-        open_video(folder)
-
-
 def test_a_file_without_film_is_a_sentence(tmp_path):
     pytest.importorskip("av", reason="PyAV is not installed")
-    for name, content in (("zero.mp4", b""), ("text.mp4", b"a letter" * 99)):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(SourceError, match=f"{name} is no video"):
-            open_video(tmp_path / name)
+    (tmp_path / "text.mp4").write_bytes(b"a letter" * 99)
+    with pytest.raises(SourceError, match=r"text\.mp4 is no video"):
+        open_video(tmp_path / "text.mp4")
 
 
 def test_a_damaged_file_does_not_end_in_silence(tmp_path):
@@ -198,20 +172,6 @@ def test_a_damaged_file_does_not_end_in_silence(tmp_path):
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SourceError, match=r"cut\.mp4"):
         list(open_video(cut).frames())
-
-
-def test_outputs_that_cannot_be_are_refused(tmp_path):
-    video = open_video(_folder(tmp_path / "in"))
-    for path, said in (
-        (tmp_path / "in", "would overwrite"),
-        (tmp_path / "film.avi", r"must end in one of \.mp4"),
-    ):
-        with pytest.raises(SourceError, match=said), writing_video(path, video):
-            pass
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SourceError, match="not a folder"):
-        with writing_video(tmp_path / "file", video):
-            pass
 
 
 def test_without_pyav_a_file_is_a_sentence(tmp_path, monkeypatch):
