@@ -94,17 +94,11 @@ def test_the_hand_counts_of_the_small_blocks_are_those_of_the_design():
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 4, 5])
-def test_decoder_has_the_parameters_of_a_hand_count(block):
-    init = UnpoolingDecoder(block).init
-    variables = jax.eval_shape(init, jax.random.key(0), *_inputs(block))
-    leaves = jax.tree.leaves(variables["params"])
-    assert sum(math.prod(leaf.shape) for leaf in leaves) == PARAMETERS[block]
-
-
-@pytest.mark.parametrize("block", [1, 2, 3, 4, 5])
-def test_every_encoder_kernel_has_its_mirror(block):
+def test_decoder_has_the_mirrored_kernels_and_parameters_of_a_hand_count(block):
     init = UnpoolingDecoder(block).init
     params = jax.eval_shape(init, jax.random.key(0), *_inputs(block))["params"]
+    leaves = jax.tree.leaves(params)
+    assert sum(math.prod(leaf.shape) for leaf in leaves) == PARAMETERS[block]
     assert set(params) == {layer.name for layer in convolutions_up_to(block)}
     for layer in convolutions_up_to(block):
         turned = (3, 3, layer.outputs, layer.inputs)
@@ -138,28 +132,18 @@ def test_intermediates_are_the_whole_mirror_by_name():
     assert outputs.shape == named["block1_conv1"].shape
 
 
-def test_values_go_back_to_the_positions_of_the_switches():
-    features, switches = _random_inputs(2, height=8, width=8)
-    decoder = UnpoolingDecoder(2)
-    variables = {"params": _random_params(decoder, features, switches)}
-    _, named = decoder.apply(variables, features, switches)
-    expected = max_unpool(named["block2_conv1"], switches[0])
-    np.testing.assert_array_equal(named["unpool1"], expected)
-    # Other switches, other image: the decoder does look at them.
-    turned = tuple(3 - codes for codes in switches)
-    before, _ = decoder.apply(variables, features, switches)
-    after, _ = decoder.apply(variables, features, turned)
-    assert float(jnp.max(jnp.abs(before - after))) > 1e-3
-
-
 def test_each_pool_unpools_with_its_own_switches():
     features, switches = _random_inputs(3, height=8, width=8)
     decoder = UnpoolingDecoder(3)
     variables = {"params": _random_params(decoder, features, switches)}
-    _, named = decoder.apply(variables, features, switches)
-    for pool, before in ((2, "block3_conv1"), (1, "block2_conv1")):
-        expected = max_unpool(named[before], switches[pool - 1])
+    before, named = decoder.apply(variables, features, switches)
+    for pool, below in ((2, "block3_conv1"), (1, "block2_conv1")):
+        expected = max_unpool(named[below], switches[pool - 1])
         np.testing.assert_array_equal(named[f"unpool{pool}"], expected)
+    # Other switches, other image: the decoder does look at them.
+    turned = tuple(3 - codes for codes in switches)
+    after, _ = decoder.apply(variables, features, turned)
+    assert float(jnp.max(jnp.abs(before - after))) > 1e-3
 
 
 def test_without_switches_nearest_neighbours_or_a_transposed_convolution_upsample():
@@ -198,12 +182,6 @@ def test_a_transposed_convolution_keeps_the_scale_of_the_features():
     _, named = decoder.apply(variables, features, switches)
     ratio = jnp.mean(named["unpool1"] ** 2) / jnp.mean(named["block2_conv1"] ** 2)
     assert 0.7 < float(ratio) < 1.4
-
-
-def test_another_upsampling_is_refused():
-    features, switches = _random_inputs(2, height=8, width=8)
-    with pytest.raises(ValueError, match="nearest, transposed, got 'x'"):
-        UnpoolingDecoder(2, upsampling="x").init(jax.random.key(0), features, switches)
 
 
 def test_all_but_the_last_convolution_are_rectified():
@@ -286,46 +264,8 @@ def _decode(block, features, switches):
     return jax.eval_shape(decoder.init, jax.random.key(0), features, switches)
 
 
-def test_features_of_another_block_are_refused():
-    features, switches = _random_inputs(2, height=8, width=8)
-    with pytest.raises(ValueError, match=r"block 3 must have shape .* 256\), got"):
-        _decode(3, features, (*switches, switches[0]))
-
-
-def test_features_without_a_batch_axis_are_refused():
-    features, switches = _random_inputs(1, height=8, width=8)
-    with pytest.raises(ValueError, match=r"got \(8, 8, 64\)"):
-        _decode(1, features[0], switches)
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_another_number_of_switches_is_refused(count):
-    features, switches = _random_inputs(3, height=8, width=8)
-    switches = (*switches, switches[0])[:count]
-    with pytest.raises(ValueError, match=f"must be 2 arrays, got {count}"):
-        _decode(3, features, switches)
-
-
 def test_switches_in_the_wrong_order_are_refused_with_both_shapes():
     features, switches = _random_inputs(3, height=8, width=8)
     wanted = r"pool 1 must have shape \(1, 4, 4, 64\), got \(1, 2, 2, 128\)"
     with pytest.raises(ValueError, match=wanted):
         _decode(3, features, switches[::-1])
-
-
-def test_switches_of_another_batch_size_are_refused():
-    features, switches = _random_inputs(2, height=8, width=8)
-    with pytest.raises(ValueError, match=r"pool 1 must have shape \(1, 4, 4, 64\)"):
-        _decode(2, features, tuple(jnp.repeat(codes, 2, 0) for codes in switches))
-
-
-def test_switches_that_are_no_window_codes_are_refused():
-    features, switches = _random_inputs(2, height=8, width=8)
-    with pytest.raises(ValueError, match="switches must be uint8 window codes"):
-        _decode(2, features, tuple(codes.astype(jnp.int32) for codes in switches))
-
-
-def test_a_decoder_of_no_block_is_refused():
-    features, switches = _random_inputs(1, height=8, width=8)
-    with pytest.raises(ValueError, match="block must be 1, 2, 3, 4 or 5, got 6"):
-        _decode(6, features, switches)

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.unpooling.base import make_config
+from tests.systems.unpooling.export.conftest import make_pair
 from vgg_unpool_jax.data import make_source
-from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.pictures import picture_grid, save_jpeg
-from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.unpooling.page import choose_photos, write_release_page
 
 SIZE = 64
@@ -84,17 +82,6 @@ def test_the_next_photo_stands_in_for_one_that_cannot_be_shown(folder):
     assert list(choose_photos(_open(folder), 3, SIZE)) == ["00.png", "07.png", "01.png"]
 
 
-def test_too_few_photos_are_said(folder):
-    with pytest.raises(
-        ConfigError, match=r"has 11 photos of at least 64 × 64 .* 12 are"
-    ):
-        choose_photos(_open(folder), 12, SIZE)
-    with pytest.raises(ConfigError, match="has 0 photos of at least 65 × 65"):
-        choose_photos(_open(folder), 1, SIZE + 1)
-    with pytest.raises(ConfigError, match="at least 1, got 0"):
-        choose_photos(_open(folder), 0, SIZE)
-
-
 # --- pictures and page ----------------------------------------------------------------
 
 
@@ -148,31 +135,6 @@ def test_the_page_tells_errors_by_photo_and_pair_and_shows_all_pictures(
     assert "$" not in page
 
 
-def test_a_wide_combined_picture_is_reduced(folder, tmp_path, monkeypatch):
-    module = sys.modules[write_release_page.__module__]
-    monkeypatch.setattr(module, "_WIDEST", 2 * SIZE)
-    output = tmp_path / "page"
-    write_release_page(
-        [Brighter(1, 5.0)], _open(folder), output, photos=2, image_size=SIZE
-    )
-    with Image.open(output / "all.jpg") as picture:
-        assert picture.size == (28 + 3 * (SIZE // 2 + 4), 28 + 2 * (SIZE // 2 + 4))
-
-
-@pytest.mark.parametrize("blocks", [[], [2, 1, 2]])
-def test_each_block_comes_once(blocks, folder, tmp_path):
-    pairs = [Brighter(block, 1.0) for block in blocks]
-    with pytest.raises(ConfigError, match="pairs of different blocks, got blocks"):
-        write_release_page(pairs, _open(folder), tmp_path / "page", image_size=SIZE)
-    assert not (tmp_path / "page").exists()
-
-
-def test_a_file_in_place_of_the_folder_is_said(folder, tmp_path):
-    (tmp_path / "page").write_text("")
-    with pytest.raises(ConfigError, match="page is a file, expected a folder"):
-        write_release_page([Brighter(1, 1.0)], _open(folder), tmp_path / "page")
-
-
 # --- what pictures gained for it ------------------------------------------------------
 
 
@@ -210,15 +172,9 @@ def test_a_jpeg_stays_below_its_limit_and_keeps_colour(tmp_path):
 # --- the command ----------------------------------------------------------------------
 
 
-def test_the_command_shows_a_trained_pair(folder, tmp_path):
-    config = make_config(1, "runlocal")
-    config.num_steps = config.checkpoints.every_steps = 1
-    config.data.source = f"folder:{folder}"
-    config.data.image_size = config.evaluation.image_size = 16
-    config.evaluation.num_pictures = 0
-    config.loss.ms_ssim = config.loss.perceptual = 0.0
-    assert config.convolution == "xla"
-    train_and_evaluate(config, tmp_path / "run")
+def test_the_command_shows_a_released_pair(folder, tmp_path):
+    make_pair(tmp_path, 1)
+    [file] = tmp_path.glob("*.safetensors")
 
     def run(pairs):
         return subprocess.run(
@@ -233,11 +189,11 @@ def test_the_command_shows_a_trained_pair(folder, tmp_path):
             check=False,
         )
 
-    done = run(tmp_path / "run")
+    done = run(file)
     assert done.returncode == 0, done.stderr
     names = ("block1.jpg", "all.jpg", "index.html")
     assert done.stdout.split() == [str(tmp_path / "page" / name) for name in names]
-    assert "block 1 after 1 steps" in (tmp_path / "page" / "index.html").read_text()
+    assert "block 1 after 7 steps" in (tmp_path / "page" / "index.html").read_text()
     done = run(tmp_path / "nothing")
     assert done.returncode == 1
     assert "error: " in done.stderr and "nothing" in done.stderr

@@ -16,9 +16,7 @@ import vgg_unpool_jax
 from configs.unpooling.base import make_config
 from vgg_unpool_jax import load_encoder, load_pair
 from vgg_unpool_jax.errors import (
-    CheckpointError,
     ConfigError,
-    WeightsError,
     WeightsMismatchError,
 )
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
@@ -26,19 +24,20 @@ from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.unpooling.decoder import UnpoolingDecoder
+from vgg_unpool_jax.training import run_config
 
 
 def _photos(height, width, n=1, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), np.uint8)
 
 
-def _train(folder, weights, block=2):
-    """A pair of two steps; returns its workdir and the result of the trainer."""
+def _train(folder, weights):
+    """A block-2 pair of two steps: its workdir and the result of the trainer."""
     photos = folder / "photos"
     photos.mkdir()
     for number in range(6):
         Image.fromarray(_photos(20, 24, seed=number)[0]).save(photos / f"{number}.png")
-    config = make_config(block, "runlocal")
+    config = make_config(2, "runlocal")
     config.num_steps = config.checkpoints.every_steps = 2
     config.data.source = f"folder:{photos}"
     config.data.image_size = config.evaluation.image_size = 16
@@ -54,9 +53,20 @@ def _train(folder, weights, block=2):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """(workdir, result) of a block-2 pair on random encoder weights."""
-    return _train(tmp_path_factory.mktemp("pair"), "random")
+def weights_file(tmp_path_factory):
+    """A weight file of block 2 and what is in it."""
+    weights = dataclasses.replace(
+        random_vgg19_weights(11, block=2), origin="keras:somewhere.h5"
+    )
+    path = tmp_path_factory.mktemp("weights") / "vgg19.safetensors"
+    save_safetensors(weights, path)
+    return path, weights
+
+
+@pytest.fixture(scope="module")
+def trained(weights_file, tmp_path_factory):
+    """(workdir, result) of a block-2 pair on the encoder weights of that file."""
+    return _train(tmp_path_factory.mktemp("pair"), str(weights_file[0]))
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +76,6 @@ def pair(trained):
 
 
 # --- encoders -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def weights_file(tmp_path_factory):
-    """A weight file of block 2 and what is in it."""
-    weights = dataclasses.replace(
-        random_vgg19_weights(11, block=2), origin="keras:somewhere.h5"
-    )
-    path = tmp_path_factory.mktemp("weights") / "vgg19.safetensors"
-    save_safetensors(weights, path)
-    return path, weights
 
 
 def test_an_encoder_of_a_file_encodes_uint8_photos(weights_file):
@@ -105,21 +104,6 @@ def test_the_top_level_names_serve_a_round_trip(weights_file):
     assert vgg_unpool_jax.max_unpool(pooled, codes).shape == (1, 4, 4, 2)
     encoder = vgg_unpool_jax.load_encoder(1, weights_file[0])
     assert encoder.encode(_photos(4, 4))[0].shape == (1, 4, 4, 64)
-
-
-def test_an_encoder_refuses_what_it_cannot_encode(weights_file):
-    encoder = load_encoder(2, weights=weights_file[0])
-    with pytest.raises(ValueError, match=r"multiples of 2 .* got 7×8"):
-        encoder.encode(_photos(7, 8))
-    with pytest.raises(ValueError, match=r"got \(8, 8, 3\)"):
-        encoder.encode(_photos(8, 8)[0])
-    with pytest.raises(ValueError, match="block must be"):
-        load_encoder(7, weights=weights_file[0])
-
-
-def test_a_weight_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"nothing\.h5"):
-        load_encoder(1, weights=tmp_path / "nothing.h5")
 
 
 # --- pairs ----------------------------------------------------------------------------
@@ -154,7 +138,7 @@ def test_a_pair_encodes_and_decodes(pair):
     np.testing.assert_array_equal(decoded, again)
 
 
-@pytest.mark.parametrize(("height", "width"), [(61, 47), (8, 12), (1, 1), (1, 6)])
+@pytest.mark.parametrize(("height", "width"), [(61, 47), (1, 6)])
 def test_photos_of_any_size_are_padded_by_reflection_and_cropped_back(
     height, width, pair
 ):
@@ -181,39 +165,19 @@ def test_reconstructions_are_clipped_and_decoded_images_are_not(pair):
     assert {0.0, 255.0} & {float(outputs.min()), float(outputs.max())}
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 3), (1, 8, 8, 1), (0, 8, 8, 3), (1, 0, 8, 3)])
-def test_arrays_that_are_no_photos_are_refused(shape, pair):
-    with pytest.raises(ValueError, match="images must have shape"):
-        pair.reconstruct(np.zeros(shape, np.float32))
-
-
-def test_features_and_switches_that_do_not_fit_are_refused(pair):
-    features, switches = pair.encode(_photos(8, 8))
-    with pytest.raises(ValueError, match="must be 1 arrays, got 0"):
-        pair.decode(features, ())
-    with pytest.raises(ValueError, match="pool 1 must have shape"):
-        pair.decode(features[:, :2], switches)
-
-
 # --- weights of a pair ----------------------------------------------------------------
 
 
-def test_a_pair_on_random_weights_needs_no_file(pair):
-    assert pair.record["origin"] == "random:seed=0"
-
-
-def test_other_weights_than_those_of_the_training_are_refused(trained, weights_file):
-    with pytest.raises(WeightsMismatchError, match="trained with the VGG19 weights"):
-        load_pair(trained[0], weights=weights_file[0])
-
-
 def test_a_pair_finds_its_weights_again_or_takes_them_from_another_place(
-    tmp_path, weights_file, monkeypatch
+    trained, tmp_path, weights_file, monkeypatch
 ):
     path, weights = weights_file
-    first = tmp_path / "first.safetensors"
+    first, workdir = tmp_path / "first.safetensors", tmp_path / "run"
     shutil.copy(path, first)
-    workdir, _ = _train(tmp_path, str(first))
+    shutil.copytree(trained[0], workdir)
+    config = run_config.read(workdir)
+    config.encoder.weights = str(first)
+    run_config.save(workdir, config)
     assert load_pair(workdir).record["sha256"] == weights.sha256
 
     moved = tmp_path / "moved.safetensors"
@@ -238,12 +202,6 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     assert str(tmp_path / "nowhere") in str(caught.value)
 
 
-def test_a_workdir_without_a_checkpoint_is_named(trained, tmp_path):
-    shutil.copy(trained[0] / "config.json", tmp_path)
-    with pytest.raises(CheckpointError, match="there is no checkpoint in"):
-        load_pair(tmp_path)
-
-
 def test_loading_writes_nothing_into_the_workdir(trained):
     def content():
         return sorted(path.as_posix() for path in trained[0].rglob("*"))
@@ -252,12 +210,6 @@ def test_loading_writes_nothing_into_the_workdir(trained):
     load_pair(trained[0])
     assert content() == before
     assert json.loads((trained[0] / "config.json").read_text())["num_steps"] == 2
-
-
-def test_switches_that_point_nowhere_are_refused(pair):
-    features, switches = pair.encode(np.zeros((1, 16, 16, 3), np.float32))
-    with pytest.raises(ValueError, match="code 200"):
-        pair.decode(features, [np.full_like(codes, 200) for codes in switches])
 
 
 def test_a_large_photo_is_done_in_tiles_with_the_same_result(pair):
