@@ -32,15 +32,6 @@ def test_what_came_after_the_step_of_a_restart_is_forgotten(tmp_path):
         again.would_be_best({"loss": 0.5}, "psnr", "max")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"validations": [{"step": "a"}]}', "{}"])
-def test_a_damaged_file_is_named(text, tmp_path):
-    (tmp_path / "validation.json").write_text(text)
-    with pytest.raises(
-        ConfigError, match=r"validation\.json (cannot be read|is not a JSON object): "
-    ):
-        ValidationHistory(tmp_path, 0)
-
-
 def test_a_run_keeps_its_best_state_as_a_workdir(uninterrupted):
     workdir = uninterrupted.workdir
     entries = json.loads((workdir / "validation.json").read_text())["validations"]

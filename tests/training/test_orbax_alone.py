@@ -225,21 +225,3 @@ def test_the_doc_refuses_another_block_with_the_names_of_the_arrays(
         )
     same = "params/block1_conv1/kernel"
     assert same not in told
-
-
-@pytest.mark.parametrize("block", [1])
-def test_a_workdir_with_another_blocks_config_is_refused(block, workdir, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(workdir, copy)
-    config = json.loads((copy / "config.json").read_text())
-    config["encoder"]["block"] = block
-    (copy / "config.json").write_text(json.dumps(config))
-    wanted, there = _wanted(block), _wanted(2)
-    with pytest.raises(CheckpointError) as caught:
-        load_pair(copy)
-    message = str(caught.value)
-    assert str(copy) in message and f"config of block {block}" in message
-    differing = [n for n in wanted | there if wanted.get(n) != there.get(n)]
-    for name in differing:
-        assert f"{name} is {there.get(name, 'absent')}" in message
-    assert "block1_conv1/kernel" not in message

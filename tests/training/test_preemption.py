@@ -33,7 +33,7 @@ def signal_at_batch(monkeypatch):
     return install
 
 
-@pytest.mark.parametrize("batch", [1, 4, 5])
+@pytest.mark.parametrize("batch", [1, 5])
 def test_a_run_that_is_asked_to_stop_ends_in_the_same_bits(
     batch,
     signal_at_batch,

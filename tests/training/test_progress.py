@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.training import progress, trainer
-from vgg_unpool_jax.training.progress import Progress, format_seconds
+from vgg_unpool_jax.training.progress import Progress
 
 
 class _Terminal(io.StringIO):
@@ -51,17 +51,6 @@ def test_without_a_terminal_each_report_is_a_plain_line(clock, caplog):
     assert stream.getvalue() == ""
 
 
-def test_the_time_left_of_a_resumed_run_counts_its_own_steps(clock, caplog):
-    stream = io.StringIO()
-    with (
-        caplog.at_level(logging.INFO, "vgg_unpool_jax"),
-        Progress(total_steps=40, first_step=30, batch_size=1, stream=stream) as bar,
-    ):
-        clock.now += 60.0
-        bar.report(32, {"loss": 1.0})
-    assert caplog.records[0].getMessage().endswith("0:04:00 left")  # 8 at 30 s each
-
-
 def test_on_a_terminal_one_bar_is_drawn_over_and_no_line_is_logged(caplog):
     stream = _Terminal()
     with (
@@ -77,14 +66,6 @@ def test_on_a_terminal_one_bar_is_drawn_over_and_no_line_is_logged(caplog):
     assert "10/40" in first
     assert "40/40" in last and "loss 1.5" in last and "img/s" in last
     assert re.search(r"\[\d\d:\d\d<\d\d:\d\d", last)  # elapsed and left
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(59.6, "0:01:00"), (90061, "25:01:01")],
-)
-def test_seconds_are_written_as_hours_minutes_seconds(seconds, text):
-    assert format_seconds(seconds) == text
 
 
 def test_time_of_a_pause_counts_in_no_rate(clock):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import pathlib
 import shutil
 
 import jax
@@ -59,9 +58,7 @@ def _train_scalars(scalars):
     }
 
 
-@pytest.mark.parametrize("last_batch", [4, 5])
 def test_an_interrupted_run_ends_in_the_same_bits(
-    last_batch,
     make_config,
     tmp_path,
     uninterrupted,
@@ -69,7 +66,7 @@ def test_an_interrupted_run_ends_in_the_same_bits(
     assert_same_tree,
 ):
     config = make_config()
-    with _stopped_after(last_batch):
+    with _stopped_after(5):
         train_and_evaluate(config, tmp_path)
     with Checkpoints(tmp_path, create=False) as saved:
         assert saved.steps() == [3]  # steps after it are done again
@@ -94,59 +91,41 @@ def test_the_average_and_the_optimizer_differ_from_fresh_ones(uninterrupted):
     assert all(np.any(moment) for moment in moments)
 
 
-def test_a_run_goes_on_from_any_checkpoint_of_a_finished_one(
-    make_config, tmp_path, uninterrupted, assert_same_tree
-):
-    """Saving runs beside the next steps: what is saved must not be what they write."""
-    workdir = tmp_path / "copy"
-    shutil.copytree(uninterrupted.workdir, workdir)
-    shutil.rmtree(workdir / "checkpoints" / "6")
-    result = train_and_evaluate(make_config(), workdir)
-    assert_same_tree(result.state, uninterrupted.result.state)
-
-
 def test_time_boxes_of_one_step_add_up_to_the_whole_run(
     make_config, tmp_path, uninterrupted, assert_same_tree
 ):
-    config = make_config()
+    config, workdir = make_config(), str(tmp_path / "a" / "b")
     for step in (1, 2):
-        result = train_and_evaluate(config, tmp_path, max_minutes=0.0)
+        result = train_and_evaluate(config, workdir, max_minutes=0.0)
         assert int(result.state.step) == step
         assert result.total_steps == 6
         assert result.metrics  # a run that is cut short is evaluated
-        with Checkpoints(tmp_path, create=False) as saved:
+        with Checkpoints(workdir, create=False) as saved:
             assert saved.latest_step() == step
-    result = train_and_evaluate(config, tmp_path, max_minutes=60.0)
+    result = train_and_evaluate(config, workdir, max_minutes=60.0)
     assert_same_tree(result.state, uninterrupted.result.state)
 
 
 def test_a_finished_run_started_again_trains_and_logs_nothing(
-    make_config, tmp_path, uninterrupted, read_scalars, assert_same_tree
+    make_config,
+    tmp_path,
+    uninterrupted,
+    read_scalars,
+    assert_same_tree,
+    caplog,
+    monkeypatch,
 ):
     workdir = tmp_path / "copy"
     shutil.copytree(uninterrupted.workdir, workdir)
-    result = train_and_evaluate(make_config(), workdir)
+    # No photo is read to initialise.
+    monkeypatch.setattr(setup, "initial_state", None)
+    with caplog.at_level(logging.INFO, "vgg_unpool_jax"):
+        result = train_and_evaluate(make_config(), workdir)
     assert_same_tree(result.state, uninterrupted.result.state)
     assert result.metrics == uninterrupted.result.metrics
     assert read_scalars(workdir) == read_scalars(uninterrupted.workdir)
-
-
-def test_resuming_is_told_with_the_step(make_config, tmp_path, uninterrupted, caplog):
-    workdir = tmp_path / "copy"
-    shutil.copytree(uninterrupted.workdir, workdir)
-    with caplog.at_level(logging.INFO, "vgg_unpool_jax"):
-        train_and_evaluate(make_config(), workdir)
     told = [r.getMessage() for r in caplog.records if "resuming" in r.getMessage()]
     assert told == [f"resuming {workdir} at step 6"]
-
-
-def test_a_resumed_run_reads_no_photo_to_initialise(
-    make_config, tmp_path, uninterrupted, monkeypatch
-):
-    workdir = tmp_path / "copy"
-    shutil.copytree(uninterrupted.workdir, workdir)
-    monkeypatch.setattr(setup, "initial_state", None)
-    train_and_evaluate(make_config(), workdir)
 
 
 # --- another config in the same workdir -----------------------------------------------
@@ -169,6 +148,7 @@ def test_another_config_is_refused_with_every_differing_field(
 def test_fields_that_say_how_fast_may_change(
     make_config, tmp_path, uninterrupted, assert_same_tree
 ):
+    """From a checkpoint in the middle, which later steps must not have written into."""
     workdir = tmp_path / "copy"
     shutil.copytree(uninterrupted.workdir, workdir)
     shutil.rmtree(workdir / "checkpoints" / "6")
@@ -186,9 +166,7 @@ def test_fields_that_say_how_fast_may_change(
 def test_a_start_that_fails_because_of_its_config_leaves_no_config_behind(
     make_config, tmp_path
 ):
-    with pytest.raises(
-        ConfigError, match="frozen, muon, rmsprop, got 'sgd'"
-    ):
+    with pytest.raises(ConfigError, match="frozen, muon, rmsprop, got 'sgd'"):
         train_and_evaluate(make_config(optimizer__name="sgd"), tmp_path)
     assert not (tmp_path / "config.json").exists()
     train_and_evaluate(make_config(num_steps=1), tmp_path)
@@ -203,32 +181,23 @@ def test_a_start_that_fails_because_of_its_config_leaves_no_config_behind(
 def test_a_run_can_start_from_the_averaged_parameters_of_another(
     make_config, tmp_path, uninterrupted, assert_same_tree
 ):
+    other, workdir = tmp_path / "other", tmp_path / "run"
+    shutil.copytree(uninterrupted.workdir, other)
     config = make_config(
-        initialize_from=str(uninterrupted.workdir),
+        initialize_from=str(other),
         optimizer__learning_rate=0.0,
         optimizer__final_learning_rate=0.0,
-        num_steps=1,
+        num_steps=2,
     )
-    result = train_and_evaluate(config, tmp_path)
+    result = train_and_evaluate(config, workdir, max_minutes=0.0)
     before = uninterrupted.result.state
     assert_same_tree(result.state.params, before.average)
     # The statistics that those parameters were trained with come along.
     assert_same_tree(result.state.model_state, before.model_state)
     assert int(result.state.step) == 1
-
-
-def test_the_other_run_is_needed_at_the_first_start_only(
-    make_config, tmp_path, uninterrupted, assert_same_tree
-):
-    other = tmp_path / "other"
-    shutil.copytree(uninterrupted.workdir, other)
-    config = make_config(initialize_from=str(other), num_steps=2)
-    workdir = tmp_path / "run"
-    first = train_and_evaluate(config, workdir, max_minutes=0.0)
+    # The other run is needed at the first start only.
     shutil.rmtree(other)
-    second = train_and_evaluate(config, workdir)
-    assert int(first.state.step) == 1
-    assert int(second.state.step) == 2
+    assert int(train_and_evaluate(config, workdir).state.step) == 2
 
 
 def test_parameters_of_another_model_are_refused_with_the_fields(
@@ -266,34 +235,3 @@ def test_the_decoder_of_a_deeper_block_starts_with_the_layers_that_both_have(
         wanted = shallow.average.get(name, layer)
         np.testing.assert_array_equal(started[name]["kernel"], wanted["kernel"])
         np.testing.assert_array_equal(released[name]["kernel"], wanted["kernel"])
-
-
-def test_shared_layers_of_another_output_scale_are_refused(
-    make_config, tmp_path, uninterrupted
-):
-    config = make_config(
-        initialize_shared_from=str(uninterrupted.workdir),
-        encoder__block=2,
-        decoder__output_scale=1.0,
-    )
-    with pytest.raises(ConfigError, match=r"has decoder.output_scale 64.0.*has 1.0"):
-        train_and_evaluate(config, tmp_path)
-
-
-def test_a_run_starts_from_one_other_at_most(make_config, tmp_path, uninterrupted):
-    other = str(uninterrupted.workdir)
-    config = make_config(initialize_from=other, initialize_shared_from=other)
-    with pytest.raises(ConfigError, match="cannot both be set"):
-        train_and_evaluate(config, tmp_path)
-
-
-def test_a_run_that_is_not_there_cannot_be_started_from(make_config, tmp_path):
-    config = make_config(initialize_from=str(tmp_path / "nowhere"))
-    with pytest.raises(ConfigError, match=r"nowhere is no workdir of a run"):
-        train_and_evaluate(config, tmp_path / "run")
-
-
-def test_the_workdir_may_be_given_as_text(make_config, tmp_path):
-    workdir = str(tmp_path / "a" / "b")
-    train_and_evaluate(make_config(num_steps=1), workdir)
-    assert (pathlib.Path(workdir) / "checkpoints" / "1").is_dir()

@@ -41,16 +41,6 @@ def test_a_kept_config_comes_back_equal(tmp_path):
     assert not list((tmp_path / "new" / "folder").glob(".*.part"))
 
 
-def test_the_same_config_is_taken_again(tmp_path):
-    run_config.save(tmp_path, make_config(1))
-    run_config.compare(tmp_path, make_config(1))
-
-
-def test_a_workdir_without_a_config_takes_any(tmp_path):
-    run_config.compare(tmp_path, make_config(1))
-    assert not list(tmp_path.iterdir())
-
-
 def test_every_other_field_is_compared(tmp_path):
     """No field falls through, whatever section it is in."""
     config = make_config(1)
@@ -97,32 +87,6 @@ def test_a_damaged_key_with_a_line_break_is_named_on_one_line(tmp_path):
         run_config.compare(tmp_path, config)
     assert r"c\nvolution was " in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_folder_that_is_no_workdir_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="is no workdir of a run") as caught:
-        run_config.read(tmp_path / "nowhere")
-    assert str(tmp_path / "nowhere") in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b'{"system": "unpoo', "is not a JSON object"),
-        (b"\xff\xfe\x00", "is not a JSON object"),
-        (b"", "is not a JSON object"),
-        (b"[1, 2]", "is not a JSON object: it holds a list"),
-    ],
-)
-def test_a_broken_config_file_is_one_sentence_with_its_path(
-    content, sentence, tmp_path
-):
-    path = tmp_path / "config.json"
-    path.write_bytes(content)
-    for use in (run_config.read, lambda w: run_config.compare(w, make_config(1))):
-        with pytest.raises(ConfigError, match=sentence) as caught:
-            use(tmp_path)
-        assert str(path) in str(caught.value)
 
 
 def test_a_run_from_before_a_field_goes_on_with_what_the_field_says(tmp_path):

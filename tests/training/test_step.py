@@ -113,11 +113,6 @@ def test_the_average_follows_its_formula():
     assert float(state.evaluation_params["gain"]) == float(state.average["gain"])
 
 
-def test_without_an_average_the_parameters_are_evaluated():
-    state, _ = _start(Scaling())
-    assert float(state.evaluation_params["gain"]) == float(state.params["gain"])
-
-
 def test_every_step_draws_anew_and_the_same_step_draws_the_same():
     objective = Scaling(noise=1.0)
     step = _train_step(objective, rate=0.0)
@@ -134,26 +129,6 @@ def test_every_step_draws_anew_and_the_same_step_draws_the_same():
     assert first != second
     assert two_outputs(0) == [first, second]
     assert two_outputs(1)[0] != first
-
-
-def test_training_images_are_augmented_with_the_key_of_the_step():
-    objective = Scaling()
-    flips = []
-
-    def augment(keys, arrays):
-        assert arrays["image"].dtype == jnp.float32
-        flips.append(keys)
-        added = jnp.floor(jax.vmap(jax.random.uniform)(keys) * 1000)
-        return {**arrays, "image": arrays["image"] + added[:, None, None, None]}
-
-    step = _train_step(objective, augment=augment, rate=0.0)
-    state, frozen = _start(objective, rate=0.0)
-    seen = []
-    for _ in range(3):
-        state, metrics = step(state, frozen, _batch([0, 0]), jax.random.key(0))
-        seen.append(float(metrics["mean_output"]))
-    assert len(set(seen)) == 3
-    assert len(flips) == 1  # traced once
 
 
 def test_the_flip_mirrors_some_photos_wherever_they_are_in_the_batch():

@@ -43,7 +43,7 @@ def test_nothing_is_compiled_again_after_the_first_step(make_config, tmp_path, c
 
 
 # Those of blocks 3 and 4 train in tests/test_configs.py.
-@pytest.mark.parametrize("block", [1, 2, pytest.param(5, marks=pytest.mark.extended)])
+@pytest.mark.parametrize("block", [2, pytest.param(5, marks=pytest.mark.extended)])
 def test_the_loss_of_every_block_falls(block, make_config, tmp_path, read_scalars):
     # The two training photos make the one batch of every step, so steps compare.
     config = make_config(
@@ -118,8 +118,9 @@ def _poison(monkeypatch, step, name, value):
     monkeypatch.setattr(system, "SYSTEM", poisoned)
 
 
-@pytest.mark.parametrize("name", ["loss", "l2"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("loss", float("nan")), ("l2", float("inf"))]
+)
 def test_a_loss_or_term_that_is_not_finite_stops_the_run_and_names_the_step(
     name, value, make_config, tmp_path, monkeypatch
 ):
@@ -163,23 +164,15 @@ def test_the_length_is_given_in_steps_or_in_epochs(make_config):
     assert count_steps(epochs, num_photos=1) == 1
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(0, 0.0), (5, 1.0), (-1, 0.0)])
-def test_a_length_given_twice_or_not_at_all_is_refused(steps, epochs, make_config):
-    config = make_config(num_steps=steps, num_epochs=epochs)
-    with pytest.raises(ConfigError, match=f"got {steps} and {epochs}"):
-        count_steps(config, num_photos=10)
-
-
 @pytest.mark.parametrize("section", ["data", "evaluation"])
-@pytest.mark.parametrize(("size", "reason"), [(20, "multiples of 16"), (0, "0×0")])
 def test_a_size_that_the_encoder_cannot_take_is_refused_at_the_start(
-    section, size, reason, make_config, tmp_path
+    section, make_config, tmp_path
 ):
-    config = make_config(5, **{f"{section}__image_size": size})
+    config = make_config(5, **{f"{section}__image_size": 20})
     with pytest.raises(ConfigError) as caught:
         train_and_evaluate(config, tmp_path)
-    assert f"{section}.image_size is {size}: " in str(caught.value)
-    assert reason in str(caught.value)
+    assert f"{section}.image_size is 20: " in str(caught.value)
+    assert "multiples of 16" in str(caught.value)
 
 
 def test_an_evaluation_too_small_for_ms_ssim_is_refused_at_the_start(
@@ -189,13 +182,6 @@ def test_an_evaluation_too_small_for_ms_ssim_is_refused_at_the_start(
         loss__ms_ssim=1.0, data__image_size=176, evaluation__image_size=160
     )
     with pytest.raises(ConfigError, match=r"evaluation.image_size is 160: .*176"):
-        train_and_evaluate(config, tmp_path)
-
-
-@pytest.mark.parametrize("section", ["data", "evaluation"])
-def test_an_empty_batch_is_refused_with_its_field(section, make_config, tmp_path):
-    config = make_config(**{f"{section}__batch_size": 0})
-    with pytest.raises(ConfigError, match=rf"{section}.batch_size must be .* got 0"):
         train_and_evaluate(config, tmp_path)
 
 
@@ -264,24 +250,11 @@ def test_sharding_and_unsharding_keep_the_order():
     np.testing.assert_array_equal(parallel.unshard(sharded)["image"], batch["image"])
 
 
-def test_one_process_agrees_with_itself():
-    assert parallel.any_process(True) is True
-    assert parallel.any_process(False) is False
-
-
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
         ("encoder__block", 6, "block must be 1, 2, 3, 4 or 5, got 6"),
-        ("data__split_fractions", (0.5, 0.5, 0.5), "fractions"),
         ("data__crop", "centre", "data.crop must be one of .*, got 'centre'"),
-        (
-            "evaluation__crop",
-            "random",
-            "evaluation.crop must be one of .*, got 'random'",
-        ),
-        ("seed", -1, "seed"),
-        ("log_every_steps", 0, "log_every_steps must be at least 1, got 0"),
         ("system", "vea", "config.system must be one of unpooling, vae, got 'vea'"),
         ("loss__l1", -1.0, "loss coefficients must not be negative"),
     ],
@@ -294,19 +267,21 @@ def test_a_config_that_cannot_be_used_is_refused_at_the_start(
     assert not (tmp_path / "config.json").exists()
 
 
-def test_a_file_as_workdir_is_refused(make_config, tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ConfigError, match="file is not a folder"):
-        train_and_evaluate(make_config(), tmp_path / "file")
-
-
 def test_zero_switches_evaluations_and_checkpoints_on_the_way_off(
-    make_config, tmp_path, read_scalars
+    make_config, tmp_path, read_scalars, monkeypatch
 ):
+    asked = []
+    monkeypatch.setattr(
+        trainer, "_hold_back", lambda pending: asked.append(pending[-1][0])
+    )
     config = make_config(
-        num_steps=3, evaluation__every_steps=0, checkpoints__every_steps=0
+        num_steps=3,
+        evaluation__every_steps=0,
+        checkpoints__every_steps=0,
+        log_every_steps=100,
     )
     train_and_evaluate(config, tmp_path)
+    assert asked == [1, 2, 3]  # after each step, whatever is logged
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert {name for name in names if name.isdigit()} == {"3"}
     assert [step for step, _ in read_scalars(tmp_path)["validation/loss"]] == [3]
@@ -346,12 +321,3 @@ def test_only_a_few_steps_are_on_their_way_at_once():
         pending.append((step, {"loss": Metric(step)}))
         trainer._hold_back(pending)
     assert waited == [1, 2, 3]
-
-
-def test_training_holds_back_at_each_step(make_config, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        trainer, "_hold_back", lambda pending: asked.append(pending[-1][0])
-    )
-    train_and_evaluate(make_config(log_every_steps=100), tmp_path)
-    assert asked == [1, 2, 3, 4, 5, 6]
