@@ -40,10 +40,6 @@ def test_faults_of_this_process_keep_their_traceback(said, one_of_two):
     assert processes.explain_loss(jax.errors.JaxRuntimeError(said)) is None
 
 
-def test_one_process_alone_loses_none():
-    assert processes.explain_loss(jax.errors.JaxRuntimeError(LOST[0])) is None
-
-
 def test_a_failure_in_threads_that_write_ends_in_one_sentence(bucket):
     bucket.forbidden = "/state/d/|/state/ocdbt"
     done = subprocess.run(

@@ -69,9 +69,9 @@ names, told = {}, []
 
 
 def run(line):
-    name, *arguments = shlex.split(line, comments=True)[2:]
-    if name != "experiments.pairs":
-        command = [sys.executable, "-m", name, *arguments]
+    module, name, *arguments = shlex.split(line, comments=True)[2:]
+    if name != "pairs":
+        command = [sys.executable, "-m", module, name, *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -120,21 +120,33 @@ def _drive(blocks, package, cwd):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# --- the document ---------------------------------------------------------------------
+REFUSED = [
+    ("pairs", "ConfigError: expected one of: list | show NAME | fetch NAME"),
+    ("pairs show vgg19-none", "ReleaseError: there is no workdir and no released"),
+    ("pairs upload . hf:a/b --dry_run", "ReleaseError: . is no model folder"),
+]
 
 
-def test_every_block_of_the_document_runs(package, decoder, tmp_path):
-    group = tmp_path / "runs" / "release"
-    group.mkdir(parents=True)
-    shutil.copy(decoder, group / "vgg19-block1-ours.safetensors")
+def test_every_block_of_the_document_runs_and_more_lines_of_pairs(
+    package, decoder, tmp_path
+):
+    group, theirs = tmp_path / "runs" / "release", tmp_path / "theirs"
+    for name in (group / "vgg19-block1-ours", theirs / "vgg19-block1-mine"):
+        name.parent.mkdir(parents=True)
+        shutil.copy(decoder, f"{name}.safetensors")
+    index.register(theirs / "vgg19-block1-mine.safetensors")
     text = DOCUMENT.read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert text.count("```") == 2 * len(blocks)
     assert sorted(kind for kind, _ in blocks) == 3 * ["bash"] + 3 * ["python"]
-    told = _drive(blocks, package, tmp_path)
+    more = ["pairs folder vgg19-block1 half --dtype=float16"]
+    more += ["pairs folder vgg19-block1 other --licence=CC0"]
+    more += [f"pairs list --releases={theirs}", *(line for line, _ in REFUSED)]
+    lines = "\n".join(f"python -m vgg_unpool_jax {line}" for line in more)
+    told = _drive([*blocks, ("bash", lines)], package, tmp_path)
     assert told["rebuilt"] == [1, 32, 48, 3]
     assert told["step"] == 4
-    listed, shown, fetched, registered, folder, uploaded = told["lines"]
+    listed, shown, fetched, registered, folder, uploaded = told["lines"][:6]
     rows = {line.split()[0]: line.split()[1:] for line in listed.splitlines()}
     assert rows["vgg19-block1"][-2:] == ["MIT", "package"]
     assert rows["vgg19-block4"][-2:] == ["not", "published"]
@@ -145,43 +157,11 @@ def test_every_block_of_the_document_runs(package, decoder, tmp_path):
     assert folder.splitlines() == [f"model/{name}" for name in files]
     assert "would send to hf:group/pair: model.safetensors" in uploaded
     assert load_pair(tmp_path / "model").step == 4
-
-
-# --- the commands ---------------------------------------------------------------------
-
-REFUSED = [
-    ("pairs", "ConfigError: expected one of: list | show NAME | fetch NAME"),
-    ("pairs list vgg19-block1", "ConfigError: expected one of"),
-    ("pairs sell vgg19-block1", "ConfigError: expected one of"),
-    ("pairs show vgg19-none", "ReleaseError: there is no workdir and no released"),
-    ("pairs fetch vgg19-block4", "ReleaseUnavailableError: the model vgg19-block4"),
-    ("pairs fetch none.safetensors", "ReleaseError: the released model none.saf"),
-    ("pairs fetch .", "ConfigError: . is no released model"),
-    (
-        "pairs folder vgg19-block1 out --results=none.json",
-        "ConfigError: none.json cannot be read",
-    ),
-    ("pairs upload . hf:a/b --dry_run", "ReleaseError: . is no model folder"),
-    ("pairs upload none hf:a/b --dry_run", "ReleaseError: none is no model folder"),
-]
-
-
-def test_what_pairs_does_and_refuses(package, decoder, tmp_path):
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    shutil.copy(decoder, theirs / "vgg19-block1-mine.safetensors")
-    index.register(theirs / "vgg19-block1-mine.safetensors")
-    lines = [line for line, _ in REFUSED]
-    lines += ["pairs folder vgg19-block1 half --dtype=float16"]
-    lines += ["pairs folder vgg19-block1 other --licence=CC0"]
-    lines += [f"pairs list --releases={theirs}"]
-    text = "\n".join(f"python -m experiments.{line}" for line in lines)
-    told = _drive([("bash", text)], package, tmp_path)["lines"]
-    for (line, words), found in zip(REFUSED, told, strict=False):
-        assert found.startswith(words), line
-    *_, listed = told
+    _, _, listed, *refused = told["lines"][6:]
     for name in ("vgg19-block1-mine", "vgg19-block1 ", "vgg19-block4"):
         assert name in listed
+    for (line, words), found in zip(REFUSED, refused, strict=True):
+        assert found.startswith(words), line
     # The registry's licence goes into the card, unless another is named.
     assert "license: mit" in (tmp_path / "half" / "README.md").read_text()
     assert "license: cc0" in (tmp_path / "other" / "README.md").read_text()

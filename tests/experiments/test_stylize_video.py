@@ -1,14 +1,13 @@
 """The command for films, with decoders that nobody has trained."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.applications.stylization.test_files import _pair
+from tests.experiments.conftest import run_command
 from vgg_unpool_jax.applications.stylization.files import load_stylizer
 from vgg_unpool_jax.applications.stylization.video import VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import open_video
@@ -81,16 +80,11 @@ def test_a_side_limit_keeps_the_size(parts):
 
 
 def _command(folder, output, *flags):
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "experiments.stylize_video"),
-            *(f"--content={folder / 'film'}", f"--style={folder / 'style.png'}"),
-            *(f"--output={output}", f"--pairs={folder / 'block1.safetensors'}"),
-            *flags,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    return run_command(
+        "stylize_video",
+        *(f"--content={folder / 'film'}", f"--style={folder / 'style.png'}"),
+        *(f"--output={output}", f"--pairs={folder / 'block1.safetensors'}"),
+        *flags,
     )
 
 

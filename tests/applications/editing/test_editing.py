@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from configs.unpooling.base import make_config
-from vgg_unpool_jax.applications.editing import strips
 from vgg_unpool_jax.applications.editing.chain import reencode
 from vgg_unpool_jax.applications.editing.directions import (
     drop_directions,
@@ -23,29 +22,23 @@ from vgg_unpool_jax.applications.editing.photos import (
     encode_photo,
     match_size,
 )
-from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 
-def make_pair(block):
-    """A pair of random encoder and decoder whose pictures lie within [0, 255]."""
-    config = make_config(block, "runlocal")
+@pytest.fixture(scope="module")
+def pair():
+    """Random encoder and decoder of block 2 whose pictures lie within [0, 255]."""
+    config = make_config(2, "runlocal")
     config.decoder.output_scale = 8.0
     config.decoder.initial_output = 114.0
-    weights = random_vgg19_weights(3, block=block)
+    weights = random_vgg19_weights(3, block=2)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
     images = jnp.zeros((1, 16, 16, 3))
     features, found = encoder.apply({"params": weights.params}, images)
     variables = decoder.init(jax.random.key(1), features, found["switches"])
     return Pair(config, weights, variables, step=0)
-
-
-@pytest.fixture(scope="module")
-def pair():
-    """Block 2: one pool, 128 channels."""
-    return make_pair(2)
 
 
 def _photo(height=13, width=18, seed=0):
@@ -178,32 +171,3 @@ def test_sizes_are_matched_by_the_largest_centred_part():
     middle = match_size(photo, (10, 10))[:, 2:-2]
     np.testing.assert_allclose(middle, 200.0, atol=1e-3)
     assert match_size(photo, (10, 30)).shape == (10, 30, 3)
-
-
-def test_the_second_photo_takes_the_size_of_the_first(pair):
-    first, second = _photo(), _photo(40, 30, seed=1)
-    images = interpolate(pair, first, second, 2)
-    _assert_equal(images[1], _rebuilt(pair, match_size(second, (13, 18))))
-
-
-@pytest.mark.parametrize(
-    ("function", "words"),
-    [
-        (
-            lambda p: interpolate(p, _photo(), _photo(), 2, switches="none"),
-            "switches must be one of",
-        ),
-        (lambda p: scale_directions(p, _photo(), 129, [1]), "128 channels"),
-        (lambda p: scale_directions(p, _photo(), 1, []), "factors must be"),
-        (lambda p: drop_directions(p, _photo(), [-1]), "from 0 to the 128"),
-        (lambda p: strips.make_strip("swap", p, [_photo()]), "takes 2 photos, got 1"),
-    ],
-)
-def test_bad_numbers_are_named(pair, function, words):
-    with pytest.raises(ConfigError, match=words):
-        function(pair)
-
-
-def test_block_1_has_no_switches_to_swap():
-    with pytest.raises(ConfigError, match="block 1 has no switches"):
-        swap_switches(make_pair(1), _photo(), _photo())
