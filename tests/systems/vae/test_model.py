@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.systems.vae.model import VAE, TransposedConv, check_sizes
+from vgg_unpool_jax.systems.vae.model import VAE, TransposedConv
 
 SMALL = {
     "image_size": 16,
@@ -80,14 +80,9 @@ def test_weights_begin_with_xaviers_normal_distribution():
     assert np.abs(kernel).max() > 4 * np.std(kernel)
 
 
-@pytest.mark.parametrize("size", [16, 32])
-def test_a_call_gives_images_and_what_made_them(size):
-    model = VAE(**{**SMALL, "image_size": size})
-    images = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)))
-    if size != 16:  # only its shapes are another matter
-        outputs, _ = jax.eval_shape(model.apply, _shapes(model), images)
-        assert outputs.shape == images.shape
-        return
+def test_a_call_gives_images_and_what_made_them():
+    model = VAE(**SMALL)
+    images = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)))
     variables = _init(model)
     outputs, intermediates = jax.jit(model.apply)(variables, images)
     assert outputs.shape == images.shape
@@ -156,31 +151,6 @@ def test_running_statistics_take_the_weight_that_torch_calls_one_minus_momentum(
     )
     wanted = 0.9 * jnp.mean(outputs, axis=(0, 1, 2))
     np.testing.assert_allclose(running, wanted, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("method", "shape", "match"),
-    [
-        ("encode", (2, 16, 8, 3), r"\(n, 16, 16, 3\), got \(2, 16, 8, 3\)"),
-        ("encode", (16, 16, 3), r"\(n, 16, 16, 3\), got \(16, 16, 3\)"),
-        ("decode", (2, 6), r"\(n, 5\), got \(2, 6\)"),
-    ],
-)
-def test_inputs_of_another_shape_are_refused(method, shape, match):
-    model = VAE(**SMALL)
-    variables = _init(model)
-    with pytest.raises(ValueError, match=match):
-        model.apply(variables, jnp.zeros(shape), method=method)
-
-
-def test_sizes_that_make_no_network_are_refused():
-    with pytest.raises(ValueError, match="multiple of 8 for 3 stages, got 60"):
-        check_sizes(60, (1, 2, 3), (3, 2, 1))
-    with pytest.raises(ValueError, match="one entry per stage"):
-        check_sizes(64, (1, 2, 3), (3, 2))
-    with pytest.raises(ValueError, match="one entry per stage"):
-        check_sizes(64, (), ())
-    assert check_sizes(256, (1, 2, 3, 4, 5), (5, 4, 3, 2, 1)) == 8
 
 
 def _torch_vae(torch):

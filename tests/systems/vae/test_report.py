@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 from PIL import Image
 
 from vgg_unpool_jax.data import Split, make_source
@@ -22,7 +21,6 @@ from vgg_unpool_jax.losses import half_squared_error
 from vgg_unpool_jax.systems.vae import pictures as vae_pictures
 from vgg_unpool_jax.systems.vae import report as vae_report
 from vgg_unpool_jax.systems.vae.latents import latent_statistics
-from vgg_unpool_jax.systems.vae.model import VAE
 from vgg_unpool_jax.systems.vae.report import VAEReport
 from vgg_unpool_jax.training.step import photo_keys
 
@@ -260,7 +258,7 @@ def test_the_calibrated_elbo_is_the_one_at_the_best_standard_deviation(
         assert _by_hand(log_std=math.log(factor * std))["elbo"] < best - 1.0
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
+@pytest.mark.parametrize("batch_size", [1, 100])
 def test_the_batch_size_changes_no_number(batch_size, score, part, undrawn):
     other = _evaluate(FlatVAE(_bend), part, batch_size, features=_colours)
     assert _numbers(other).keys() == _numbers(score).keys()
@@ -289,16 +287,6 @@ def test_reconstructions_come_from_the_mean_and_only_the_elbo_from_a_draw(
     assert _numbers(_evaluate(noisy, part, features=_colours)) == _numbers(score)
     one_by_one = _evaluate(noisy, part, 1, features=_colours)
     assert _numbers(one_by_one) == pytest.approx(_numbers(score), rel=1e-4)
-
-
-def test_perfect_reconstructions_are_no_distance_away(part, undrawn):
-    exact = FlatVAE(lambda share: jnp.round(255.0 * share) / 255.0)
-    score = _evaluate(exact, part, features=_colours)
-    assert score.metrics["ssim_zero_padded"].mean == pytest.approx(1.0, abs=1e-6)
-    assert score.pcc == pytest.approx(1.0, abs=1e-9)
-    assert score.calibrated_std == pytest.approx(0.0, abs=1e-6)
-    assert score.frechet["frechet_reconstructions"] == pytest.approx(0.0, abs=1e-6)
-    assert score.frechet["frechet_samples"] > 100.0
 
 
 def test_no_error_at_all_has_an_infinite_calibrated_elbo(tmp_path, undrawn):
@@ -411,12 +399,6 @@ def test_a_class_that_cannot_be_read_costs_no_evaluation(tmp_path, maps, caplog)
     assert "the record of 1.png is damaged" in caplog.text
 
 
-def test_one_folder_for_all_photos_is_no_class(tmp_path, maps):
-    _write(tmp_path, [10, 20, 30], ["val/0.png", "val/1.png", "val/2.png"])
-    _evaluate(FlatVAE(), _part(tmp_path))
-    assert maps["posterior means"][1] == [None] * 3
-
-
 def test_photos_that_were_left_out_leave_their_labels_out(tmp_path, maps):
     names = ["a/0.png", "b/1.png", "b/3.png", "a/4.png"]
     _write(tmp_path, [10, 20, 30, 40], names)
@@ -502,55 +484,3 @@ def test_the_scalars_are_the_numbers_of_the_result_file(score):
     wanted["kl_largest_dimension"] = max(own["latents"]["kl_per_dimension"])
     assert scalars == wanted | own["frechet_vgg19_block3"]
     assert all(type(value) is float for value in scalars.values())
-
-
-# --- the report of validation ---------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def collected():
-    """A report, and what it collects in two batches of three photos and of one."""
-    model = VAE(image_size=SIDE, latent_size=2)
-    report = VAEReport(types.SimpleNamespace(model=model))
-    targets = np.broadcast_to(
-        np.array([50.0, 90.0, 130.0, 250.0], np.float32)[:, None, None, None],
-        (4, SIDE, SIDE, 3),
-    )
-    outputs = {
-        TARGET: targets,
-        OUTPUT: 1.2 * targets,  # the last one beyond white
-        "mean": np.array([[1, 0], [-1, 0], [1, 0], [3, 0]], np.float32),
-        "log_variance": np.zeros((4, 2), np.float32),
-        "half_squared_error": np.array([4.0, 0.0, 8.0, 4.0], np.float32),
-        "log_std": np.zeros(4, np.float32),
-    }
-    batches = [
-        report.collect({name: jnp.asarray(x[rows]) for name, x in outputs.items()})
-        for rows in (slice(3), slice(3, 4))
-    ]
-    rows = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
-    return report, rows
-
-
-def test_validation_tells_of_all_photos_together(collected):
-    report, rows = collected
-    scalars = report.scalars(rows)
-    targets = np.array([50.0, 90.0, 130.0, 250.0])
-    clipped = np.minimum(1.2 * targets, 255.0)
-    assert scalars["mse"] == pytest.approx(np.mean(((clipped - targets) / 255) ** 2))
-    assert scalars["pcc"] == pytest.approx(np.corrcoef(clipped, targets)[0, 1])
-    assert scalars["kl"] == pytest.approx(0.5 * np.mean([1, 1, 1, 9]))
-    assert scalars["kl_largest_dimension"] == pytest.approx(scalars["kl"])
-    assert scalars["active_units"] == 1
-    assert 0.9 < scalars["ssim_zero_padded"] < 1.0
-    values = 3 * SIDE**2
-    assert scalars["calibrated_std"] == pytest.approx(np.sqrt(2 * 4.0 / values))
-    normal = scipy.stats.norm(0, scalars["calibrated_std"])
-    likelihood = values * normal.logpdf(0) - values / 2
-    assert scalars["calibrated_elbo"] == pytest.approx(likelihood - scalars["kl"])
-
-
-def test_what_validation_keeps_of_a_photo_is_small(collected):
-    _, rows = collected
-    assert all(len(row) == 4 for row in rows.values())
-    assert sum(row[0].size for row in rows.values()) < 20

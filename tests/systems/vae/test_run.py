@@ -118,25 +118,12 @@ def test_every_number_and_picture_is_in_tensorboard(run, read_events):
 
 def test_an_interrupted_vae_ends_in_the_same_bits(run, tmp_path, assert_same_tree):
     config, _, result, _ = run
-    for _ in range(4):  # a step at a time
-        pieces = train_and_evaluate(config, tmp_path, max_minutes=0.0)
+    first = train_and_evaluate(config, tmp_path, max_minutes=0.0)
+    assert int(first.state.step) == 1
+    pieces = train_and_evaluate(config, tmp_path)
     assert int(pieces.state.step) == 4
     assert_same_tree(pieces.state, result.state)
     assert pieces.metrics == result.metrics
-
-
-def test_a_run_may_start_from_the_parameters_of_another(run, tmp_path):
-    config, workdir, result, _ = run
-    config = config.copy_and_resolve_references()
-    config.initialize_from, config.num_steps = str(workdir), 1
-    for section in (config.optimizer, *config.optimizer.get("parts", {}).values()):
-        section.learning_rate = 0.0
-    config.optimizer.final_learning_rate = 0.0
-    started = train_and_evaluate(config, tmp_path)
-    kernel = result.state.params["encoder"]["conv1"]["kernel"]
-    np.testing.assert_array_equal(
-        started.state.params["encoder"]["conv1"]["kernel"], kernel
-    )
 
 
 def test_validation_photos_of_their_own_are_all_used(
@@ -172,12 +159,6 @@ def test_an_image_size_that_the_model_does_not_take_is_refused(
     with pytest.raises(ConfigError, match=r"evaluation.image_size is 32: .* 16, 3\)"):
         train_and_evaluate(config, tmp_path)
     assert not (tmp_path / "config.json").exists()
-
-
-def test_one_flag_sets_all_image_sizes():
-    config = vae_configs.make_config("samples", "")
-    config.model.image_size = 32
-    assert config.data.image_size == config.evaluation.image_size == 32
 
 
 # Runs in a process of its own: the number of devices is fixed when JAX starts.
