@@ -55,14 +55,6 @@ def test_safetensors_are_the_released_form(pair, parts, tmp_path):
     assert read(tmp_path / "out/decoder.safetensors").metadata == before
 
 
-def test_float16_halves_the_decoder(parts, tmp_path):
-    sizes = {}
-    for dtype in ("float16", "float32"):
-        made = export_pair(parts, tmp_path / dtype, "safetensors", dtype=dtype)
-        sizes[dtype] = made["files"]["decoder.safetensors"]["bytes"]
-    assert 0.49 < sizes["float16"] / sizes["float32"] < 0.53
-
-
 _RESTORE = """
 import sys
 import numpy as np
@@ -144,12 +136,6 @@ def test_a_folder_that_holds_something_is_refused_and_kept(parts, tmp_path):
         export_pair(parts, "gs://bucket/folder", "safetensors")
 
 
-def test_an_empty_folder_is_filled(parts, tmp_path):
-    (tmp_path / "out").mkdir()
-    export_pair(parts, tmp_path / "out", "safetensors")
-    assert (tmp_path / "out/metadata.json").exists()
-
-
 def test_nothing_is_left_of_an_export_that_breaks_off(parts, tmp_path, monkeypatch):
     def break_off(parts, folder, metadata, dtype):
         (folder / "half").write_text("written")
@@ -173,18 +159,10 @@ def test_a_place_that_was_taken_meanwhile_is_not_replaced(parts, tmp_path, monke
     assert os.listdir(tmp_path) == ["out"]
 
 
-@pytest.mark.parametrize("format", ["onnx", "savedmodel", "stablehlo"])
-def test_graphs_are_of_decoders_that_unpool(format, tmp_path):
+def test_graphs_are_of_decoders_that_unpool(tmp_path):
     other = PairParts.of(make_pair(tmp_path, 2, upsampling="nearest"))
     with pytest.raises(UserError, match="'nearest': use safetensors or orbax"):
-        export_pair(other, tmp_path / "out", format)
-
-
-def test_unknown_formats_and_dtypes_are_refused(parts, tmp_path):
-    with pytest.raises(UserError, match="must be one of savedmodel, stablehlo"):
-        export_pair(parts, tmp_path / "out", "coreml")
-    with pytest.raises(UserError, match="orbax is written in float32 only"):
-        export_pair(parts, tmp_path / "out", "orbax", dtype="float16")
+        export_pair(other, tmp_path / "out", "stablehlo")
 
 
 def test_a_missing_package_is_named_with_what_installs_it():
@@ -222,9 +200,3 @@ def test_the_command_writes_a_folder(tmp_path):
     assert facts == {"licence": "CC0", "photos seen": 3, "metrics": {"l1": 1.5}}
     assert metadata["licence"]["decoder"] == "CC0"
     assert FORMATS == ("savedmodel", "stablehlo", "onnx", "safetensors", "orbax")
-
-
-def test_the_command_wants_one_pair(tmp_path):
-    done = _run("export", "--format=orbax", f"--output={tmp_path}/out")
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("error: name one of --workdir and --pair")
