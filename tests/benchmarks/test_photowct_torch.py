@@ -49,11 +49,10 @@ def noise(seed, size=(25, 19)):
     return RNG(seed).integers(0, 256, (*size, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("block", [1, 2])
-def test_a_random_pair_reconstructs_as_ours_of_an_odd_size(pairs, block):
+def test_a_random_pair_reconstructs_as_ours_of_an_odd_size(pairs):
     photo = noise(1)
-    ours = np.asarray(pairs[block].reconstruct(photo[None]))[0]
-    theirs = TorchPair(pairs[block]).reconstruct(photo)
+    ours = np.asarray(pairs[2].reconstruct(photo[None]))[0]
+    theirs = TorchPair(pairs[2]).reconstruct(photo)
     # Not all black or white, which would agree whatever came before.
     assert ((ours > 0) & (ours < 255)).mean() > 0.3
     np.testing.assert_allclose(theirs, ours, atol=0.02)
@@ -76,16 +75,6 @@ def test_the_transform_is_the_published_formula():
     tensors = (torch.from_numpy(x.astype(np.float32)) for x in (content, style))
     got = whiten_and_color(*tensors, identity=0.7).numpy()
     np.testing.assert_allclose(got, wanted, atol=1e-3)
-
-
-def test_without_the_identity_the_covariance_is_that_of_the_style():
-    rng = RNG(4)
-    content, style = rng.normal(3, 2, (5, 90)), rng.gamma(2, 2, (5, 70))
-    tensors = [torch.from_numpy(x.astype(np.float32)) for x in (content, style)]
-    got = whiten_and_color(*tensors, identity=0.0).numpy()
-    np.testing.assert_allclose(np.cov(got), np.cov(style), atol=1e-3)
-    shrunk = whiten_and_color(*tensors, identity=1.0).numpy()
-    assert np.trace(np.cov(shrunk)) < 0.95 * np.trace(np.cov(style))
 
 
 def test_labels_count_by_their_pixels_and_their_ratio():

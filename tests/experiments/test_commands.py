@@ -1,30 +1,15 @@
 """The commands as a user runs them: one after the other, in processes of their own."""
 
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+from tests.experiments.conftest import run_command
+
 CONFIG = "configs/vgg19_block2.py:runlocal"
-
-
-def _run(command, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{command}", *map(str, arguments)],
-        cwd=CHECKOUT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 def _photo(path, size, seed=0):
@@ -49,7 +34,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "w"
-    done = _run(
+    done = run_command(
         "train",
         f"--config={CONFIG}",
         f"--workdir={workdir}",
@@ -72,7 +57,7 @@ def test_training_leaves_config_checkpoint_events_and_pictures(workdir):
 
 
 def test_evaluate_writes_a_table_results_and_a_picture(workdir, photos):
-    done = _run(
+    done = run_command(
         "evaluate",
         f"--workdir={workdir}",
         f"--source=folder:{photos}",
@@ -107,7 +92,7 @@ def test_reconstruct_writes_every_size_and_names_what_it_cannot_read(
         (mixed / name).write_bytes((photos / name).read_bytes())
     (mixed / "broken.jpg").write_bytes(b"no photo")
     output = tmp_path / "rebuilt"
-    done = _run(
+    done = run_command(
         "reconstruct",
         f"--workdir={workdir}",
         f"--input={mixed}",
@@ -136,47 +121,15 @@ def test_reconstruct_writes_every_size_and_names_what_it_cannot_read(
             [f"--config={CONFIG}", "--workdir=w", "--config.data.batch_size=0"],
             "data.batch_size must be a positive multiple",
         ),
-        (
-            "train",
-            [f"--config={CONFIG}", "--workdir=w", "--config.data.source=folder:none"],
-            "does not exist",
-        ),
-        (
-            "train",
-            [f"--config={CONFIG}", "--workdir=w", "--config.encoder.weights=none.h5"],
-            "none.h5",
-        ),
     ],
 )
 def test_errors_are_one_sentence(command, arguments, words, tmp_path):
     arguments = [a.replace("--workdir=", f"--workdir={tmp_path}/") for a in arguments]
-    done = _run(command, *arguments)
+    done = run_command(command, *arguments)
     assert done.returncode == 1
     assert words in done.stderr
     assert done.stderr.count("error: ") == 1
     assert "Traceback" not in done.stderr
-
-
-def test_a_workdir_elsewhere_is_gs_or_refused():
-    done = _run("train", f"--config={CONFIG}", "--workdir=s3://bucket/w")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "error: s3://bucket/w cannot be used: of addresses only gs://BUCKET/PATH can\n"
-    )
-
-
-def test_only_training_takes_several_processes(tmp_path):
-    several = {
-        "VGG_UNPOOL_COORDINATOR": "127.0.0.1:1",
-        "VGG_UNPOOL_PROCESSES": "2",
-        "VGG_UNPOOL_PROCESS": "0",
-    }
-    done = _run("evaluate", f"--workdir={tmp_path}", **several)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "error: this command does its work in one process and 2 were started (`train` "
-        "shares its work)\n"
-    )
 
 
 @pytest.mark.extended
@@ -184,7 +137,7 @@ def test_memory_is_told_and_does_not_grow_with_the_photo(workdir, tmp_path):
     peaks, sizes = [], ((96, 128), (1200, 1600))
     for number, size in enumerate(sizes):
         _photo(tmp_path / f"{number}.png", size)
-        done = _run(
+        done = run_command(
             "reconstruct",
             f"--workdir={workdir}",
             f"--input={tmp_path / f'{number}.png'}",
@@ -202,7 +155,7 @@ def test_memory_is_told_and_does_not_grow_with_the_photo(workdir, tmp_path):
 
 def test_reconstruct_never_overwrites_a_photo(workdir, photos):
     before = (photos / "a.png").read_bytes()
-    done = _run(
+    done = run_command(
         "reconstruct",
         f"--workdir={workdir}",
         f"--input={photos / 'a.png'}",
@@ -211,9 +164,3 @@ def test_reconstruct_never_overwrites_a_photo(workdir, photos):
     assert done.returncode == 1
     assert "would overwrite a photo" in done.stderr
     assert (photos / "a.png").read_bytes() == before
-
-
-def test_a_missing_flag_is_named():
-    done = _run("train", "--workdir=w")
-    assert done.returncode != 0
-    assert "--config" in done.stderr + done.stdout

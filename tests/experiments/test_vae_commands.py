@@ -1,11 +1,7 @@
 """The commands on a VAE, as a user runs them: train, evaluate, sample, reconstruct."""
 
 import json
-import os
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -13,24 +9,12 @@ import pytest
 from PIL import Image
 
 from configs.unpooling import base as unpooling
+from tests.experiments.conftest import run_command
 from vgg_unpool_jax.evaluation.pictures import square_grid
 from vgg_unpool_jax.systems.vae.trained import load_vae
 from vgg_unpool_jax.training import run_config
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 SIDE = 16
-
-
-def _run(command, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{command}", *map(str, arguments)],
-        cwd=CHECKOUT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 def _assert_one_sentence(done, words):
@@ -70,7 +54,7 @@ def photos(tmp_path_factory):
 def workdir(photos, tmp_path_factory):
     """Folder of a run of two steps; read it, do not write into it."""
     workdir = tmp_path_factory.mktemp("run") / "w"
-    done = _run(
+    done = run_command(
         "train",
         "--config=configs/vae_coco.py:runlocal",
         f"--workdir={workdir}",
@@ -105,7 +89,7 @@ def test_training_draws_what_the_vae_has_learnt(workdir):
 
 def test_sample_writes_a_grid_of_the_prior(workdir, vae, tmp_path):
     output = tmp_path / "deep" / "grid.png"
-    done = _run(
+    done = run_command(
         "sample",
         f"--workdir={workdir}",
         f"--output={output}",
@@ -128,7 +112,7 @@ def test_sample_writes_a_grid_of_the_prior(workdir, vae, tmp_path):
 def test_sample_walks_between_photos(workdir, vae, photos, tmp_path):
     # Photos behind the flag and other flags behind the photos.
     paths = [photos / name for name in ("even/0.png", "odd/1.png", "even/2.png")]
-    done = _run(
+    done = run_command(
         "sample",
         f"--workdir={workdir}",
         "--interpolate",
@@ -147,38 +131,10 @@ def test_sample_walks_between_photos(workdir, vae, photos, tmp_path):
     _assert_alike(np.stack(frames[1::2]), vae.decode(between))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--interpolate", "a.png"], "--interpolate needs two photos or more, got 1"),
-        (["a.png"], "unknown arguments without --interpolate: ['a.png']"),
-        (["--interpolate", "a.png", "b.png"], "a.png"),
-    ],
-)
-def test_photos_that_do_not_fit_the_request_are_one_sentence(
-    arguments, words, workdir, tmp_path
-):
-    output = tmp_path / "x.png"
-    done = _run("sample", f"--workdir={workdir}", f"--output={output}", *arguments)
-    _assert_one_sentence(done, words)
-    assert not output.exists()
-
-
-@pytest.mark.parametrize("flag", ["--num=0", "--temperature=-0.5", "--temperature=inf"])
-def test_numbers_that_no_sample_has_are_refused_by_flag(flag, workdir, tmp_path):
-    output = tmp_path / "x.png"
-    done = _run("sample", f"--workdir={workdir}", f"--output={output}", flag)
-    assert done.returncode == 1
-    name, value = flag.split("=")
-    assert f"flag {name}={value}:" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not output.exists()
-
-
 def test_a_run_of_another_system_has_no_samples(tmp_path):
     run_config.save(tmp_path / "pair", unpooling.make_config(1, "runlocal"))
     output = tmp_path / "x.png"
-    done = _run("sample", f"--workdir={tmp_path / 'pair'}", f"--output={output}")
+    done = run_command("sample", f"--workdir={tmp_path / 'pair'}", f"--output={output}")
     _assert_one_sentence(done, "holds a run of the system 'unpooling', not of 'vae'")
 
 
@@ -189,7 +145,7 @@ def test_evaluate_writes_results_and_pictures(workdir, vae, photos, tmp_path):
     copy = tmp_path / "w"
     without = shutil.ignore_patterns("pictures", "tensorboard")
     shutil.copytree(workdir, copy, ignore=without)
-    done = _run("evaluate", f"--workdir={copy}", "--part=validation")
+    done = run_command("evaluate", f"--workdir={copy}", "--part=validation")
     assert done.returncode == 0, done.stderr
     results = json.loads((copy / "results.json").read_text())
     assert results["source"] == f"validation part of folder {photos}"
@@ -241,21 +197,10 @@ def test_evaluate_writes_results_and_pictures(workdir, vae, photos, tmp_path):
     assert list((copy / "tensorboard").rglob("events.out.tfevents.*"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], "no photos in its test part: take another --part"),
-        (
-            ["--part=validation", "--image_size=32"],
-            "image_size must be 16 for this VAE",
-        ),
-        (["--part=validation", "--crop=random"], "random"),
-    ],
-)
-def test_what_cannot_be_evaluated_is_one_sentence(arguments, words, workdir, tmp_path):
+def test_what_cannot_be_evaluated_is_one_sentence(workdir, tmp_path):
     output = tmp_path / "results.json"
-    done = _run("evaluate", f"--workdir={workdir}", f"--output={output}", *arguments)
-    _assert_one_sentence(done, words)
+    done = run_command("evaluate", f"--workdir={workdir}", f"--output={output}")
+    _assert_one_sentence(done, "no photos in its test part: take another --part")
     assert not output.exists()
 
 
@@ -264,7 +209,7 @@ def test_what_cannot_be_evaluated_is_one_sentence(arguments, words, workdir, tmp
 
 def test_reconstruct_cuts_photos_as_evaluation_does(workdir, vae, photos, tmp_path):
     output = tmp_path / "rebuilt"
-    done = _run(
+    done = run_command(
         "reconstruct",
         f"--workdir={workdir}",
         f"--input={photos}",
@@ -284,42 +229,21 @@ def test_reconstruct_cuts_photos_as_evaluation_does(workdir, vae, photos, tmp_pa
         assert grid.shape == (SIDE, 3 * SIDE + 2 * 4, 3)
 
 
-@pytest.fixture
-def native_size(workdir, tmp_path):
-    """The run, as if its evaluation cut the centre without scaling; two photos."""
-    copy = tmp_path / "native"
-    shutil.copytree(workdir, copy)
-    config = json.loads((copy / "config.json").read_text())
+def test_a_photo_that_the_crop_does_not_fit_costs_no_other(workdir, tmp_path):
+    # The run, as if its evaluation cut the centre without scaling; two photos.
+    run = tmp_path / "native"
+    shutil.copytree(workdir, run)
+    config = json.loads((run / "config.json").read_text())
     config["evaluation"]["crop"] = "center"
-    (copy / "config.json").write_text(json.dumps(config))
+    (run / "config.json").write_text(json.dumps(config))
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
     Image.fromarray(pixels).save(mixed / "large.png")
     Image.fromarray(pixels[:10]).save(mixed / "a_small.png")
-    return copy, mixed
-
-
-def test_a_photo_that_the_crop_does_not_fit_costs_no_other(native_size, tmp_path):
-    run, mixed = native_size
     output = tmp_path / "rebuilt"
-    done = _run(
+    done = run_command(
         "reconstruct", f"--workdir={run}", f"--input={mixed}", f"--output={output}"
     )
     _assert_one_sentence(done, "a_small.png: a photo of 10×20 pixels is too small")
     assert [path.name for path in output.iterdir()] == ["large.png"]
-    done = _run(
-        "sample",
-        f"--workdir={run}",
-        f"--output={tmp_path / 'x.png'}",
-        "--interpolate",
-        mixed / "large.png",
-        mixed / "a_small.png",
-    )
-    _assert_one_sentence(done, "a_small.png: a photo of 10×20 pixels is too small")
-
-
-def test_help_of_sample_shows_both_uses():
-    done = _run("sample", "--help")
-    assert "python -m vgg_unpool_jax sample --workdir=W --num=64" in done.stdout
-    assert "--interpolate A.jpg B.jpg" in done.stdout

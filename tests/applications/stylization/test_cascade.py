@@ -213,40 +213,7 @@ def test_styles_are_mixed_by_shares(cascade, style, other_style):
         assert np.abs(half - end).mean() < np.abs(alone - other).mean()
 
 
-@pytest.mark.extended
-def test_moments_can_be_replaced_on_the_way(cascade, style, other_style):
-    photos = np.stack([_photo(), _photo(seed=5)])
-    seen, regions = [], _halves(40, 60)
-
-    def keep(block, moments):
-        seen.append((block, moments.covariance.shape))
-        return moments
-
-    found = cascade.stylize(photos, style, regions, adjust=keep)
-    assert seen == [(2, (2, 2, 128, 128)), (1, (2, 2, 64, 64))]
-    np.testing.assert_array_equal(found, cascade.stylize(photos, style, regions))
-
-    def same_for_both(_, moments):
-        return type(moments)(*(np.stack([array[0]] * 2) for array in moments))
-
-    twice = cascade.stylize(photos, style, regions, adjust=same_for_both)
-    np.testing.assert_array_equal(twice[0], found[0])
-    assert np.abs(twice[1] - found[1]).max() > 1
-
-
 # --- bits, batches, compilations ------------------------------------------------------
-
-
-def test_the_same_photo_gives_the_same_bits(pairs, cascade, style):
-    photo = _photo()
-    again = Stylizer(pairs)
-    np.testing.assert_array_equal(
-        again.stylize(photo, style), cascade.stylize(photo, style)
-    )
-    anew = again.measure_style(_photo(50, 44, seed=1, tint=(1.0, 0.6, 0.4)))
-    for block in style.blocks:
-        for one, two in zip(anew.moments[block], style.moments[block], strict=True):
-            np.testing.assert_array_equal(one, two)
 
 
 def test_a_batch_is_its_photos_one_by_one(cascade, style):
@@ -353,20 +320,10 @@ def test_the_released_pairs_give_a_photo_the_look_of_another(
 # --- what is strange ------------------------------------------------------------------
 
 
-def _strange():
-    return {
-        "one pixel": _photo(1, 1),
-        "a row": _photo(1, 64),
-        "grey": np.full((30, 20, 3), 117.0, np.float32),
-        "black": np.zeros((64, 64, 3), np.float32),
-        "two pixels": _photo(2, 1),
-    }
-
-
-@pytest.mark.parametrize("name", sorted(_strange()))
+@pytest.mark.parametrize("strange", [_photo(1, 1), np.zeros((64, 64, 3), np.float32)])
 @pytest.mark.parametrize("transform", TRANSFORMS)
-def test_strange_photos_and_styles_give_no_nan(transform, name, level_1):
-    stylizer, plain, strange = level_1[transform], _photo(), _strange()[name]
+def test_one_pixel_and_black_give_no_nan(transform, strange, level_1):
+    stylizer, plain = level_1[transform], _photo()
     plain_style = stylizer.measure_style(plain)
     style = stylizer.measure_style(strange)
     for photo, one in ((plain, style), (strange, plain_style), (strange, style)):
@@ -404,27 +361,11 @@ def test_a_mask_of_200_labels(level_1, style):
 
 
 def test_pairs_that_do_not_go_together_are_refused(pairs):
-    with pytest.raises(ConfigError, match=r"different blocks, got \[1, 1\]"):
-        Stylizer([pairs[0], pairs[0]])
-    with pytest.raises(ConfigError, match="different blocks"):
-        Stylizer([])
     with pytest.raises(ConfigError, match=r"blocks 1 and 2 .* different VGG19 weights"):
         Stylizer([_make_pair(1, seed=7), pairs[1]])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"transform": "zca"}, "transform must be one of wct, ot, adain"),
-        ({"tile": 40}, "tile must be at least 48"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(options, message, pairs):
-    with pytest.raises(UserError, match=message):
-        Stylizer(pairs, **options)
-
-
-def test_styles_of_other_levels_and_weights_are_refused(cascade, level_1, pairs):
+def test_styles_of_other_levels_and_weights_are_refused(cascade, level_1):
     photo = _photo()
     short = level_1["wct"].measure_style(photo)
     with pytest.raises(UserError, match="no statistics of block 2, only of 1"):
@@ -434,6 +375,3 @@ def test_styles_of_other_levels_and_weights_are_refused(cascade, level_1, pairs)
     foreign = type(short)(short.names, short.moments, {1: "ff" * 32})
     with pytest.raises(UserError, match="other VGG19 weights"):
         level_1["wct"].stylize(photo, foreign)
-    coarse = Stylizer(pairs[1:])
-    with pytest.raises(UserError, match="no statistics of block 2"):
-        coarse.match(_halves(40, 60), short)
