@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.harness import Candidate
-from benchmarks.pooling import (
+from benchmarks.pooling_work import (
     RELU_POOL,
     RELU_POOL_GRADIENT,
     minimum_bytes,
@@ -51,7 +51,7 @@ def _pool_gradient(image, gradient, indices):
 
 
 def pooling(operation: str, arrays) -> Candidate:
-    """One of `pooling.OPERATIONS`, with `max_pool_with_argmax` and `scatter_nd`."""
+    """One of `pooling_work.OPERATIONS`; unpooling is `scatter_nd`."""
     dtype = tf.dtypes.as_dtype(arrays.dtype)
     image = tf.cast(tf.constant(arrays.image), dtype)
     values = tf.cast(tf.constant(arrays.values), dtype)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.harness import Candidate
-from benchmarks.pooling import (
+from benchmarks.pooling_work import (
     RELU_POOL,
     RELU_POOL_GRADIENT,
     minimum_bytes,
@@ -73,7 +73,7 @@ def matmul(side: int, dtype: str) -> Candidate:
 
 
 def pooling(operation: str, arrays, memory_format, compiled: bool) -> Candidate:
-    """One of `pooling.OPERATIONS`."""
+    """One of `pooling_work.OPERATIONS`."""
     dtype = getattr(torch, arrays.dtype)
     tensor = functools.partial(_tensor, memory_format=memory_format, dtype=dtype)
     prepare = functools.partial(_prepare, compiled=compiled)

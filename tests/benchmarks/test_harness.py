@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import flops, machine, pooling
+from benchmarks import flops, machine, pooling_work
 from benchmarks.harness import (
     Candidate,
     Case,
@@ -100,10 +100,12 @@ def test_ratios_and_fraction_of_the_limit():
 
 def test_minimum_bytes_by_hand():
     # 100 elements: 400 bytes, 25 pooled: 100 bytes, and their switches.
-    assert pooling.minimum_bytes("pool", 100, 4, 1) == 400 + 100 + 25
-    assert pooling.minimum_bytes("unpool", 100, 4, 8) == 100 + 200 + 400
-    assert pooling.minimum_bytes("pool, unpool", 100, 4, 0.25) == 2 * 400 + 100 + 6.25
-    gradient = pooling.minimum_bytes("ReLU, pool gradient", 100, 4, 1)
+    assert pooling_work.minimum_bytes("pool", 100, 4, 1) == 400 + 100 + 25
+    assert pooling_work.minimum_bytes("unpool", 100, 4, 8) == 100 + 200 + 400
+    assert (
+        pooling_work.minimum_bytes("pool, unpool", 100, 4, 0.25) == 2 * 400 + 100 + 6.25
+    )
+    gradient = pooling_work.minimum_bytes("ReLU, pool gradient", 100, 4, 1)
     assert gradient == 400 + 2 * 100 + 25
 
 
