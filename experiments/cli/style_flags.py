@@ -3,12 +3,11 @@
 from absl import flags
 
 from experiments.cli.numbers import parse_number
+from experiments.cli.styles import parse_strengths, parse_styles
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
 from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS
 from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
-from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.io.paths import to_path
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
 STYLE = flags.DEFINE_list(
@@ -76,33 +75,9 @@ def stylizer() -> Stylizer:
 
 def styles() -> list[StyleFile]:
     """The styles of --style with their masks and shares."""
-    paths, masks = STYLE.value, STYLE_MASK.value or []
-    shares = [parse_number(text, "style share") for text in STYLE_SHARES.value or ()]
-    for name, given in (("style masks", masks), ("style shares", shares)):
-        if given and len(given) != len(paths):
-            raise ConfigError(
-                f"{name} must be as many as styles, {len(paths)}, got {len(given)}"
-            )
-    if any(share <= 0.0 for share in shares):
-        raise ConfigError(f"style shares must be positive, got {shares}")
-    found = []
-    for index, path in enumerate(paths):
-        mask = to_path(masks[index]) if masks else None
-        style = StyleFile(to_path(path), mask, shares[index] if shares else 1.0)
-        if not style.path.exists():
-            raise ConfigError(f"there is no style {path}")
-        if mask is not None and style.is_saved:
-            raise ConfigError(f"{path} contains its regions: give it no mask")
-        found.append(style)
-    return found
+    return parse_styles(STYLE.value, STYLE_MASK.value or (), STYLE_SHARES.value or ())
 
 
 def strengths() -> dict[int, float]:
     """The factors of --strengths by block."""
-    found = {}
-    for entry in STRENGTHS.value or ():
-        block, _, factor = entry.partition(":")
-        if not block.isdigit() or not factor:
-            raise ConfigError(f"a strength is BLOCK:FACTOR such as 4:0.5, got {entry}")
-        found[int(block)] = parse_number(factor, "strength")
-    return found
+    return parse_strengths(STRENGTHS.value or ())

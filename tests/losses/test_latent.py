@@ -11,7 +11,6 @@ from vgg_unpool_jax.losses import (
     gaussian_log_likelihood,
     half_squared_error,
     kl_to_standard_normal,
-    scale_gradient,
     with_free_bits,
 )
 
@@ -74,18 +73,3 @@ def test_free_bits_are_a_floor_under_the_mean_of_each_dimension():
     np.testing.assert_allclose(with_free_bits(kl, 0.4), 3.9, rtol=1e-6)
     gradient = jax.grad(lambda kl: with_free_bits(kl, 0.4))(kl)
     np.testing.assert_allclose(gradient, [[0.0, 0.5, 0.5]] * 2)
-
-
-def test_a_scaled_gradient_leaves_the_value_as_it_is():
-    tree = {"a": jnp.asarray([1.0, 3.0]), "b": jnp.asarray(2.0)}
-
-    def energy(tree):
-        scaled = scale_gradient(tree, 1e-6)
-        return jnp.sum(scaled["a"] ** 2) * scaled["b"]
-
-    value, gradient = jax.value_and_grad(energy)(tree)
-    assert float(value) == 20.0
-    np.testing.assert_allclose(gradient["a"], [4e-6, 12e-6], rtol=1e-6)
-    np.testing.assert_allclose(gradient["b"], 10e-6, rtol=1e-6)
-    same = jax.jit(lambda tree: scale_gradient(tree, 0.3))(tree)
-    np.testing.assert_array_equal(same["a"], tree["a"])

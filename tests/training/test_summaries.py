@@ -78,7 +78,8 @@ def test_a_finished_run_logs_every_quantity(uninterrupted, read_scalars, read_ev
         "broken_photos",
     }
     # 16² is too small for MS-SSIM.
-    of_photos = {f"photo_{name}" for name in ("l1", "l2", "psnr", "ssim")}
+    colours = (f"color_error_{name}" for name in ("red", "green", "blue"))
+    of_photos = {f"photo_{name}" for name in ("l1", "l2", "psnr", "ssim", *colours)}
     assert set(scalars) == {
         *(f"train/{name}" for name in quantities | of_training),
         *(f"validation/{name}" for name in quantities | of_photos),
