@@ -67,6 +67,8 @@ def run(
         except Exception as error:
             sentence = _sentence(error)
             if sentence:
+                # Threads of orbax may still log this failure: ours is the last line.
+                logging.disable()
                 print(f"error: {sentence}", file=sys.stderr)
             if jax.distributed.is_initialized():
                 if not sentence:
