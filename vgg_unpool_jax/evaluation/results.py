@@ -16,6 +16,7 @@ import numpy as np
 
 from vgg_unpool_jax.evaluation.metrics import MetricInfo
 from vgg_unpool_jax.evaluation.statistics import Summary
+from vgg_unpool_jax.evaluation.tables import aligned_table
 from vgg_unpool_jax.io import json_file
 
 
@@ -78,7 +79,7 @@ def format_table(
     """A plain table for a terminal.
 
     Args:
-      metrics: a summary per metric, as from `MetricSums.summary`.
+      metrics: a summary per metric, as from `statistics.summarize`.
       infos: titles and units. Metrics with one come first, in this order; others follow
         under their own names.
 
@@ -90,11 +91,5 @@ def format_table(
     names += [name for name in metrics if name not in infos]
     header = ("metric", "unit", "mean", "95 % interval", "photos")
     rows = [header, *(_row(name, metrics[name], infos.get(name)) for name in names)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    rows.insert(1, tuple("-" * width for width in widths))
-    lines = []
-    for row in rows:
-        left = [row[i].ljust(widths[i]) for i in (0, 1)]
-        right = [row[i].rjust(widths[i]) for i in (2, 3, 4)]
-        lines.append("  ".join(left + right).rstrip())
-    return "\n".join(lines)
+    rules = [tuple("-" * max(map(len, c)) for c in zip(*rows, strict=True))]
+    return aligned_table([header, *rules, *rows[1:]], right=(2, 3, 4))

@@ -12,11 +12,19 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def aligned_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows with columns of equal width, two spaces apart."""
+def aligned_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Rows with columns of equal width, two spaces apart.
+
+    Args:
+      rows: of cells.
+      right: numbers of the columns that are aligned to the right.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)

@@ -129,11 +129,6 @@ def map_divided(
     return jax.lax.psum(shares, DEVICE_AXIS)
 
 
-def device_key(key: jax.Array) -> jax.Array:
-    """A key of this device; only inside a mapped function."""
-    return jax.random.fold_in(key, jax.lax.axis_index(DEVICE_AXIS))
-
-
 def to_global(tree: PyTree) -> PyTree:
     """Arrays in the form that orbax can save with several processes.
 

@@ -56,7 +56,7 @@ def make_train_step(
             gradients, state.opt_state, state.params
         )
         params = optax.apply_updates(state.params, updates)
-        # Adding an update of zero would turn -0 into 0.
+        # As they are, whatever the compiler makes of an update of zero (-0 + 0 is 0).
         params = {**params, **{part: state.params[part] for part in optimizer.frozen}}
         params, opt_state = _let_rest(
             aux.active, optimizer, (state.params, state.opt_state), (params, opt_state)
