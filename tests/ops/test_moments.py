@@ -5,12 +5,31 @@ import pytest
 
 from vgg_unpool_jax.ops.moments import (
     Moments,
-    measure_moments,
     measure_sets,
     merge_moments,
     merge_sets,
     to_float32,
 )
+
+
+def measure_moments(samples, weights=None) -> Moments:
+    """Moments of one set of samples, in float64.
+
+    Args:
+      samples: (n, c), any real dtype.
+      weights: (n,) of the samples, non-negative; None weights all by 1.
+
+    Returns:
+      Moments without leading axes; zeros for samples without any weight.
+    """
+    samples = np.asarray(samples, np.float64)
+    weights = np.ones(len(samples)) if weights is None else np.asarray(weights)
+    count = weights.sum(dtype=np.float64)
+    share = weights / (count or 1.0)
+    mean = share @ samples
+    centred = samples - mean
+    return Moments(count, mean, (centred.T * share) @ centred)
+
 
 N, C = 154, 6
 

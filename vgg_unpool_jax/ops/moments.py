@@ -28,25 +28,6 @@ class Moments(NamedTuple):
     covariance: jax.Array | np.ndarray
 
 
-def measure_moments(samples, weights=None) -> Moments:
-    """Moments of one set of samples, in float64 on the host.
-
-    Args:
-      samples: (n, c), any real dtype.
-      weights: (n,) of the samples, non-negative; None weights all by 1.
-
-    Returns:
-      Moments without leading axes; zeros for samples without any weight.
-    """
-    samples = np.asarray(samples, np.float64)
-    weights = np.ones(len(samples)) if weights is None else np.asarray(weights)
-    count = weights.sum(dtype=np.float64)
-    share = weights / (count or 1.0)
-    mean = share @ samples
-    centred = samples - mean
-    return Moments(count, mean, (centred.T * share) @ centred)
-
-
 @jax.jit
 def measure_sets(samples: jax.Array, weights: jax.Array) -> Moments:
     """Moments of several weighted sets of the same samples, in float32 on the device.

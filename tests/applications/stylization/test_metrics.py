@@ -6,6 +6,7 @@ import skimage.data
 import skimage.metrics
 from scipy import ndimage
 
+from tests.ops.test_moments import measure_moments
 from vgg_unpool_jax.applications.stylization import metrics
 from vgg_unpool_jax.applications.stylization.metrics import (
     WHOLE,
@@ -18,7 +19,6 @@ from vgg_unpool_jax.applications.stylization.metrics import (
 )
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
-from vgg_unpool_jax.ops.moments import measure_moments
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 
 RNG = np.random.default_rng
