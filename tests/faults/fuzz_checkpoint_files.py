@@ -21,7 +21,6 @@ FILES = (
     "record/metadata",
     "checksums/metadata",
     "state/_METADATA",
-    "state/array_metadatas/process_0",
 )
 
 

@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from vgg_unpool_jax.errors import CheckpointError, DamagedCheckpointError
 from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.integrity import array_checksums, json_checksum
 from vgg_unpool_jax.training.state import create_train_state
 
 RECORD = {"vgg19": {"origin": "random:seed=0", "sha256": "ab", "n": 3}}
@@ -48,6 +50,35 @@ def test_a_state_comes_back_whole_in_a_new_manager(saved_workdir, assert_same_tr
         assert_same_tree(saved.restore(like, step=5), _state(step=5))
         assert saved.read_record() == RECORD
         assert saved.read_record(step=5) == RECORD
+
+
+def test_checkpoints_of_earlier_versions_are_read_and_followed(
+    tmp_path, assert_same_tree
+):
+    """They hold arrays of devices, and checksums by a handler of this package."""
+    state = _state(step=5)
+    checksums = {"record": json_checksum(RECORD)} | array_checksums(vars(state))
+    with ocp.CheckpointManager(tmp_path / "checkpoints") as manager:
+        items = {
+            "state": ocp.args.StandardSave(vars(state)),
+            "record": ocp.args.JsonSave(RECORD),
+            "checksums": ocp.args.JsonSave(checksums),
+        }
+        manager.save(5, args=ocp.args.Composite(**items))
+    assert (tmp_path / "checkpoints" / "5" / "state" / "_sharding").exists()
+    metadata = tmp_path / "checkpoints" / "5" / "_CHECKPOINT_METADATA"
+    content = json.loads(metadata.read_text())
+    handler = "vgg_unpool_jax.training.integrity.LaterJsonHandler"
+    content["item_handlers"]["checksums"] = handler
+    metadata.write_text(json.dumps(content))
+    with Checkpoints(tmp_path) as saved:
+        saved.set_damaged_aside()
+        assert_same_tree(saved.restore(jax.eval_shape(_state)), state)
+        assert saved.read_record() == RECORD
+        saved.save(_state(step=7), RECORD)
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert_same_tree(saved.restore(_state()), _state(step=7))
+        assert_same_tree(saved.restore(_state(), step=5), state)
 
 
 def test_inference_gets_the_average_where_there_is_one(saved_workdir, assert_same_tree):

@@ -6,7 +6,9 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -92,3 +94,14 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_numbers(runs):
         f"{section}.batch_size must be a positive multiple of the 8 devices, got 12"
         for section in ("data", "evaluation")
     ]
+
+
+def test_orbax_reads_a_run_of_eight_devices_on_one(runs):
+    """In the plainest way, without a tree or a handler."""
+    assert jax.device_count() == 1
+    with ocp.CheckpointManager(runs[8][0] / "checkpoints") as manager:
+        saved = manager.restore(4)
+    assert saved["state"]["step"] == 4
+    assert isinstance(saved["state"]["params"]["block1_conv1"]["kernel"], np.ndarray)
+    assert "vgg19" in saved["record"]
+    assert "step" in saved["checksums"]

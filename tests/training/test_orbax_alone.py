@@ -24,8 +24,9 @@ from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
-from vgg_unpool_jax.training import run_config
+from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.integrity import leaves_by_name
 from vgg_unpool_jax.training.state import create_train_state
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -54,20 +55,27 @@ def programs(tmp_path_factory):
     """A folder with the programs of the document."""
     folder = tmp_path_factory.mktemp("programs")
     blocks = _blocks()
-    assert set(blocks) == {"restore_decoder.py", "make_examples.py", "finetune.py"}
+    assert set(blocks) == {
+        *("restore_all.py", "restore_decoder.py", "make_examples.py", "finetune.py")
+    }
     assert DOCUMENT.read_text(encoding="utf-8").count("```python") == len(blocks)
     for name, content in blocks.items():
         (folder / name).write_text(content)
     return folder
 
 
-def _run(folder, name, *arguments, alone):
+def _run(folder, name, *arguments, alone, devices=1):
     start = ["-c", f"import sys; del sys.argv[0]\n{ALONE}"] if alone else []
     path = str(folder) if alone else os.pathsep.join([str(folder), str(CHECKOUT)])
     done = subprocess.run(
         [sys.executable, *start, str(folder / name), *map(str, arguments)],
         cwd=folder,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path},
+        env=os.environ
+        | {
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONPATH": path,
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        },
         capture_output=True,
         text=True,
         timeout=200,
@@ -78,10 +86,13 @@ def _run(folder, name, *arguments, alone):
 
 
 @pytest.fixture(scope="module")
-def workdir(make_config, tmp_path_factory):
-    """A block-2 run as training leaves it, with moments and averaged parameters."""
-    workdir = tmp_path_factory.mktemp("run")
-    config = make_config(2, encoder__weights="random")
+def config(make_config):
+    return make_config(2, encoder__weights="random")
+
+
+@pytest.fixture(scope="module")
+def state(config):
+    """Of a block-2 run, with moments and averaged parameters."""
     generator = np.random.default_rng(4)
     tree = {}
     for name, shape in decoder_shapes(2, config.decoder.to_dict()).items():
@@ -93,13 +104,20 @@ def workdir(make_config, tmp_path_factory):
     model_state = {"statistics": {"feature_rms": rms}}
     state = create_train_state(tree, model_state, optax.adam(0.1), averaged=True)
     average = jax.tree.map(lambda leaf: 0.9 * leaf, state.average)
+    return dataclasses.replace(state, step=np.asarray(2, np.int32), average=average)
+
+
+@pytest.fixture(scope="module")
+def workdir(config, state, tmp_path_factory):
+    """The run as training leaves it."""
+    workdir = tmp_path_factory.mktemp("run")
     run_config.save(workdir, config)
     record = {"vgg19": weights_record(random_vgg19_weights(0, block=2))}
     with Checkpoints(workdir) as saved:
         for step in (1, 2):
-            step = np.asarray(step, np.int32)
-            state = dataclasses.replace(state, step=step, average=average)
-            saved.save(state, record)
+            at_step = dataclasses.replace(state, step=np.asarray(step, np.int32))
+            # As a training step returns it: on every device of this process.
+            saved.save(parallel.replicate(at_step), record)
     return workdir
 
 
@@ -143,7 +161,7 @@ def test_another_program_fine_tunes_the_decoder_and_writes_it_back(
     assert losses[0] == pytest.approx(_l1(before, images), rel=1e-4)
     assert losses[3] == pytest.approx(_l1(after, images), rel=1e-4)
     assert losses[3] < losses[0] * 0.999
-    assert (before.step, after.step) == (2, 5)
+    assert (before.step, after.step) == (2, 3)
     assert after.record == before.record
     same = jax.tree.map(
         np.array_equal,
@@ -155,7 +173,7 @@ def test_another_program_fine_tunes_the_decoder_and_writes_it_back(
 
 def test_what_it_writes_has_our_checksums(finetuned):
     _, output = finetuned
-    checksums = output / "checkpoints" / "5" / "checksums" / "metadata"
+    checksums = output / "checkpoints" / "3" / "checksums" / "metadata"
     names = json.loads(checksums.read_text())
     assert {"record", "step", KERNEL, "model_state/statistics/feature_rms"} <= set(
         names
@@ -164,7 +182,7 @@ def test_what_it_writes_has_our_checksums(finetuned):
         saved.restore_for_inference()
     changed = output.with_name("changed")
     shutil.copytree(output, changed)
-    path = changed / "checkpoints" / "5" / "checksums" / "metadata"
+    path = changed / "checkpoints" / "3" / "checksums" / "metadata"
     path.write_text(json.dumps(names | {KERNEL: names[KERNEL] ^ 1}))
     with pytest.raises(CheckpointError, match=rf"damaged: {KERNEL} is not what"):
         load_pair(changed)
@@ -187,41 +205,46 @@ def _as_run(output, tmp_path):
     return copy
 
 
-RESTORE = """
-import json, sys
-from restore_decoder import restore_decoder, shapes
-wanted = json.loads(sys.argv[2])
-wanted = {name: tuple(shape) for name, shape in wanted.items()} if wanted else None
-try:
-    variables = restore_decoder(sys.argv[1], wanted)
-except ValueError as error:
-    print(error)
-else:
-    print(json.dumps(shapes(variables)))
+# Every way in which other code is likely to read, each without a tree of its own.
+READ = """
+import sys
+import numpy as np, orbax.checkpoint as ocp, orbax.checkpoint.experimental.v1 as v1
+import jax
+folder, expected, devices = sys.argv[1], np.load(sys.argv[2]), int(sys.argv[3])
+assert jax.device_count() == devices
+step = folder + "/2"
+def restore(args=None):
+    with ocp.CheckpointManager(folder) as manager:
+        return manager.restore(2, args=args)
+states = [
+    restore()["state"],
+    restore(ocp.args.Composite(state=ocp.args.StandardRestore()))["state"],
+    restore(ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"],
+    ocp.StandardCheckpointer().restore(step + "/state"),
+    v1.load(step, checkpointable_name="state"),
+    v1.load_checkpointables(step)["state"],
+]
+with v1.training.Checkpointer(folder) as newest:
+    states.append(newest.load_checkpointables()["state"])
+for state in states:
+    for name, array in expected.items():
+        found = state
+        for key in name.split("/"):
+            found = found[int(key)] if isinstance(found, (list, tuple)) else found[key]
+        assert type(found) is np.ndarray and found.dtype == array.dtype, name
+        np.testing.assert_array_equal(found, array)
+assert restore()["record"]["vgg19"]["origin"] == "random:seed=0"
+assert set(restore()["checksums"]) == {"record", *expected}
+assert v1.load_checkpointables(step)["record"] == dict(restore()["record"])
+print(len(states))
 """
 
 
-def _wanted(block):
-    return decoder_shapes(block, {"normalize_features": True, "output_scale": 64.0})
-
-
-@pytest.mark.parametrize("block", [2, 3])
-def test_the_doc_refuses_another_block_with_the_names_of_the_arrays(
-    block, programs, workdir
-):
-    (programs / "restore.py").write_text(RESTORE)
-    wanted, there = _wanted(block), _wanted(2)
-    told = _run(programs, "restore.py", workdir, json.dumps(wanted), alone=True)
-    if block == 2:
-        found = {name: tuple(shape) for name, shape in json.loads(told).items()}
-        assert found == there
-        return
-    differing = [n for n in wanted | there if wanted.get(n) != there.get(n)]
-    assert len(differing) >= 5
-    for name in differing:
-        assert (
-            f"{name} is {there.get(name, 'absent')}, expected "
-            f"{wanted.get(name, 'absent')}" in told
-        )
-    same = "params/block1_conv1/kernel"
-    assert same not in told
+def test_orbax_alone_reads_all_on_other_devices(programs, workdir, state, tmp_path):
+    np.savez(tmp_path / "expected.npz", **dict(leaves_by_name(vars(state))))
+    (programs / "read.py").write_text(READ)
+    arguments = (workdir / "checkpoints", tmp_path / "expected.npz", 3)
+    read = _run(programs, "read.py", *arguments, alone=True, devices=3)
+    assert read.split() == ["7"]
+    told = _run(programs, "restore_all.py", workdir, alone=True, devices=3)
+    assert told.splitlines() == ["random:seed=0 2", "(3, 3, 64, 3)"]

@@ -7,6 +7,7 @@ mapped function returns ("Cannot serialize host local jax.Array").
 
 import json
 
+import orbax.checkpoint as ocp
 import pytest
 
 # Each process has two devices, as a TPU worker has several.
@@ -61,3 +62,8 @@ def test_fresh_states_are_donated_and_mapped_ones_saved(run_processes, tmp_path)
             "again": [12.5] * 3,
             "step": 3,
         }
+    with ocp.CheckpointManager(tmp_path / "run" / "checkpoints") as manager:
+        saved = manager.restore(2)  # in one process with one device
+    assert saved["state"]["params"]["kernel"].tolist() == [9.0] * 3
+    assert saved["record"] == {"n": 1}
+    assert {"record", "step", "params/kernel"} <= set(saved["checksums"])

@@ -7,13 +7,8 @@ the record; orbax itself returns what is in a file with a flipped bit as if noth
 wrong). Orbax writes aside and renames, in a bucket it writes `commit_success.txt` last:
 a run killed while saving leaves the earlier checkpoints whole.
 
-From other code a checkpoint restores without this package, by orbax alone; as NumPy
-arrays, or orbax asks for the devices that it was saved from:
-
-    reader = orbax.checkpoint.StandardCheckpointer()
-    saved = reader.metadata("/W/checkpoints/7/state").item_metadata.tree
-    state = reader.restore("/W/checkpoints/7/state", jax.tree.map(
-        lambda leaf: numpy.zeros(leaf.shape, leaf.dtype), saved))
+Other code restores a checkpoint by orbax alone, on any number of devices: arrays are
+saved as NumPy arrays, and items by orbax's own handlers. See docs/orbax.md.
 """
 
 import contextlib
@@ -121,9 +116,11 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        tree = _as_dict(state)
+        # On the host: else a reader needs the devices that the run had. All processes
+        # hold the same; orbax writes the first's. Copied: the next step reuses memory.
+        tree = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _as_dict(state))
         items = {
-            _STATE: ocp.args.StandardSave(parallel.to_global(tree)),
+            _STATE: ocp.args.StandardSave(tree),
             _RECORD: ocp.args.JsonSave(dict(record)),
             _CHECKSUMS: ocp.args.JsonSave(checksums_later(tree, record)),
         }

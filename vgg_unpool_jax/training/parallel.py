@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from orbax.checkpoint import utils as orbax_utils
 
 from vgg_unpool_jax.errors import ConfigError
 
@@ -127,19 +126,6 @@ def map_divided(
         shares[k] = jax.lax.cond(is_mine, function, jnp.zeros_like, arrays[k])
     # One exchange for all: with one exchange per share the devices would take turns.
     return jax.lax.psum(shares, DEVICE_AXIS)
-
-
-def to_global(tree: PyTree) -> PyTree:
-    """Arrays in the form that orbax can save with several processes.
-
-    Arrays from pmap are local to their process, which orbax refuses to save with
-    several processes; all processes hold equal values.
-    """
-    if jax.process_count() == 1:
-        return tree
-    return jax.tree.map(
-        orbax_utils.fully_replicated_host_local_array_to_global_array, tree
-    )
 
 
 def any_process(flag: bool) -> bool:
