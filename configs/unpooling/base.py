@@ -46,7 +46,9 @@ def _published(block: int) -> ml_collections.ConfigDict:
     # Start from the layers that this decoder shares with another block's: workdir, file
     # or released name of that block.
     config.initialize_shared_from = ""
-    config.initialization = "he"  # of the kernels; or orthogonal or encoder
+    # Of the kernels: he, orthogonal, encoder, or closed_form: the layers of blocks 4
+    # and 5 that the decoder of initialize_shared_from lacks, by least squares.
+    config.initialization = "he"
     config.log_every_steps = 50
 
     # Activations and products may be bfloat16; parameters, losses and optimizer always
@@ -69,6 +71,8 @@ def _published(block: int) -> ml_collections.ConfigDict:
     data.split_seed = 0
     data.crop = "center_resize"  # or random
     data.image_size = 256
+    # (share of the run, image_size, batch_size) of later stages; see training/stages.py
+    data.stages = ()
     data.flip = True
     data.batch_size = 16
     data.num_workers = 0  # reader processes; 0 reads in threads
@@ -76,6 +80,13 @@ def _published(block: int) -> ml_collections.ConfigDict:
     data.prefetch = 4  # batches
     data.cache_megabytes = 0  # for decoded photos that are kept in memory
     data.max_broken_share = 0.01
+
+    # Random crops of training photos that are read before the first step, for the
+    # statistics of the decoder's input and the closed form.
+    config.preparation = preparation = ml_collections.ConfigDict()
+    preparation.num_photos = 160
+    preparation.image_size = 256
+    preparation.batch_size = 8
 
     config.encoder = encoder = ml_collections.ConfigDict()
     encoder.block = block
@@ -191,6 +202,8 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
     config.evaluation.num_photos = config.evaluation.num_pictures = 2
     config.evaluation.every_steps = config.checkpoints.every_steps = 4
     config.log_every_steps = 1
+    config.preparation.num_photos = config.preparation.batch_size = 2
+    config.preparation.image_size = 176
     config.convolution = "xla"  # compiles much faster
     config.initialize_shared_from = ""
     config.encoder.weights = "random"
@@ -203,6 +216,7 @@ def _quickstart(config: ml_collections.ConfigDict) -> None:
     _best(config)
     config.initialize_shared_from = ""
     config.num_epochs, config.num_steps = 0.0, 500
+    config.preparation.num_photos = 32
     config.data.source = "samples"
     config.data.split_fractions = (0.6, 0.2, 0.2)
     config.evaluation.batch_size = 4

@@ -41,6 +41,7 @@ def make_loader(
     shuffle: bool,
     num_epochs: int | None,
     make_example: Callable | None = None,
+    first_example: int = 0,
     start: int = 0,
     num_workers: int = 0,
     num_threads: int = 2,
@@ -53,8 +54,8 @@ def make_loader(
     """Build a loader over some photos of a source.
 
     The batches depend only on the source, `indices`, `batch_size`, `image_size`,
-    `crop`, `seed`, `shuffle`, `num_epochs` and `start`, and not on the number of
-    workers, threads, processes or batches read ahead.
+    `crop`, `seed`, `shuffle`, `num_epochs`, `first_example` and `start`, and not on the
+    number of workers, threads, processes or batches read ahead.
 
     Args:
       source: the photos.
@@ -74,6 +75,8 @@ def make_loader(
       make_example: (crop, random generator) -> arrays of an example, "image" among
         them; see `ExampleStream`. None for the crop alone. Reader processes need one
         that can be pickled.
+      first_example: number of examples to skip before the first batch; only for endless
+        loaders.
       start: number of (global) batches to skip: `Loader.position` of the resumed run.
       num_workers: reader processes; 0 reads in threads of this process. Workers pass
         their batches in shared memory (/dev/shm), which containers may limit.
@@ -99,6 +102,7 @@ def make_loader(
         crop=crop,
         seed=seed,
         num_epochs=num_epochs,
+        first_example=first_example,
         start=start,
         num_workers=num_workers,
         num_threads=num_threads,
@@ -123,7 +127,8 @@ def make_loader(
         raise ValueError(
             f"start must be at most {num_batches}, the number of batches, got {start}"
         )
-    share = slice(start * batch_size + process_index, None, process_count)
+    first = first_example + start * batch_size
+    share = slice(first + process_index, None, process_count)
     batches = _read_ahead(
         stream, share, batch_size // process_count, num_workers, num_threads, prefetch
     )
@@ -314,6 +319,7 @@ def _check_arguments(**arguments) -> None:
         "image_size": 1,
         "seed": 0,
         "num_epochs": 1,
+        "first_example": 0,
         "start": 0,
         "num_workers": 0,
         "num_threads": 0,
@@ -331,6 +337,8 @@ def _check_arguments(**arguments) -> None:
                 f"{name} must be a whole number, at least {least}, got {value!r}"
             )
     check_crop(arguments["crop"], allow_random=True)
+    if arguments["first_example"] and arguments["num_epochs"] is not None:
+        raise ConfigError("first_example must be 0 unless num_epochs is None")
     index, count = arguments["process_index"], arguments["process_count"]
     if index >= count:
         raise ConfigError(

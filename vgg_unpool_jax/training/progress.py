@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from tqdm import tqdm
@@ -24,7 +24,7 @@ class Progress:
         *,
         total_steps: int,
         first_step: int,
-        batch_size: int,
+        count_photos: Callable[[int], int],
         stream: TextIO | None = None,
     ):
         """Start the clock.
@@ -32,11 +32,11 @@ class Progress:
         Args:
           total_steps: steps of the whole run.
           first_step: steps that were done before this start.
-          batch_size: photos of a step over all devices.
+          count_photos: step -> photos of all steps up to it, over all devices.
           stream: where to draw; default is standard error.
         """
         stream = sys.stderr if stream is None else stream
-        self._total, self._batch_size = total_steps, batch_size
+        self._total, self._count_photos = total_steps, count_photos
         self._step = self._first = first_step
         self._began = self._last_time = time.monotonic()
         self._waited = 0.0
@@ -84,7 +84,8 @@ class Progress:
         """
         now = time.monotonic()
         elapsed = max(now - self._last_time, 1e-9)
-        images_per_second = (step - self._step) / elapsed * self._batch_size
+        photos = self._count_photos(step) - self._count_photos(self._step)
+        images_per_second = photos / elapsed
         data_wait = min(self._waited / elapsed, 1.0)
         shown = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
         if self._bar is not None:

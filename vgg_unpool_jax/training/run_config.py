@@ -38,6 +38,10 @@ FREE_FIELDS = (
 # Fields that older configs lack, and their values then, so that older runs resume.
 LATER_FIELDS = {
     "data.validation_source": "",
+    "data.stages": [],
+    "preparation.num_photos": 0,
+    "preparation.image_size": 256,
+    "preparation.batch_size": 8,
     "optimizer.schedule": "linear",
     "optimizer.momentum": 0.95,
     "compute_dtype": "float32",
@@ -172,6 +176,12 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= _flatten(value, f"{prefix}{key}.")
         else:
-            # JSON has lists only; a tuple of the same values is the same setting.
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+            flat[f"{prefix}{key}"] = _as_lists(value)
     return flat
+
+
+def _as_lists(value):
+    """JSON has lists only; a tuple of the same values is the same setting."""
+    if isinstance(value, tuple | list):
+        return [_as_lists(item) for item in value]
+    return value

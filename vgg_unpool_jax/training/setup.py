@@ -1,5 +1,8 @@
 """Preparation of the first step: checks, data, state."""
 
+import itertools
+from collections.abc import Iterator
+
 import jax
 import ml_collections
 import numpy as np
@@ -13,6 +16,11 @@ from vgg_unpool_jax.data import (
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
+from vgg_unpool_jax.training.stages import (
+    Stage,
+    StagedLoader,
+    mean_batch_size,
+)
 from vgg_unpool_jax.training.state import TrainState, create_train_state
 from vgg_unpool_jax.training.step import as_float, photo_keys
 from vgg_unpool_jax.training.system import Objective, System
@@ -27,48 +35,59 @@ def count_steps(config: ml_collections.ConfigDict, num_photos: int) -> int:
         )
     if config.num_steps > 0:
         return config.num_steps
-    return max(1, round(config.num_epochs * num_photos / config.data.batch_size))
+    photos_per_step = mean_batch_size(config.data)
+    return max(1, round(config.num_epochs * num_photos / photos_per_step))
 
 
 def make_train_loader(
     config: ml_collections.ConfigDict,
     system: System,
     part: Split,
+    stages: tuple[Stage, ...],
     *,
-    start: int,
-    num_workers: int,
-    process_index: int,
-    process_count: int,
-) -> Loader:
-    """The endless stream of training batches from batch `start` on.
+    step: int,
+) -> StagedLoader:
+    """This process's share of the training batches from step `step` on."""
 
-    Process `process_index` of `process_count` gets its share of every batch.
-    """
+    def open_loader(stage: Stage, start: int) -> Loader:
+        return _endless(
+            config,
+            part,
+            image_size=stage.image_size,
+            batch_size=stage.batch_size,
+            make_example=system.example_maker(config, "data"),
+            first_example=stage.first_example,
+            start=start,
+            num_workers=config.data.num_workers,
+            **parallel.this_process(),
+        )
+
+    return StagedLoader(stages, step, open_loader)
+
+
+def _endless(config, part: Split, **arguments) -> Loader:
     data = config.data
     return make_loader(
         part.source,
         part.indices,
-        batch_size=data.batch_size,
-        image_size=data.image_size,
-        crop=data.crop,
-        make_example=system.example_maker(config, "data"),
+        crop=arguments.pop("crop", data.crop),
         seed=config.seed,
         shuffle=True,
         num_epochs=None,
-        start=start,
-        num_workers=num_workers,
         num_threads=data.num_threads,
         prefetch=data.prefetch,
-        process_index=process_index,
-        process_count=process_count,
         max_broken_share=data.max_broken_share,
+        **arguments,
     )
 
 
 def check_images(
-    config: ml_collections.ConfigDict, system: System, objective: Objective
+    config: ml_collections.ConfigDict,
+    system: System,
+    objective: Objective,
+    stages: tuple[Stage, ...],
 ):
-    """Check crops and trace the system at both image sizes, before anything is read.
+    """Check crops and trace the system at all image sizes, before anything is read.
 
     Errors of the evaluation would otherwise appear hours later.
 
@@ -82,13 +101,18 @@ def check_images(
         keys = photo_keys(key, batch["index"])
         return objective.losses(params, model_state, batch, keys, False)
 
+    evaluation = config.evaluation
+    sizes = [("evaluation", evaluation.image_size, evaluation.batch_size)]
+    # The shapes that are returned are those of the first batch.
+    sizes += [(s.field, s.image_size, s.batch_size) for s in reversed(stages)]
     for section in ("evaluation", "data"):
         check_crop(
             config[section].crop,
             allow_random=section == "data",
             name=f"{section}.crop",
         )
-        size, count = config[section].image_size, config[section].batch_size
+    for field, size, count in sizes:
+        section = field.partition(".")[0]
         example = np.zeros((size, size, 3), np.uint8)
         arrays = {"image": example}
         make_example = system.example_maker(config, section)
@@ -100,7 +124,7 @@ def check_images(
             shapes = jax.eval_shape(objective.init, key, batch)
             jax.eval_shape(losses, *shapes, objective.frozen, batch)
         except ValueError as error:
-            raise ConfigError(f"{section}.image_size is {size}: {error}") from error
+            raise ConfigError(f"{field}.image_size is {size}: {error}") from error
     return shapes
 
 
@@ -125,20 +149,27 @@ def state_shapes(config, optimizer, params, model_state) -> TrainState:
     return jax.eval_shape(create, params, model_state)
 
 
-def initial_state(config, system, objective, optimizer, part) -> TrainState:
+def initial_state(config, system, objective, optimizer, part, stages) -> TrainState:
     """State before the first step, or from the run to start from."""
+    first = stages[0]
     # Every process initialises from the same whole first batch, so that statistics
     # measured on it are equal everywhere. It is read in threads, because starting
     # reader processes takes longer than one batch.
-    whole = {"num_workers": 0, "process_index": 0, "process_count": 1}
-    with make_train_loader(config, system, part, start=0, **whole) as loader:
+    with _endless(
+        config,
+        part,
+        image_size=first.image_size,
+        batch_size=first.batch_size,
+        make_example=system.example_maker(config, "data"),
+    ) as loader:
         batch = as_float(next(loader))
     del batch["mask"]
     params, model_state = objective.init(jax.random.key(config.seed), batch)
-    if config.initialize_from and config.get("initialize_shared_from", ""):
+    shared_from = config.get("initialize_shared_from", "")
+    if config.initialize_from and shared_from:
         raise ConfigError(
             "initialize_from and initialize_shared_from cannot both be set, got "
-            f"{config.initialize_from} and {config.initialize_shared_from}"
+            f"{config.initialize_from} and {shared_from}"
         )
     if config.initialize_from:
         # Statistics too: the parameters were trained with them.
@@ -150,21 +181,41 @@ def initial_state(config, system, objective, optimizer, part) -> TrainState:
             {"params": params, "model_state": model_state},
         )
         params, model_state = saved_params, saved_state
-    elif config.get("initialize_shared_from", ""):
-        if system.share_parameters is None:
-            raise ConfigError(
-                f"the system {system.name} has no initialize_shared_from, got "
-                f"{config.initialize_shared_from}"
-            )
-        params = system.share_parameters(config, params)
+    elif system.prepare is not None:
+
+        def crops(count: int, image_size: int, batch_size: int):
+            return _random_crops(config, part, count, image_size, batch_size)
+
+        params, model_state = system.prepare(
+            config, objective, params, model_state, crops
+        )
+    elif shared_from:
+        raise ConfigError(
+            f"the system {system.name} has no initialize_shared_from, got {shared_from}"
+        )
     averaged = config.optimizer.average_decay > 0
     return create_train_state(params, model_state, optimizer, averaged=averaged)
 
 
-def check_numbers(config: ml_collections.ConfigDict) -> None:
+def _random_crops(
+    config, part: Split, count: int, image_size: int, batch_size: int
+) -> Iterator[np.ndarray]:
+    with _endless(
+        config, part, crop="random", image_size=image_size, batch_size=batch_size
+    ) as loader:
+        for batch in itertools.islice(loader, -(-count // batch_size)):
+            images = batch["image"][:count]
+            count -= len(images)
+            yield images
+
+
+def check_numbers(config: ml_collections.ConfigDict, stages: tuple[Stage, ...]) -> None:
     """Raise `ConfigError` for numbers that would fail in the middle of a run."""
-    for section in ("data", "evaluation"):
-        parallel.check_batch_size(f"{section}.batch_size", config[section].batch_size)
+    for field, section in (
+        ("evaluation", config.evaluation),
+        *((stage.field, stage) for stage in stages),
+    ):
+        parallel.check_batch_size(f"{field}.batch_size", section.batch_size)
     least = {
         "log_every_steps": (config.log_every_steps, 1),
         "evaluation.every_steps": (config.evaluation.every_steps, 0),

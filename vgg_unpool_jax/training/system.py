@@ -111,8 +111,11 @@ class System:
         of a crop, such as one with a damaged input; None for the crop alone.
       model_fields: config fields, or sections that end in a dot, that must agree if one
         run starts from the parameters of another.
-      share_parameters: (config, new parameters) -> parameters, some of them taken from
-        `config.initialize_shared_from`; None if that is not supported.
+      prepare: (config, objective, params, model_state, crops) -> (params, model_state)
+        before the first step of a run that starts from nothing: what needs more than a
+        first batch, such as statistics of many photos or the parameters of another run.
+        `crops(count, image_size, batch_size)` iterates over uint8 batches of random
+        square crops of training photos, the same at every call.
     """
 
     name: str
@@ -125,9 +128,7 @@ class System:
         Callable[[ml_collections.ConfigDict, str], MakeExample | None] | None
     ) = None
     model_fields: tuple[str, ...] = ()
-    share_parameters: Callable[[ml_collections.ConfigDict, PyTree], PyTree] | None = (
-        None
-    )
+    prepare: Callable[..., tuple[PyTree, PyTree]] | None = None
 
     def example_maker(
         self, config: ml_collections.ConfigDict, section: str

@@ -21,6 +21,7 @@ from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.history import ValidationHistory
 from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.progress import Progress
+from vgg_unpool_jax.training.stages import make_stages, mean_batch_size, stage_at
 from vgg_unpool_jax.training.state import TrainState
 from vgg_unpool_jax.training.step import make_train_step
 from vgg_unpool_jax.training.summaries import SummaryWriter
@@ -82,14 +83,15 @@ def train_and_evaluate(
     check_reachable(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"the workdir {workdir} is not a folder")
-    setup.check_numbers(config)
     splits = open_splits(config.data)
     num_photos = len(splits["train"].indices)
     total_steps = setup.count_steps(config, num_photos)
+    stages = make_stages(config.data, total_steps)
+    setup.check_numbers(config, stages)
     optimizer = make_optimizer(
         config.optimizer,
         total_steps,
-        num_photos / config.data.batch_size,
+        num_photos / mean_batch_size(config.data),
         map_arrays=parallel.map_divided,
     )
     with (
@@ -99,7 +101,13 @@ def train_and_evaluate(
         Checkpoints(workdir, max_to_keep=config.checkpoints.max_to_keep) as saved,
     ):
         objective, state = _start_or_resume(
-            config, system, workdir, saved, optimizer.transformation, splits["train"]
+            config,
+            system,
+            workdir,
+            saved,
+            optimizer.transformation,
+            splits["train"],
+            stages,
         )
         # Saved only now, so that a start that fails because of its config leaves none.
         run_config.save(workdir, config)
@@ -117,12 +125,7 @@ def train_and_evaluate(
         with (
             _best_checkpoint(config, workdir) as best,
             setup.make_train_loader(
-                config,
-                system,
-                splits["train"],
-                start=first_step,
-                num_workers=config.data.num_workers,
-                **parallel.this_process(),
+                config, system, splits["train"], stages, step=first_step
             ) as loader,
             SummaryWriter(
                 workdir / "tensorboard",
@@ -134,7 +137,7 @@ def train_and_evaluate(
             Progress(
                 total_steps=total_steps,
                 first_step=first_step,
-                batch_size=config.data.batch_size,
+                count_photos=lambda step: stage_at(stages, step).examples(step),
             ) as progress,
         ):
             run = _Run(
@@ -181,7 +184,7 @@ def _best_checkpoint(config, workdir):
 
 
 def _start_or_resume(
-    config, system, workdir, saved, transformation, photos
+    config, system, workdir, saved, transformation, photos, stages
 ) -> tuple[Objective, TrainState]:
     """The system, and its first state or that of the newest checkpoint."""
     saved.set_damaged_aside()
@@ -190,9 +193,11 @@ def _start_or_resume(
         run_config.compare(workdir, config)
     record = setup.read_record(config, system, saved, resumed)
     objective = system.make_objective(config, record)
-    shapes = setup.check_images(config, system, objective)
+    shapes = setup.check_images(config, system, objective, stages)
     if not resumed:
-        state = setup.initial_state(config, system, objective, transformation, photos)
+        state = setup.initial_state(
+            config, system, objective, transformation, photos, stages
+        )
         return objective, state
     state = saved.restore(like=setup.state_shapes(config, transformation, *shapes))
     _LOG.info("resuming %s at step %d", workdir, int(state.step))

@@ -152,7 +152,17 @@ def measure_feature_rms(features: jax.Array) -> jax.Array:
       (c,), floored at a thousandth of the largest channel so that a channel that is
       silent on the measured photos is not blown up on others.
     """
-    rms = jnp.sqrt(jnp.mean(jnp.square(features), axis=(0, 1, 2)))
+    return floored_rms(mean_squares(features))
+
+
+def mean_squares(features: jax.Array) -> jax.Array:
+    """Mean square of each channel: (n, h, w, c) to (c,) float32."""
+    return jnp.mean(jnp.square(features.astype(jnp.float32)), axis=(0, 1, 2))
+
+
+def floored_rms(squares: jax.Array) -> jax.Array:
+    """Root of mean squares (c,), floored as `measure_feature_rms` says."""
+    rms = jnp.sqrt(squares)
     return jnp.maximum(rms, jnp.maximum(1e-3 * jnp.max(rms), 1e-6))
 
 

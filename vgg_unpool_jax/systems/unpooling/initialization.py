@@ -1,23 +1,28 @@
-"""Initial kernels of an unpooling decoder.
+"""Initial parameters and statistics of an unpooling decoder.
 
-Every method gives kernels He's scale, with which a ReLU layer preserves the mean square
-of its input.
+Drawn kernels have He's scale, with which a ReLU layer preserves the mean square of its
+input. `prepare` then measures the decoder's input on many photos, copies layers of
+another decoder, and fits those that it lacks.
 """
 
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import SavedModel, read_saved
+from vgg_unpool_jax.systems.unpooling.closed_form import BLOCKS, fit_new_layers
+from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS
 
 _LOG = logging.getLogger(__name__)
 
-INITIALIZATIONS = ("he", "orthogonal", "encoder")
+INITIALIZATIONS = ("he", "orthogonal", "encoder", "closed_form")
 
 
 def check_initialization(name: str) -> None:
@@ -34,9 +39,9 @@ def initialize_kernels(
     """Replace the 3×3 kernels of a new decoder.
 
     Args:
-      name: "he" keeps the decoder's normally distributed kernels; "orthogonal" draws
-        orthogonal filters; "encoder" takes the scaled transpose of the encoder's kernel
-        of the same layer.
+      name: "he" and "closed_form", which replaces them later, keep the decoder's
+        normally distributed kernels; "orthogonal" draws orthogonal filters; "encoder"
+        takes the scaled transpose of the encoder's kernel of the same layer.
       key: for "orthogonal".
       params: layer name -> {"kernel": (3, 3, i, o), "bias": (o,)} of the decoder.
       encoder_params: of the encoder, whose kernel of the same name is (3, 3, o, i).
@@ -46,7 +51,7 @@ def initialize_kernels(
     """
     check_initialization(name)
     replaced = dict(params)
-    if name == "he":
+    if name in ("he", "closed_form"):
         return replaced
     for number, layer in enumerate(sorted(params.keys() & encoder_params.keys())):
         kernel = params[layer]["kernel"]
@@ -67,23 +72,71 @@ def _scaled_like_he(kernel: jax.Array) -> jax.Array:
     return kernel * jnp.sqrt(2.0 / fan_in / mean_square)
 
 
-def share_layers(config: ml_collections.ConfigDict, params: Mapping) -> dict:
-    """Replace layers by those of `config.initialize_shared_from` with equal shapes.
+def prepare(
+    config: ml_collections.ConfigDict,
+    objective,
+    params: Mapping,
+    model_state: Mapping,
+    crops: Callable[[int, int, int], Iterable[np.ndarray]],
+) -> tuple[dict, dict]:
+    """What a decoder takes from many photos and from another decoder.
 
     Args:
-      config: of the run; `initialize_shared_from` is a workdir or a released decoder.
+      config: of the run. `preparation` has the photos, `initialize_shared_from` the
+        other decoder: a workdir or a release.
+      objective: an `UnpoolingObjective`.
       params: of a new decoder.
+      model_state: its statistics, measured on the first batch.
+      crops: see `training/system.System`.
+
+    Returns:
+      New (params, model_state).
     """
+    preparation = config.preparation
+    photos = functools.partial(
+        crops,
+        preparation.num_photos,
+        preparation.image_size,
+        preparation.batch_size,
+    )
+    shared_from = config.initialize_shared_from
+    fits = config.initialization == "closed_form"
+    if shared_from:
+        other = _read_decoder(config)
+        params = _share_layers(shared_from, other.variables["params"], params)
+    if fits:
+        _check_closed_form(config, other.config if shared_from else None)
+        fitted = fit_new_layers(
+            objective.encoder,
+            objective.frozen["encoder"],
+            other.variables[STATISTICS]["feature_rms"],
+            photos(),
+            preparation.num_photos,
+            seed=config.seed,
+        )
+        params = {**params, **fitted.params}
+        model_state = {STATISTICS: {"feature_rms": fitted.feature_rms}}
+    elif config.decoder.normalize_features and preparation.num_photos:
+        rms = objective.measure_feature_rms(photos())
+        model_state = {STATISTICS: {"feature_rms": rms}}
+    return dict(params), dict(model_state)
+
+
+def _read_decoder(config) -> SavedModel:
     origin = config.initialize_shared_from
     other = read_saved(origin, config.system)
     scale = other.config.decoder.get("output_scale", 1.0)
-    saved = other.variables["params"]
     # The last layer, which all decoders share, was trained for this scale.
     if scale != config.decoder.output_scale:
         raise ConfigError(
             f"initialize_shared_from: the decoder of {origin} has decoder.output_scale "
             f"{scale}, and this config has {config.decoder.output_scale}"
         )
+    return other
+
+
+def _share_layers(origin: str, saved: Mapping, params: Mapping) -> dict:
+    """Replace layers by those of another decoder with equal shapes."""
     shared = {
         name: layer
         for name, layer in saved.items()
@@ -96,6 +149,24 @@ def share_layers(config: ml_collections.ConfigDict, params: Mapping) -> dict:
         )
     _LOG.info("%s: as in the decoder of %s", ", ".join(sorted(shared)), origin)
     return {**params, **shared}
+
+
+def _check_closed_form(config, other) -> None:
+    """Refuse a run whose decoder cannot be fitted behind one with config `other`."""
+    block = config.encoder.block
+    needed = {
+        f"encoder.block must be {' or '.join(map(str, BLOCKS))}": block in BLOCKS,
+        "decoder.normalize_features must be true": config.decoder.normalize_features,
+        "decoder.upsampling must be unpool": config.decoder.upsampling == "unpool",
+        "preparation.num_photos must be positive": config.preparation.num_photos > 0,
+        f"initialize_shared_from must name a decoder of block {block - 1} with "
+        "decoder.normalize_features": other is not None
+        and other.encoder.block == block - 1
+        and other.decoder.get("normalize_features", False),
+    }
+    for sentence, holds in needed.items():
+        if not holds:
+            raise ConfigError(f"for initialization 'closed_form' {sentence}")
 
 
 def _shapes(tree):

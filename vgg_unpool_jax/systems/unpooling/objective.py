@@ -9,12 +9,13 @@ inputs of the step without gradient.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
@@ -32,6 +33,8 @@ from vgg_unpool_jax.systems.unpooling.decoder import (
     STATISTICS,
     UPSAMPLINGS,
     UnpoolingDecoder,
+    floored_rms,
+    mean_squares,
     measure_feature_rms,
 )
 from vgg_unpool_jax.systems.unpooling.initialization import (
@@ -114,6 +117,22 @@ class UnpoolingObjective:
             rms = measure_feature_rms(features.astype(jnp.float32))
             model_state = {STATISTICS: {"feature_rms": rms}}
         return params, model_state
+
+    def measure_feature_rms(self, photos: Iterable[np.ndarray]) -> jax.Array:
+        """RMS (c,) of the decoder's input channels over batches (n, h, w, 3)."""
+        squares = jax.jit(
+            lambda frozen, images: (
+                len(images)
+                * mean_squares(
+                    self._encode_features(frozen, images.astype(jnp.float32))
+                )
+            )
+        )
+        sums, count = 0.0, 0
+        for images in photos:
+            sums += squares(self.frozen["encoder"], images)
+            count += len(images)
+        return floored_rms(sums / count)
 
     def losses(
         self,

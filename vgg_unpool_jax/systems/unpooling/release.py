@@ -38,6 +38,7 @@ from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
 from vgg_unpool_jax.training.checkpoints import FOLDER, Checkpoints
+from vgg_unpool_jax.training.stages import examples_seen
 from vgg_unpool_jax.training.trainer import TrainResult
 
 PathLike = str | os.PathLike
@@ -164,7 +165,9 @@ def export_release(
             dtype = "float16"
     known = {**facts, "crop": pair.crop, **training_facts(workdir)}
     evaluation = write_evaluation(workdir, pair, score, known)
-    photos_seen = {"photos_seen": pair.step * pair.config.data.batch_size}
+    total_steps = pair.config.num_steps or pair.step
+    seen = examples_seen(pair.config.data, pair.step, total_steps)
+    photos_seen = {"photos_seen": seen}
     path = folder / f"vgg19-block{pair.block}.safetensors"
     pair.export(path, dtype=dtype, facts=photos_seen | training_facts(workdir))
     results = json_file.read(evaluation[0])

@@ -1,6 +1,6 @@
 """VGG19 encoders with unpooling decoders, as the trainer knows them."""
 
-from vgg_unpool_jax.systems.unpooling.initialization import share_layers
+from vgg_unpool_jax.systems.unpooling.initialization import prepare
 from vgg_unpool_jax.systems.unpooling.objective import from_config
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
 from vgg_unpool_jax.training.system import System
@@ -10,5 +10,5 @@ SYSTEM = System(
     make_objective=from_config,
     load=load_pair,
     model_fields=("encoder.block", "decoder."),
-    share_parameters=share_layers,
+    prepare=prepare,
 )
