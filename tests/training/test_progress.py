@@ -32,7 +32,12 @@ def test_without_a_terminal_each_report_is_a_plain_line(clock, caplog):
     stream = io.StringIO()
     with (
         caplog.at_level(logging.INFO, "vgg_unpool_jax"),
-        Progress(total_steps=40, first_step=0, batch_size=8, stream=stream) as bar,
+        Progress(
+            total_steps=40,
+            first_step=0,
+            count_photos=lambda step: 8 * step,
+            stream=stream,
+        ) as bar,
     ):
         clock.now += 20.0
         bar.waited(2.0)
@@ -55,7 +60,12 @@ def test_on_a_terminal_one_bar_is_drawn_over_and_no_line_is_logged(caplog):
     stream = _Terminal()
     with (
         caplog.at_level(logging.INFO, "vgg_unpool_jax"),
-        Progress(total_steps=40, first_step=10, batch_size=8, stream=stream) as bar,
+        Progress(
+            total_steps=40,
+            first_step=10,
+            count_photos=lambda step: 8 * step,
+            stream=stream,
+        ) as bar,
     ):
         bar.report(20, {"loss": 123.456})
         bar.report(40, {"loss": 1.5})
@@ -69,7 +79,12 @@ def test_on_a_terminal_one_bar_is_drawn_over_and_no_line_is_logged(caplog):
 
 
 def test_time_of_a_pause_counts_in_no_rate(clock):
-    bar = Progress(total_steps=100, first_step=0, batch_size=4, stream=io.StringIO())
+    bar = Progress(
+        total_steps=100,
+        first_step=0,
+        count_photos=lambda step: 4 * step,
+        stream=io.StringIO(),
+    )
     with bar.paused():
         clock.now += 1000.0
     clock.now += 2.0

@@ -79,6 +79,8 @@ def fit_new_layers(
     num_photos: int,
     *,
     positions: int = _POSITIONS,
+    ridge: float = _RIDGE,
+    passes: int = _PASSES,
     seed: int = 0,
 ) -> FittedLayers:
     """Fit the layers of a decoder of block 4 or 5 that the one before does not have.
@@ -92,6 +94,8 @@ def fit_new_layers(
         encoder can take; at 256² their borders have the weight that they have in use.
       num_photos: of all batches together.
       positions: about how many positions a layer is fitted at, over all photos.
+      ridge: see `fit_relu_layer`.
+      passes: see `fit_relu_layer`.
       seed: of the positions.
     """
     encoded = _encode(
@@ -114,7 +118,9 @@ def fit_new_layers(
             encoded.targets[layer.name],
             jnp.asarray(target_rms),
         )
-        weights, bias, errors[layer.name] = fit_relu_layer(chunks)
+        weights, bias, errors[layer.name] = fit_relu_layer(
+            chunks, ridge=ridge, passes=passes
+        )
         _LOG.info(
             "%s: fitted, relative squared error %.3f", layer.name, errors[layer.name]
         )

@@ -114,12 +114,13 @@ def prepare(
             preparation.num_photos,
             seed=config.seed,
         )
-        params = {**params, **fitted.params}
-        model_state = {STATISTICS: {"feature_rms": fitted.feature_rms}}
+        params, rms = {**params, **fitted.params}, fitted.feature_rms
     elif config.decoder.normalize_features and preparation.num_photos:
         rms = objective.measure_feature_rms(photos())
-        model_state = {STATISTICS: {"feature_rms": rms}}
-    return dict(params), dict(model_state)
+    else:  # keep that of the first batch, if any
+        return dict(params), dict(model_state)
+    statistics = {**model_state[STATISTICS], "feature_rms": rms}
+    return dict(params), {**model_state, STATISTICS: statistics}
 
 
 def _read_decoder(config) -> SavedModel:
