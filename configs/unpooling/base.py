@@ -79,6 +79,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     data.num_threads = 4
     data.prefetch = 4  # batches
     data.cache_megabytes = 0  # for decoded photos that are kept in memory
+    data.keep_on_device = False  # decoded photos, for random crops alone
     data.max_broken_share = 0.01
 
     # Random crops of training photos that are read before the first step, for the
@@ -187,6 +188,7 @@ def _gpu(config: ml_collections.ConfigDict) -> None:
     config.compute_dtype = "bfloat16"
     config.data.image_size = 128
     config.data.batch_size = 64
+    config.data.keep_on_device = True
     config.data.num_threads = 16
     config.evaluation.batch_size = 64
 

@@ -90,3 +90,23 @@ def test_a_stage_that_the_model_cannot_take_is_refused_at_once(make_config, tmp_
     config = make_config(2, data__stages=((0.5, 17, 2),))
     with pytest.raises(ConfigError, match=r"^data.stages\[0\].image_size is 17: "):
         train_and_evaluate(config, tmp_path)
+
+
+def test_photos_kept_on_the_device_give_the_same_run(
+    make_config, tmp_path, assert_same_tree
+):
+    fields = {"data__crop": "random", "data__stages": ((0.5, 18, 4),)}
+    host = train_and_evaluate(make_config(**fields), tmp_path / "host")
+    config = make_config(**fields, data__keep_on_device=True)
+    device = train_and_evaluate(config, tmp_path / "device")
+    assert_same_tree(device.state, host.state)
+
+
+def test_photos_that_are_too_small_to_keep_are_named(make_config, tmp_path):
+    config = make_config(
+        data__crop="random", data__image_size=512, data__keep_on_device=True
+    )
+    with pytest.raises(
+        ConfigError, match="keep_on_device takes photos of at least 512"
+    ):
+        train_and_evaluate(config, tmp_path)

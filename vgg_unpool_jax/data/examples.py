@@ -96,7 +96,7 @@ class ExampleStream:
             return Example(self._blank(), index=-1, mask=False)
         broken = []
         for attempt in range(self._attempts):
-            index = self._photo_number(k, attempt)
+            index = self.photo_number(k, attempt)
             try:
                 photo = self._source[index]
             except PhotoError as error:
@@ -120,15 +120,20 @@ class ExampleStream:
     def _attempts(self) -> int:
         return min(_ATTEMPTS, len(self._indices)) if self._shuffle else 1
 
-    def _photo_number(self, k: int, attempt: int) -> int:
+    def photo_number(self, k: int, attempt: int = 0) -> int:
+        """Number in the source of the photo that example `k` tries first, or later."""
         epoch, place = divmod(k, len(self._indices))
         if self._shuffle:
             order = _epoch_order(self._seed, epoch, len(self._indices))
             place = order[(place + attempt) % len(order)]
         return int(self._indices[place])
 
+    def crop_generator(self, k: int) -> np.random.Generator:
+        """The generator of the random crop of example `k`."""
+        return _generator(self._seed, _CROP, k)
+
     def _arrays(self, photo: np.ndarray, k: int, index: int) -> dict[str, np.ndarray]:
-        rng = _generator(self._seed, _CROP, k) if self._crop.is_random else None
+        rng = self.crop_generator(k) if self._crop.is_random else None
         image = self._crop.cut(photo, rng)
         if self._make_example is None:
             return {"image": image}

@@ -49,12 +49,18 @@ def random_crop(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
     if enlarged:
         height = max(size, round(height * size / short))
         width = max(size, round(width * size / short))
-    top = int(rng.integers(height - size + 1))
-    left = int(rng.integers(width - size + 1))
+    top, left = random_corner(height, width, size, rng)
     if enlarged and height * width > _MOST_ENLARGED_PIXELS:
         return _enlarge_part(photo, height, width, top, left, size)
     photo = _resize(photo, height, width)
     return np.ascontiguousarray(photo[top : top + size, left : left + size])
+
+
+def random_corner(
+    height: int, width: int, size: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Row and column of the first pixel of a random square inside height × width."""
+    return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
 
 
 def center_crop(photo: np.ndarray, size: int) -> np.ndarray:

@@ -21,6 +21,7 @@ FREE_FIELDS = (
     "data.num_threads",
     "data.prefetch",
     "data.cache_megabytes",
+    "data.keep_on_device",
     "data.max_broken_share",
     "encoder.weights",
     "encoder.random_if_unavailable",

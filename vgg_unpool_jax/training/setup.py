@@ -7,12 +7,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import (
-    Loader,
-    Split,
-    check_crop,
-    make_loader,
-)
+from vgg_unpool_jax.data import Loader, Split, check_crop, make_loader
+from vgg_unpool_jax.data.resident import ResidentLoader, ResidentPhotos
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.checkpoints import Checkpoints, check_fit
@@ -48,21 +44,43 @@ def make_train_loader(
     step: int,
 ) -> StagedLoader:
     """This process's share of the training batches from step `step` on."""
+    resident = _keep_on_device(config, system, part)
 
-    def open_loader(stage: Stage, start: int) -> Loader:
+    def open_loader(stage: Stage, start: int) -> Loader | ResidentLoader:
+        sizes = {
+            "image_size": stage.image_size,
+            "batch_size": stage.batch_size,
+            "first_example": stage.first_example,
+            "start": start,
+        }
+        if resident is not None:
+            return ResidentLoader(resident, seed=config.seed, **sizes)
         return _endless(
             config,
             part,
-            image_size=stage.image_size,
-            batch_size=stage.batch_size,
             make_example=system.example_maker(config, "data"),
-            first_example=stage.first_example,
-            start=start,
             num_workers=config.data.num_workers,
+            **sizes,
             **parallel.this_process(),
         )
 
     return StagedLoader(stages, step, open_loader)
+
+
+def _keep_on_device(config, system: System, part: Split) -> ResidentPhotos | None:
+    data = config.data
+    if not data.get("keep_on_device", False):
+        return None
+    if data.crop != "random" or system.example_maker(config, "data") is not None:
+        raise ConfigError(
+            "data.keep_on_device needs data.crop 'random' and a system whose examples "
+            f"are crops alone, got crop {data.crop!r} and the system {system.name}"
+        )
+    if jax.process_count() > 1:
+        raise ConfigError("data.keep_on_device works with a single process only")
+    return ResidentPhotos(
+        part.source, part.indices, num_threads=config.data.num_threads
+    )
 
 
 def _endless(config, part: Split, **arguments) -> Loader:

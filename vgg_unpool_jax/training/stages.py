@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import Loader
+from vgg_unpool_jax.data.resident import ResidentLoader
 from vgg_unpool_jax.errors import ConfigError
 
 
@@ -107,7 +108,7 @@ class StagedLoader:
         self,
         stages: tuple[Stage, ...],
         step: int,
-        open_loader: Callable[[Stage, int], Loader],
+        open_loader: Callable[[Stage, int], Loader | ResidentLoader],
     ):
         """Open the loader of the stage in which the run is.
 
@@ -119,7 +120,7 @@ class StagedLoader:
         self._stages, self._step, self._open = stages, step, open_loader
         self.broken: dict[str, str] = {}
         self._stage: Stage | None = None
-        self._loader: Loader | None = None
+        self._loader: Loader | ResidentLoader | None = None
         self._follow()
 
     def __next__(self) -> dict[str, np.ndarray]:
