@@ -43,6 +43,9 @@ _OURS = flags.DEFINE_list(
 _PHOTOS = flags.DEFINE_string(
     "photos", "", "Folder of JPEGs for the suite data; default is sample photos."
 )
+_SECONDS = flags.DEFINE_float(
+    "seconds", 0.0, "Begin no case later than this; 0 is no limit.", lower_bound=0.0
+)
 
 
 def main() -> None:
@@ -61,10 +64,17 @@ def main() -> None:
         image_size=_IMAGE_SIZE.value,
         ours=tuple(_OURS.value),
         photos=_PHOTOS.value,
+        seconds=_SECONDS.value,
     )
-    record = run_suites(settings, lambda line: print(line, file=sys.stderr, flush=True))
-    if _OUTPUT.value:
-        json_file.write(_OUTPUT.value, record)
+
+    def keep(record: dict) -> None:
+        if _OUTPUT.value:
+            json_file.write(_OUTPUT.value, record)
+
+    record = run_suites(
+        settings, lambda line: print(line, file=sys.stderr, flush=True), keep
+    )
+    keep(record)
     for suite in settings.suites:
         rows = [row for row in record["rows"] if row["suite"] == suite]
         print(f"\n{suite}\n\n{suite_table(rows, markdown=_MARKDOWN.value)}")

@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ class Settings:
       image_size: of a training step; 0 is 192 on a CPU and 256 elsewhere.
       ours: FIELD=VALUE of the config, each a further candidate of a training step.
       photos: folder with the photos of the data suite; "" is the sample photos.
+      seconds: no case begins later than this after the start; 0 is no limit.
     """
 
     suites: Sequence[str] = SUITES
@@ -60,6 +62,7 @@ class Settings:
     image_size: int = 0
     ours: Sequence[str] = ()
     photos: str = ""
+    seconds: float = 0.0
 
     def __post_init__(self):
         _require_known("--suite", self.suites, (*SUITES, "all"))
@@ -246,19 +249,28 @@ class Report:
       skipped: what was not measured, and why.
       seed: of the random inputs, another one in every run.
       generator: of the random inputs.
+      keep: called after every case; does nothing by default.
     """
 
     def __init__(self, settings: Settings, peers: Peers, notify: Callable[[str], None]):
         """Begin without rows."""
+        self.keep: Callable[[], None] = lambda: None
         self.settings, self.peers, self.notify = settings, peers, notify
         self.rows: list[dict] = []
         self.skipped: list[dict] = []
+        self._began = time.monotonic()
         self.seed = secrets.randbits(32)
         self.generator = np.random.default_rng(self.seed)
 
     def wants(self, name: str) -> bool:
-        """Whether a case of this name is asked for."""
-        return re.search(self.settings.cases, name) is not None
+        """Whether a case of this name is asked for, and there is time for it."""
+        if re.search(self.settings.cases, name) is None:
+            return False
+        limit = self.settings.seconds
+        if limit and time.monotonic() - self._began > limit:
+            self.skip("all", name, "all", f"the {limit:g} seconds are over")
+            return False
+        return True
 
     def skip(self, suite: str, case: str, candidate: str, reason: str) -> None:
         """Record that something is not measured."""
@@ -345,3 +357,4 @@ class Report:
                 "rate": amount / timing.median,
             }
             self.rows.append(row | {**case.facts, **candidate.facts})
+        self.keep()

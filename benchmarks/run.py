@@ -20,12 +20,17 @@ _MODULES = {
 }
 
 
-def run_suites(settings: Settings, notify: Callable[[str], None]) -> dict:
+def run_suites(
+    settings: Settings,
+    notify: Callable[[str], None],
+    keep: Callable[[dict], None] = lambda record: None,
+) -> dict:
     """Measure what the settings ask for.
 
     Args:
       settings: of the run.
       notify: prints progress.
+      keep: gets the record of all that was measured so far, after every case.
 
     Returns:
       A JSON-ready dict: "suite" (names, joined by commas), "rows", "skipped",
@@ -40,6 +45,25 @@ def run_suites(settings: Settings, notify: Callable[[str], None]) -> dict:
     # Before anything else has used the machine, since it has the load average.
     provenance = describe(settings, peers)
     measurements = [measure_limits("before", settings, peers)]
+
+    def record() -> dict:
+        limits = best_of(measurements)
+        add_shares(report.rows, limits)
+        return {
+            "suite": ",".join(settings.suites),
+            "rows": report.rows,
+            "skipped": report.skipped,
+            "limits": limits,
+            "missing_peers": [
+                {"peer": name, "reason": reason}
+                for name, reason in peers.missing.items()
+            ],
+            "seed": report.seed,
+            "small": settings.small,
+            "provenance": provenance,
+        }
+
+    report.keep = lambda: keep(record())
     for suite in settings.suites:
         importlib.import_module(f"benchmarks.{_MODULES[suite]}").measure(report)
         measurements.append(measure_limits(f"after {suite}", settings, peers))
@@ -47,17 +71,4 @@ def run_suites(settings: Settings, notify: Callable[[str], None]) -> dict:
     skipped_cases = [entry for entry in report.skipped if entry["case"] != "all"]
     if not report.rows and not skipped_cases:
         raise ConfigError(f"no case has {settings.cases!r} in its name (--cases)")
-    limits = best_of(measurements)
-    add_shares(report.rows, limits)
-    return {
-        "suite": ",".join(settings.suites),
-        "rows": report.rows,
-        "skipped": report.skipped,
-        "limits": limits,
-        "missing_peers": [
-            {"peer": name, "reason": reason} for name, reason in peers.missing.items()
-        ],
-        "seed": report.seed,
-        "small": settings.small,
-        "provenance": provenance,
-    }
+    return record()

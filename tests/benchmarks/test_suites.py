@@ -184,3 +184,16 @@ def test_the_stylize_suite_times_the_loops_and_every_stage():
     assert len(cases) == 7 and any("4 regions" in case for case in cases)
     assert all(row["median_seconds"] > 0 for row in rows)
     assert sum(row["peer"] == "torch" for row in rows) == 2 * installed
+
+
+def test_a_time_box_leaves_cases_out_and_keeps_what_was_measured():
+    kept = []
+    settings = Settings(
+        suites=["losses"], peers=[], small=True, repetitions=1, seconds=1e-9
+    )
+    record = run.run_suites(settings, lambda line: None, kept.append)
+    assert not record["rows"]
+    assert "seconds are over" in record["skipped"][0]["reason"]
+    unlimited = Settings(suites=["losses"], peers=[], small=True, repetitions=1)
+    record = run.run_suites(unlimited, lambda line: None, kept.append)
+    assert kept[-1]["rows"] == record["rows"]

@@ -235,3 +235,45 @@ def test_the_decoder_of_a_deeper_block_starts_with_the_layers_that_both_have(
         wanted = shallow.average.get(name, layer)
         np.testing.assert_array_equal(started[name]["kernel"], wanted["kernel"])
         np.testing.assert_array_equal(released[name]["kernel"], wanted["kernel"])
+
+
+def test_a_run_goes_on_from_a_released_decoder_of_its_block_with_its_statistics(
+    make_config, tmp_path, uninterrupted
+):
+    release = tmp_path / "block1.safetensors"
+    load_pair(uninterrupted.workdir).export(release, dtype="float32")
+    config = make_config(
+        initialize_shared_from=str(release),
+        optimizer__learning_rate=0.0,
+        optimizer__final_learning_rate=0.0,
+        data__split_seed=1,  # other photos, whose statistics differ
+        num_steps=1,
+    )
+    state = train_and_evaluate(config, tmp_path / "run").state
+    trained = uninterrupted.result.state
+    np.testing.assert_array_equal(
+        state.params["block1_conv2"]["kernel"],
+        trained.average["block1_conv2"]["kernel"],
+    )
+    np.testing.assert_array_equal(
+        state.model_state["statistics"]["feature_rms"],
+        trained.model_state["statistics"]["feature_rms"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, "encoder.block must be 4 or 5"),
+        (
+            {"encoder__block": 4},
+            "initialize_shared_from must name a decoder of block 3",
+        ),
+    ],
+)
+def test_a_closed_form_that_cannot_be_fitted_is_refused(
+    make_config, tmp_path, fields, wanted
+):
+    config = make_config(initialization="closed_form", **fields)
+    with pytest.raises(ConfigError, match=wanted):
+        train_and_evaluate(config, tmp_path)

@@ -99,13 +99,12 @@ def prepare(
         preparation.image_size,
         preparation.batch_size,
     )
-    shared_from = config.initialize_shared_from
-    fits = config.initialization == "closed_form"
-    if shared_from:
+    other = None
+    if config.initialize_shared_from:
         other = _read_decoder(config)
-        params = _share_layers(shared_from, other.variables["params"], params)
-    if fits:
-        _check_closed_form(config, other.config if shared_from else None)
+        params = _share_layers(config, other.variables["params"], params)
+    if config.initialization == "closed_form":
+        _check_closed_form(config, other)
         fitted = fit_new_layers(
             objective.encoder,
             objective.frozen["encoder"],
@@ -115,9 +114,14 @@ def prepare(
             seed=config.seed,
         )
         params, rms = {**params, **fitted.params}, fitted.feature_rms
-    elif config.decoder.normalize_features and preparation.num_photos:
+    elif not config.decoder.normalize_features:
+        return dict(params), dict(model_state)
+    elif other is not None and other.config.encoder.block == config.encoder.block:
+        # All layers come from the other decoder, and were trained with its statistics.
+        rms = jnp.asarray(other.variables[STATISTICS]["feature_rms"])
+    elif preparation.num_photos:
         rms = objective.measure_feature_rms(photos())
-    else:  # keep that of the first batch, if any
+    else:  # that of the first batch
         return dict(params), dict(model_state)
     statistics = {**model_state[STATISTICS], "feature_rms": rms}
     return dict(params), {**model_state, STATISTICS: statistics}
@@ -126,18 +130,24 @@ def prepare(
 def _read_decoder(config) -> SavedModel:
     origin = config.initialize_shared_from
     other = read_saved(origin, config.system)
-    scale = other.config.decoder.get("output_scale", 1.0)
-    # The last layer, which all decoders share, was trained for this scale.
-    if scale != config.decoder.output_scale:
-        raise ConfigError(
-            f"initialize_shared_from: the decoder of {origin} has decoder.output_scale "
-            f"{scale}, and this config has {config.decoder.output_scale}"
-        )
+    # The last layer, which all decoders share, was trained for this scale; and a
+    # decoder of the same block for normalised features, or not.
+    fields = {"output_scale": 1.0}
+    if other.config.encoder.block == config.encoder.block:
+        fields["normalize_features"] = False
+    for field, default in fields.items():
+        theirs, ours = other.config.decoder.get(field, default), config.decoder[field]
+        if theirs != ours:
+            raise ConfigError(
+                f"initialize_shared_from: the decoder of {origin} has decoder.{field} "
+                f"{theirs}, and this config has {ours}"
+            )
     return other
 
 
-def _share_layers(origin: str, saved: Mapping, params: Mapping) -> dict:
+def _share_layers(config, saved: Mapping, params: Mapping) -> dict:
     """Replace layers by those of another decoder with equal shapes."""
+    origin = config.initialize_shared_from
     shared = {
         name: layer
         for name, layer in saved.items()
@@ -152,8 +162,8 @@ def _share_layers(origin: str, saved: Mapping, params: Mapping) -> dict:
     return {**params, **shared}
 
 
-def _check_closed_form(config, other) -> None:
-    """Refuse a run whose decoder cannot be fitted behind one with config `other`."""
+def _check_closed_form(config, other: SavedModel | None) -> None:
+    """Refuse a run whose decoder cannot be fitted in front of the other one."""
     block = config.encoder.block
     needed = {
         f"encoder.block must be {' or '.join(map(str, BLOCKS))}": block in BLOCKS,
@@ -162,8 +172,8 @@ def _check_closed_form(config, other) -> None:
         "preparation.num_photos must be positive": config.preparation.num_photos > 0,
         f"initialize_shared_from must name a decoder of block {block - 1} with "
         "decoder.normalize_features": other is not None
-        and other.encoder.block == block - 1
-        and other.decoder.get("normalize_features", False),
+        and other.config.encoder.block == block - 1
+        and other.config.decoder.get("normalize_features", False),
     }
     for sentence, holds in needed.items():
         if not holds:
