@@ -4,7 +4,8 @@
         --output=FILE_OR_FOLDER [--steadiness=8] [--alpha=0.8]
 
 Writes a video file (.mp4, .mov, .mkv) with the times and the sound of the first, or a
-folder of PNG files. An interrupted run starts from the beginning. See docs/video.md.
+folder of PNG files. An interrupted run starts from the beginning; of a film that is
+damaged, what can be read is written, and the status is 1. See docs/video.md.
 
 Needs the extra [video], unless both are folders.
 """
@@ -22,6 +23,7 @@ from vgg_unpool_jax.applications.stylization.video_files import (
     open_video,
     writing_video,
 )
+from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.runtime.memory import peak_memory
 
 _STEADINESS = flags.DEFINE_float(
@@ -46,17 +48,26 @@ def main() -> None:
     with writing_video(
         output, video, quality=_QUALITY.value, sound=_SOUND.value
     ) as write:
-        work = _stylizer()
-        for number, frame in enumerate(video.frames(), start=1):
-            pixels = work.stylize(frame.pixels)
-            write(dataclasses.replace(frame, pixels=pixels))
-            seconds = (time.perf_counter() - start) / number
-            of = f"/{video.count}" if video.count else ""
-            print(f"[{number}{of}] {frame.name} {seconds:.1f} s per frame", flush=True)
+        work, number, problem = _stylizer(), 0, None
+        try:
+            for number, frame in enumerate(video.frames(), start=1):
+                pixels = work.stylize(frame.pixels)
+                write(dataclasses.replace(frame, pixels=pixels))
+                seconds = (time.perf_counter() - start) / number
+                of = f"/{video.count}" if video.count else ""
+                shown = f"[{number}{of}] {frame.name}"
+                print(f"{shown} {seconds:.1f} s per frame", flush=True)
+        except (PhotoError, SourceError) as error:
+            # What was read is kept; the command fails at the end.
+            if not number:
+                raise
+            problem = error
     cuts = ", ".join(map(str, work.cuts)) or "none"
     print(f"{output}: flicker {work.flicker:.3f} grey levels, cuts before frame {cuts}")
     peaks = (f"{name} {size / 2**30:.2f} GiB" for name, size in peak_memory().items())
     print(f"peak memory: {', '.join(peaks)}")
+    if problem is not None:
+        raise problem
 
 
 def _stylizer() -> VideoStylizer:

@@ -29,17 +29,19 @@ def _write(path, video, **options):
             write(frame)
 
 
-def _film(path, times, *, sound=None, size=(32, 48)):
+def _film(path, times, *, sound=None, size=(32, 48), noise=0, options=None):
     """A video file made by PyAV alone, with frames at these times in ms."""
     av = pytest.importorskip("av", reason="PyAV is not installed")
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options=options or {}) as output:
         stream = output.add_stream("libx264", rate=25)
         stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt, stream.options = "yuv420p", {"g": "12"}
         stream.codec_context.time_base = Fraction(1, 1000)
+        random = np.random.default_rng(0)
         track = output.add_stream(sound, rate=8000) if sound else None
         for time in times:
             pixels = np.full((*size, 3), min(255, time // 4), np.uint8)
+            pixels += random.integers(0, noise + 1, pixels.shape, np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             output.mux(stream.encode(frame))
@@ -172,6 +174,62 @@ def test_a_damaged_file_does_not_end_in_silence(tmp_path):
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SourceError, match=r"cut\.mp4"):
         list(open_video(cut).frames())
+
+
+_TIMES = range(0, 4000, 40)
+
+
+def _read(path):
+    """Times of the frames in milliseconds, and what is said behind the last."""
+    times = []
+    with pytest.raises(SourceError) as caught:
+        times.extend(round(1000 * f.time) for f in open_video(path).frames())
+    return times, str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_cut_film_is_read_to_its_end_and_then_said_to_be_cut(tmp_path, suffix):
+    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    film = _film(tmp_path / f"cut{suffix}", _TIMES, noise=90, options=options)
+    whole = film.read_bytes()
+    film.write_bytes(whole[: len(whole) * 6 // 10])
+    times, said = _read(film)
+    assert 20 <= len(times) < 95 and times == list(range(0, 40 * len(times), 40))
+    assert "cut or damaged" in said and f"at {times[-1] / 1000:.2f} s" in said
+    assert suffix == ".mp4" or "of 4.00 s" in said
+
+
+@pytest.mark.parametrize("damage", ["zeros", "noise", "bits"])
+def test_behind_a_damaged_place_a_film_is_read_on(tmp_path, damage):
+    film = _film(tmp_path / "film.mkv", _TIMES, noise=90)
+    data = bytearray(film.read_bytes())
+    random = np.random.default_rng(0)
+    middle = slice(len(data) // 2, len(data) * 6 // 10)
+        np.random.default_rng(0),
+        slice(len(data) // 2, len(data) * 6 // 10),
+    )
+    length = middle.stop - middle.start
+    if damage == "bits":
+        for place in random.integers(middle.start, middle.stop, 10):
+            data[place] ^= 85
+    else:
+        data[middle] = bytes(length) if damage == "zeros" else random.bytes(length)
+    film.write_bytes(data)
+    times, said = _read(film)
+    assert times[-1] >= 3900 and len(times) >= 70 and times == sorted(set(times))
+    assert "cut or damaged: near " in said
+
+
+def test_the_sound_of_a_damaged_film_is_kept_as_far_as_it_goes(tmp_path):
+    film = _film(tmp_path / "film.mkv", _TIMES, noise=90, sound="aac")
+    whole = film.read_bytes()
+    film.write_bytes(whole[: len(whole) * 7 // 10])
+    with writing_video(tmp_path / "out.mp4", video := open_video(film)) as write:
+        with pytest.raises(SourceError, match="cut or damaged"):
+            for frame in video.frames():
+                write(frame)
+    assert 60 < len(list(open_video(tmp_path / "out.mp4").frames())) < 80
+    assert _sound(tmp_path / "out.mp4")
 
 
 def test_without_pyav_a_file_is_a_sentence(tmp_path, monkeypatch):

@@ -16,9 +16,10 @@ from fractions import Fraction
 import numpy as np
 from PIL import Image
 
+from vgg_unpool_jax.applications.stylization.video_decoding import decode_frames
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.folder import is_photo_name
-from vgg_unpool_jax.errors import ConfigError, PhotoError, SourceError
+from vgg_unpool_jax.errors import ConfigError, PhotoError, SourceError, first_line
 from vgg_unpool_jax.io import paths
 from vgg_unpool_jax.io.atomic import replacing
 
@@ -239,14 +240,23 @@ class _Sound:
     def __init__(self, source, output, path, stack):
         self._container, _ = stack.enter_context(_opened(source))
         self._output, self._path = output, path
-        self._waiting = None
+        self._errors, self._waiting = _import_av(path).error.FFmpegError, None
 
     def begin(self) -> None:
         stream = self._container.streams.audio[0]
         with _fitting(self._path):
             self._target = self._output.add_stream_from_template(stream)
-        self._packets = (p for p in self._container.demux(stream) if p.dts is not None)
+        self._packets = self._readable(stream)
         self._waiting = next(self._packets, None)
+
+    def _readable(self, stream):
+        """Packets in the order of their times, as far as the file is readable."""
+        last = None
+        with contextlib.suppress(self._errors):
+            for packet in self._container.demux(stream):
+                if packet.dts is not None and (last is None or packet.dts > last):
+                    last = packet.dts
+                    yield packet
 
     def until(self, time: Fraction | None) -> None:
         """Write what is heard up to a time, None is all."""
@@ -278,31 +288,30 @@ def _import_av(path):
 
 @contextlib.contextmanager
 def _opened(path):
-    """A container and its video stream; what PyAV raises in between is a sentence."""
+    """A container and its video stream."""
     av = _import_av(path)
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise SourceError(f"{path} has no pictures, it is no video")
-            yield container, container.streams.video[0]
+        container = av.open(str(path))
     except av.error.InvalidDataError as error:
         raise SourceError(f"{path} is no video, or is damaged") from error
+    except av.error.FFmpegError as error:
+        reason = error.strerror or first_line(error)
+        raise SourceError(f"{path} cannot be read: {reason}") from error
+    with container:
+        # Not the picture of a cover, if there is a film.
+        stream = container.streams.best("video")
+        if stream is None:
+            raise SourceError(f"{path} has no pictures, it is no video")
+        yield container, stream
 
 
 def _file_frames(path) -> Iterator[Frame]:
     with _opened(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        rate = stream.average_rate or stream.guessed_rate or RATE
+        rate = Fraction(stream.average_rate or stream.guessed_rate or RATE)
         index = 0
-        for index, frame in enumerate(container.decode(stream), start=1):
-            time = Fraction(index - 1) / rate
-            if frame.pts is not None:
-                time = frame.pts * frame.time_base
-            pixels = frame.to_ndarray(format="rgb24")
-            turns = round(frame.rotation / 90) % 4
-            # As players show it.
-            pixels = np.ascontiguousarray(np.rot90(pixels, turns))
-            yield Frame(f"frame_{index:06d}", time, pixels)
+        frames = decode_frames(_import_av(path), container, stream, rate)
+        for index, frame in enumerate(frames, start=1):
+            yield Frame(f"frame_{index:06d}", frame.time, frame.pixels)
         if not index:
             raise SourceError(f"{path} has no frames")
 
