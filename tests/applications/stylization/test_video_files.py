@@ -205,9 +205,6 @@ def test_behind_a_damaged_place_a_film_is_read_on(tmp_path, damage):
     data = bytearray(film.read_bytes())
     random = np.random.default_rng(0)
     middle = slice(len(data) // 2, len(data) * 6 // 10)
-        np.random.default_rng(0),
-        slice(len(data) // 2, len(data) * 6 // 10),
-    )
     length = middle.stop - middle.start
     if damage == "bits":
         for place in random.integers(middle.start, middle.stop, 10):
