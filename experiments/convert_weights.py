@@ -11,8 +11,9 @@ and records their preprocessing; docs/export.md shows how other programs load it
 from absl import flags
 
 from experiments.cli import command
+from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.pretrained.conversion import save_weights
-from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights, weight_files
 
 _INPUT = flags.DEFINE_string(
     "input", None, "Weight file; default is $VGG19_WEIGHTS, the cache or a download."
@@ -22,6 +23,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "File to write.")
 
 def main() -> None:
     """Run the command."""
+    check_outputs([_OUTPUT.value], weight_files(_INPUT.value))
     weights = load_vgg19_weights(_INPUT.value)
     save_weights(weights, _OUTPUT.value)
     print(

@@ -16,15 +16,17 @@ from vgg_unpool_jax.applications.editing.photo_pairs import SWITCHES
 from vgg_unpool_jax.applications.resizing import reduce_to_side
 from vgg_unpool_jax.data import decode_photo
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.pictures import save_png
-from vgg_unpool_jax.io.paths import resolved, to_path
+from vgg_unpool_jax.evaluation.pictures import check_photo_name, save_png
+from vgg_unpool_jax.io.outputs import check_outputs, output_folder
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _PAIR = flags.DEFINE_string("pair", None, "Name, released file or workdir of a pair.")
 _EDIT = flags.DEFINE_enum("edit", None, strips.EDITS, "The edit.")
 _INPUT = flags.DEFINE_string("input", None, "The photo.")
 _SECOND = flags.DEFINE_string("second", None, "Second photo: interpolate and swap.")
-_OUTPUT = flags.DEFINE_string("output", None, "Picture to write: .png, .jpg or .jpeg.")
+_OUTPUT = flags.DEFINE_string("output", None, "Picture to write, such as strip.png.")
 _FRAMES = flags.DEFINE_string("frames", None, "Folder for the single pictures (PNG).")
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file.")
 _STEPS = flags.DEFINE_integer(
@@ -73,13 +75,12 @@ def main() -> None:
 
 
 def _check_output(photos: list[str]) -> None:
-    output = to_path(_OUTPUT.value)
-    if output.suffix.lower() not in strips.STRIP_SUFFIXES:
-        raise ConfigError(f"{output} must end in {', '.join(strips.STRIP_SUFFIXES)}")
-    if output.is_dir():
-        raise ConfigError(f"{output} is a folder, expected a file")
-    if resolved(output) in {resolved(to_path(photo)) for photo in photos}:
-        raise ConfigError(f"{output} would overwrite a photo: take another name")
+    check_photo_name(_OUTPUT.value)
+    writes = [to_path(_OUTPUT.value)]
+    if _FRAMES.value:
+        # How many there will be depends on the edit.
+        writes += output_folder(_FRAMES.value).glob("[0-9][0-9][0-9]*.png")
+    check_outputs(writes, [*photos, *model_files(_PAIR.value, _WEIGHTS.value)])
 
 
 def _read(path: str):

@@ -12,12 +12,18 @@ import numpy as np
 from absl import flags
 
 from experiments.cli import command
-from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits
+from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits, source_files
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems import load_trained
-from vgg_unpool_jax.systems.results import results_file, write_evaluation
+from vgg_unpool_jax.systems.results import (
+    evaluation_files,
+    results_file,
+    write_evaluation,
+)
+from vgg_unpool_jax.systems.saved import model_files
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _SOURCE = flags.DEFINE_string(
@@ -42,22 +48,25 @@ def main() -> None:
     """Run the command."""
     workdir = _WORKDIR.value
     output = results_file(workdir, _OUTPUT.value)
+    model = model_files(workdir, _WEIGHTS.value)
+    check_outputs(evaluation_files(workdir, output), model)
     device_per_core(_BATCH_SIZE.value)
     if not _SOURCE.value and index.find(workdir):
         raise ConfigError(f"{workdir} is a released decoder: name photos with --source")
     trained = load_trained(workdir, _WEIGHTS.value)
-    data = trained.config.data
+    data = trained.config.get("data", {})  # a pair of other programs has none
     part = _whole() if _SOURCE.value else open_splits(data)[_PART.value]
+    check_outputs(evaluation_files(workdir, output), source_files(part.source))
     if not len(part.indices):
         raise ConfigError(
             f"this run has no photos in its {_PART.value} part: take another --part "
             f"({', '.join(SPLITS)}) or a --source"
         )
     options = {"image_size": _IMAGE_SIZE.value, "crop": _CROP.value}
+    options["max_broken_share"] = data.get("max_broken_share")
     score = trained.evaluate(
         part,
         batch_size=_BATCH_SIZE.value,
-        max_broken_share=data.max_broken_share,
         **{name: value for name, value in options.items() if value is not None},
     )
     facts = {

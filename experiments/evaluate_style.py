@@ -17,6 +17,7 @@ from experiments.cli import command
 from vgg_unpool_jax.applications.stylization import report
 from vgg_unpool_jax.applications.stylization.metrics import StyleMeter
 from vgg_unpool_jax.applications.stylization.photo_pairs import (
+    find_file,
     list_style_pairs,
     score_pair,
 )
@@ -25,8 +26,11 @@ from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights, weight_files
+
+_FILES = ("results.json", "table.md", "plot.png", "page.jpg")
 
 _PAIRS = flags.DEFINE_string("pairs", None, "Folder of content and style photos.")
 _RESULTS = flags.DEFINE_list(
@@ -38,8 +42,13 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file up to block 5
 
 def main() -> None:
     """Run the command."""
-    folders, output = _result_folders(), to_path(_OUTPUT.value)
+    folders, output = _result_folders(), output_folder(_OUTPUT.value)
     pairs, left_out = list_style_pairs(_PAIRS.value)
+    reads = [file for pair in pairs for file in pair.files]
+    for folder in folders.values():
+        reads += filter(None, (find_file(to_path(folder), p.name) for p in pairs))
+    writes = [output / name for name in _FILES]
+    check_outputs(writes, [*reads, *weight_files(_WEIGHTS.value)])
     for sentence in left_out:
         print(sentence)
     vgg19 = load_vgg19_weights(_WEIGHTS.value, block=5)

@@ -20,8 +20,10 @@ from experiments.cli import command
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.atomic import check_new_folder
-from vgg_unpool_jax.io.paths import read_bytes
+from vgg_unpool_jax.io.outputs import check_outputs
+from vgg_unpool_jax.io.paths import read_bytes, to_path
 from vgg_unpool_jax.releases.storage import DTYPES
+from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.systems.unpooling.export.formats import FORMATS, export_pair
 from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
@@ -46,6 +48,12 @@ def main() -> None:
         check_new_folder(_OUTPUT.value)
     elif _FORMAT.value != "safetensors":
         raise ConfigError("--part=decoder is written with --format=safetensors alone")
+    else:
+        output = to_path(_OUTPUT.value)
+        writes = [output, *([output.with_suffix(".md")] if _RESULTS.value else [])]
+        reads = [path for path in (_FACTS.value, _RESULTS.value) if path]
+        reads += model_files(_WORKDIR.value or _PAIR.value, _WEIGHTS.value)
+        check_outputs(writes, reads)
     facts = json_file.read(_FACTS.value, "a file of facts") if _FACTS.value else {}
     results = None
     if _RESULTS.value:

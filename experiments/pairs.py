@@ -9,11 +9,11 @@
         [--results=FILE] [--licence=MIT] [--weights=FILE]
     python -m vgg_unpool_jax pairs upload FOLDER hf:OWNER/NAME [--private] [--dry_run]
 
-`fetch` downloads a file that is not on this machine and prints its path; `page` writes
-photos, their reconstructions and errors, of `released` for all pairs of the package;
-`table` compares pairs with the published figures; `register` enters a file into the
-index of its folder, which --releases=URL_OR_FOLDER names; `folder` writes a folder as
-the Hugging Face Hub has them, and `upload` sends it there. See docs/pairs.md.
+`fetch` downloads what is not on this machine and prints its path; `page` writes photos,
+their reconstructions and errors, of `released` for all pairs of the package; `table`
+compares pairs with the published figures; `register` enters a file into the index of
+its folder, which --releases=URL_OR_FOLDER names; `folder` writes one for the Hugging
+Face Hub, `upload` sends it there. See docs/pairs.md.
 """
 
 import os
@@ -23,11 +23,14 @@ import tempfile
 from absl import flags
 
 from experiments.cli import command, release_text
-from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.data import make_source, source_files
 from vgg_unpool_jax.errors import ConfigError, WeightsError
 from vgg_unpool_jax.io import json_file
+from vgg_unpool_jax.io.outputs import check_outputs, output_folder
+from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.releases import file, hub, index
 from vgg_unpool_jax.releases.storage import DTYPES
+from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.systems.unpooling import page, release, table
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
@@ -61,6 +64,8 @@ def _page(*pairs: str) -> str:
         raise ConfigError("a page needs --source and --output")
     source = make_source(_SOURCE.value)
     names = index.packaged_names() if pairs == ("released",) else pairs
+    reads = [path for name in names for path in model_files(name, _WEIGHTS.value)]
+    check_outputs(output_folder(_OUTPUT.value).glob("*"), reads + source_files(source))
     try:
         loaded = [load_pair(name, _WEIGHTS.value) for name in names]
     except WeightsError as error:
@@ -81,12 +86,16 @@ def _results() -> dict | None:
 
 
 def _register(path: str) -> str:
+    written = to_path(path).parent / index.FILE
+    check_outputs([written], filter(None, [path, _RESULTS.value]))
     options = {"licence": _LICENCE.value, "address": _ADDRESS.value}
     entry = index.register(path, results=_results(), **options)
-    return f"{entry.name}: {pathlib.Path(path).parent / index.FILE}"
+    return f"{entry.name}: {written}"
 
 
 def _folder(pair: str, folder: str) -> str:
+    reads = [*filter(None, [_RESULTS.value]), *model_files(pair, _WEIGHTS.value)]
+    check_outputs([output_folder(folder) / name for name in hub.FILES], reads)
     known = index.entries().get(pair)
     results, licence = _results(), _LICENCE.value
     if known is not None:
@@ -107,9 +116,9 @@ def _folder(pair: str, folder: str) -> str:
 
 
 def _upload(folder: str, spec: str) -> str:
-    dry_run = _DRY_RUN.value
-    hub.upload(folder, spec, private=_PRIVATE.value, dry_run=dry_run)
-    return f"{'would send' if dry_run else 'sent'} to {spec}: {', '.join(hub.FILES)}"
+    hub.upload(folder, spec, private=_PRIVATE.value, dry_run=_DRY_RUN.value)
+    sent = "would send" if _DRY_RUN.value else "sent"
+    return f"{sent} to {spec}: {', '.join(hub.FILES)}"
 
 
 _COMMANDS = {

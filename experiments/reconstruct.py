@@ -18,8 +18,10 @@ from experiments.cli import command
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import error_image, save_png, side_by_side
+from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.runtime.memory import peak_memory
 from vgg_unpool_jax.systems import load_trained
+from vgg_unpool_jax.systems.saved import model_files
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")
@@ -39,6 +41,8 @@ _TILE = flags.DEFINE_integer(
 def main() -> None:
     """Run the command."""
     photos = list_photo_files(_INPUT.value, _OUTPUT.value)
+    writes = [path for photo in photos for path in (photo.output, photo.grid)]
+    check_outputs(writes, model_files(_WORKDIR.value, _WEIGHTS.value))
     trained = load_trained(_WORKDIR.value, _WEIGHTS.value)
     broken = []
     for number, photo in enumerate(photos, start=1):

@@ -15,8 +15,11 @@ import numpy as np
 from absl import flags
 
 from experiments.cli import command
-from vgg_unpool_jax.data import Split, make_source
+from vgg_unpool_jax.data import Split, make_source, source_files
+from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.pretrained.load import weight_files
+from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems.unpooling import release
 
@@ -28,7 +31,9 @@ _WEIGHTS = flags.DEFINE_string(
 )
 _VARIANT = flags.DEFINE_string("variant", "best", "Variant of the config.")
 _SHARED_FROM = flags.DEFINE_string(
-    "shared_from", None, "config.initialize_shared_from; default: the config's own."
+    "shared_from",
+    None,
+    "As in the config, or none; default: the config's.",
 )
 _FOLDER = flags.DEFINE_string("folder", "runs/release", "Folder of all releases.")
 _MAX_MINUTES = flags.DEFINE_float(
@@ -46,12 +51,18 @@ def main() -> None:
     if _WEIGHTS.value:
         config.encoder.weights = _WEIGHTS.value
     if _SHARED_FROM.value is not None:
-        config.initialize_shared_from = _SHARED_FROM.value
+        none = _SHARED_FROM.value == "none"
+        config.initialize_shared_from = "" if none else _SHARED_FROM.value
     if config.device_per_core:
         device_per_core(config.data.batch_size, config.evaluation.batch_size)
     # Opened before hours of training, so that a wrong path is reported at once.
     source = make_source(_TEST_PHOTOS.value)
     workdir = to_path(_FOLDER.value) / f"block{block}"
+    name = f"vgg19-block{block}"
+    files = (f"{name}.safetensors", f"{name}.md", index.FILE, "table.md")
+    reads = [*source_files(source), *source_files(make_source(_PHOTOS.value))]
+    reads += weight_files(config.encoder.weights or None)
+    check_outputs([workdir.parent / file for file in files], reads)
     result = release.train(config, workdir, _MAX_MINUTES.value)
     print(f"step {int(result.state.step)} of {result.total_steps} in {workdir}")
     files = release.export_release(

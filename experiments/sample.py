@@ -7,8 +7,6 @@ The first writes a grid of samples from the prior; the second a strip from photo
 photo (two or more), with --steps images from one to the next, both ends included.
 """
 
-import math
-
 import jax
 import numpy as np
 from absl import flags
@@ -16,18 +14,23 @@ from absl import flags
 from experiments.cli import command
 from vgg_unpool_jax.data import decode_photo
 from vgg_unpool_jax.errors import ConfigError, PhotoError
-from vgg_unpool_jax.evaluation.pictures import save_png, square_grid, strip
-from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.evaluation.pictures import (
+    check_photo_name,
+    save_photo,
+    square_grid,
+    strip,
+)
+from vgg_unpool_jax.io.outputs import check_outputs
+from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.systems.vae.pictures import walk
 from vgg_unpool_jax.systems.vae.trained import load_vae
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
-_OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.")
+_OUTPUT = flags.DEFINE_string("output", None, "Picture to write, such as grid.png.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of samples.", lower_bound=1)
 _TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Factor on the codes' standard deviation.", lower_bound=0.0
 )
-flags.register_validator("temperature", math.isfinite, message="must be finite")
 _SEED = flags.DEFINE_integer("seed", 0, "Random seed of the samples.", lower_bound=0)
 _SCALE = flags.DEFINE_integer("scale", 1, "Enlarge the pixels.", lower_bound=1)
 _STEPS = flags.DEFINE_integer(
@@ -44,8 +47,8 @@ def main(photos: list[str]) -> None:
         raise ConfigError(f"--interpolate needs two photos or more, got {len(photos)}")
     if photos and not _INTERPOLATE.value:
         raise ConfigError(f"unknown arguments without --interpolate: {photos}")
-    if to_path(_OUTPUT.value).is_dir():
-        raise ConfigError(f"--output must be a file, {_OUTPUT.value} is a folder")
+    check_photo_name(_OUTPUT.value)
+    check_outputs([_OUTPUT.value], [*photos, *model_files(_WORKDIR.value)])
     vae = load_vae(_WORKDIR.value)
     if _INTERPOLATE.value:
         images = np.stack([_prepare(vae, path) for path in photos])
@@ -56,7 +59,7 @@ def main(photos: list[str]) -> None:
         key = jax.random.key(_SEED.value)
         images = vae.sample(key, _NUM.value, _TEMPERATURE.value)
         picture = square_grid(np.asarray(images), scale=_SCALE.value)
-    save_png(_OUTPUT.value, picture)
+    save_photo(_OUTPUT.value, picture)
     print(f"{vae.describe()}\npicture: {_OUTPUT.value}")
 
 

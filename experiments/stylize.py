@@ -19,6 +19,7 @@ from vgg_unpool_jax.applications.stylization.files import (
 )
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import PHOTO_SUFFIXES
+from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.runtime.memory import peak_memory
 
 _CONTENT_MASK = flags.DEFINE_string(
@@ -45,6 +46,13 @@ def main() -> None:
     content, output = style_flags.CONTENT.value, style_flags.OUTPUT.value
     files = list_content_files(content, output, _CONTENT_MASK.value, _FORMAT.value)
     styles = style_flags.styles()
+    writes = [path for file in files for path in (file.output, file.grid)]
+    if not _GRID.value:
+        writes = writes[::2]
+    if _SAVE_STYLE.value:
+        writes.append(_SAVE_STYLE.value)
+    reads = [path for file in files for path in (file.path, file.mask) if path]
+    check_outputs(writes, [*reads, *style_flags.files_read()])
     work = FileStylizer(
         style_flags.stylizer(),
         styles,

@@ -21,9 +21,11 @@ from vgg_unpool_jax.applications.stylization.video import CUT, VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import (
     RATE,
     open_video,
+    output_files,
     writing_video,
 )
 from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.runtime.memory import peak_memory
 
 _STEADINESS = flags.DEFINE_float(
@@ -44,6 +46,8 @@ def main() -> None:
     """Run the command."""
     video = open_video(style_flags.CONTENT.value, rate=_RATE.value)
     output, start = style_flags.OUTPUT.value, time.perf_counter()
+    writes, reads = output_files(output, video)
+    check_outputs(writes, [*reads, *style_flags.files_read()])
     # Opened first: an impossible output is reported before the pairs are loaded.
     with writing_video(
         output, video, quality=_QUALITY.value, sound=_SOUND.value

@@ -11,6 +11,7 @@ import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
+from experiments.cli.flag_values import parse_flags
 from vgg_unpool_jax.errors import PreemptedError, UserError, first_line
 from vgg_unpool_jax.pretrained.download import cache_folder
 from vgg_unpool_jax.runtime import compilation_cache, preemption, processes
@@ -79,7 +80,7 @@ def run(
             raise
 
     _list_flags_in_help()
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse_flags)
 
 
 def _list_flags_in_help() -> None:

@@ -18,10 +18,13 @@ def parse_number(text: str, name: str) -> float:
 
 
 def parse_numbers(texts: Sequence[str], kind: type, flag: str) -> list:
-    """Numbers of the type `kind`; `ConfigError` with the flag for other texts."""
+    """Finite numbers of the type `kind`; `ConfigError` with the flag for others."""
     try:
-        return [kind(text) for text in texts]
+        numbers = [kind(text) for text in texts]
     except ValueError as error:
         raise ConfigError(
             f"{flag} must be numbers between commas, got {','.join(texts)}"
         ) from error
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{flag} must be finite, got {','.join(texts)}")
+    return numbers

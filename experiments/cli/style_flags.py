@@ -1,5 +1,7 @@
 """Flags that the commands of style transfer share."""
 
+import pathlib
+
 from absl import flags
 
 from experiments.cli.numbers import parse_number
@@ -8,6 +10,7 @@ from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
 from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS
 from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
+from vgg_unpool_jax.systems.saved import model_files
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
 STYLE = flags.DEFINE_list(
@@ -76,6 +79,14 @@ def stylizer() -> Stylizer:
 def styles() -> list[StyleFile]:
     """The styles of --style with their masks and shares."""
     return parse_styles(STYLE.value, STYLE_MASK.value or (), STYLE_SHARES.value or ())
+
+
+def files_read() -> list[pathlib.Path]:
+    """Files and folders that styles and pairs are read from."""
+    read = [path for style in styles() for path in (style.path, style.mask) if path]
+    for pair in PAIRS.value:
+        read += model_files(pair, WEIGHTS.value)
+    return read
 
 
 def strengths() -> dict[int, float]:

@@ -193,12 +193,18 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--processes", type=_number(1, _MOST_PROCESSES), required=True)
-    parser.add_argument("--logs", type=pathlib.Path, default=pathlib.Path("logs"))
+    parser.add_argument("--logs", type=_path, default=pathlib.Path("logs"))
     parser.add_argument("--grace", type=_number(1, 86400), default=60)
     parser.add_argument("--port", type=_number(1, 65535))
     parser.add_argument("--dry_run", action="store_true")
     parser.add_argument("command", nargs="+")
     return parser.parse_args(arguments)
+
+
+def _path(text: str) -> pathlib.Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got an empty text")
+    return pathlib.Path(text).expanduser()
 
 
 def _number(least: int, most: int):

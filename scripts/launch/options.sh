@@ -25,6 +25,14 @@ check_command() {
     fail "$1 cannot start '$COMMAND', which is no command: options are written --NAME=VALUE"
 }
 
+# A path with a leading ~/ replaced, which bash does not do behind --NAME=.
+expanded() {
+  case "$1" in
+    "~" | "~/"*) printf '%s' "$HOME${1#"~"}" ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
 # The local workdir that ARGUMENTS name, or nothing.
 workdir_argument() {
   local found= next= argument
@@ -37,7 +45,7 @@ workdir_argument() {
   done
   case "$found" in
     *://*) ;;
-    *) printf '%s' "$found" ;;
+    *) expanded "$found" ;;
   esac
 }
 

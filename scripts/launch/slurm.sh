@@ -8,7 +8,7 @@ launch_slurm() {
   for option in ${OPTIONS[@]+"${OPTIONS[@]}"}; do
     case "$option" in
       --dry_run) DRY_RUN=1 ;;
-      --logs=*) folder=${option#*=} ;;
+      --logs=*) folder=$(expanded "${option#*=}") ;;
       # Settled by the file: another program, no requeue by its own signal.
       --wrap | --wrap=*) fail "slurm writes the job itself and takes no --wrap" ;;
       *)

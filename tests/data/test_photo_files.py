@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vgg_unpool_jax.data.photo_files import list_photo_files
-from vgg_unpool_jax.errors import SourceError
+from vgg_unpool_jax.errors import ConfigError, SourceError
 
 
 def _save(path, size=(4, 5)):
@@ -46,7 +46,7 @@ def test_results_that_would_overwrite_each_other_are_refused(names, tmp_path):
 def test_a_photo_is_never_overwritten(tmp_path):
     _save(tmp_path / "a.png")
     for source in (tmp_path, tmp_path / "a.png"):
-        with pytest.raises(SourceError, match=r"a\.png would overwrite a photo"):
+        with pytest.raises(ConfigError, match=r"a\.png would overwrite a file"):
             list_photo_files(source, tmp_path)
 
 
@@ -54,5 +54,5 @@ def test_what_is_missing_or_no_folder_is_named(tmp_path):
     with pytest.raises(SourceError, match=r"no photo or folder .*nowhere"):
         list_photo_files(tmp_path / "nowhere", tmp_path / "out")
     _save(tmp_path / "a.png")
-    with pytest.raises(SourceError, match=r"output .*a\.png is not a folder"):
+    with pytest.raises(ConfigError, match=r"output .*a\.png is not a folder"):
         list_photo_files(tmp_path / "a.png", tmp_path / "a.png")

@@ -162,5 +162,5 @@ def test_reconstruct_never_overwrites_a_photo(workdir, photos):
         f"--output={photos}",
     )
     assert done.returncode == 1
-    assert "would overwrite a photo" in done.stderr
+    assert "would overwrite a file that is read" in done.stderr
     assert (photos / "a.png").read_bytes() == before

@@ -13,7 +13,7 @@ from vgg_unpool_jax.io.log_file import open_log
 
 
 def test_a_local_path_is_a_path_of_pathlib(tmp_path):
-    for path in ("a/b", "~/x", tmp_path, "gs", "a:b", str(tmp_path)):
+    for path in ("a/b", "a~", tmp_path, "gs", "a:b", str(tmp_path)):
         assert paths.to_path(path) == pathlib.Path(path)
         assert type(paths.to_path(path)) is type(tmp_path)
         assert not paths.is_remote(path)
@@ -22,12 +22,20 @@ def test_a_local_path_is_a_path_of_pathlib(tmp_path):
 
 def test_a_local_file_is_asked_for_where_a_bucket_does_not_work(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert paths.local_path("~/a.h5") == tmp_path / "a.h5"
+    for text in ("~/a.h5", pathlib.Path("~/a.h5")):
+        assert paths.to_path(text) == paths.local_path(text) == tmp_path / "a.h5"
+    with replacing("~/new/results.json") as file:
+        file.write(b"{}")
+    assert paths.read_bytes("~/new/results.json") == b"{}"
+    assert (tmp_path / "new" / "results.json").exists()
     assert paths.local_path(b"a.h5") == pathlib.Path("a.h5")
     with pytest.raises(UserError, match=r"gs://bucket/a\.h5 must be copied to this"):
         paths.local_path("gs://bucket/a.h5")
     with pytest.raises(UserError, match=r"home folder in ~no_such_user_here/a\.h5 ca"):
         paths.local_path("~no_such_user_here/a.h5")
+    for empty in ("", " "):
+        with pytest.raises(ConfigError, match="a path is empty"):
+            paths.to_path(empty)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from vgg_unpool_jax.data.crops import (
 )
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.loader import Loader, make_loader
-from vgg_unpool_jax.data.sources import JoinedSource, Source, make_source
+from vgg_unpool_jax.data.sources import JoinedSource, Source, make_source, source_files
 from vgg_unpool_jax.data.split import split_indices
 from vgg_unpool_jax.data.splits import SPLITS, Split, open_splits
 from vgg_unpool_jax.data.transforms import (
@@ -47,5 +47,6 @@ __all__ = [
     "padded_center_resize",
     "random_crop",
     "random_square_resize",
+    "source_files",
     "split_indices",
 ]

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 
-from vgg_unpool_jax.data.sources import Source
+from vgg_unpool_jax.data.sources import Source, source_files
 
 
 class CachedSource:
@@ -45,6 +45,11 @@ class CachedSource:
                 self._photos[index] = photo
                 self._bytes += photo.nbytes
         return photo
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the other source."""
+        return source_files(self._source)
 
     def name(self, index: int) -> str:
         """Name of photo `index`."""

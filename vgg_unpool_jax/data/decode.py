@@ -23,6 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from vgg_unpool_jax.data.formats import PILLOW_FORMATS
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.io.paths import read_bytes
 
@@ -30,23 +31,6 @@ try:
     import simplejpeg
 except ModuleNotFoundError:  # only slower
     simplejpeg = None
-
-# Files are not trusted: some of Pillow's other formats start other programs (EPS).
-# MPO (the JPEG of many phones) belongs to Pillow's JPEG reader.
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM")
-
-# File names of photos in folders and zip files.
-PHOTO_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".gif",
-    ".ppm",
-)
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
@@ -74,8 +58,8 @@ def decode_photo(
     """Decode one photo to RGB pixels as a viewer would show them.
 
     Args:
-      file_or_bytes: the encoded photo (JPEG, PNG, BMP, WebP, TIFF, GIF or PPM): its
-        bytes, its path (local or gs://) or an open binary file.
+      file_or_bytes: the encoded photo, in a format of `formats.FORMATS`: its bytes, its
+        path (local or gs://) or an open binary file.
       name: of the photo, for error messages.
 
     Returns:
@@ -92,7 +76,7 @@ def decode_photo(
         raise PhotoError(f"photo {name} is empty (0 bytes)")
     _quieten_pillow()
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS)
         pixels = _decode_plain_jpeg(image, data)
         if pixels is not None:
             return pixels
@@ -165,9 +149,7 @@ def _decode_plain_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
 def _problem(error: Exception) -> str:
     """The part of a message after the photo's name, for an error of Pillow."""
     if isinstance(error, UnidentifiedImageError):
-        return (
-            "is not an image in a known format (JPEG, PNG, BMP, WebP, TIFF, GIF or PPM)"
-        )
+        return f"is not an image in a known format ({', '.join(PILLOW_FORMATS[:-1])})"
     if isinstance(error, Image.DecompressionBombError):
         return (
             f"has too many pixels: more than {2 * Image.MAX_IMAGE_PIXELS} (twice "

@@ -1,14 +1,18 @@
 """Photos in a folder and the folders below it."""
 
 import heapq
+import logging
 import os
 from collections.abc import Iterator
 
 import numpy as np
 
 from vgg_unpool_jax.data import decode
+from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES, is_unreadable, left_out
 from vgg_unpool_jax.errors import SourceError
 from vgg_unpool_jax.io import paths
+
+_LOG = logging.getLogger(__name__)
 
 
 def is_photo_name(relative_path: str) -> bool:
@@ -20,7 +24,7 @@ def is_photo_name(relative_path: str) -> bool:
     parts = relative_path.split("/")
     if any(_is_hidden(part) for part in parts):
         return False
-    return parts[-1].lower().endswith(decode.PHOTO_SUFFIXES)
+    return parts[-1].lower().endswith(PHOTO_SUFFIXES)
 
 
 def folder_label(relative_path: str) -> str | None:
@@ -46,7 +50,7 @@ class FolderSource:
         if paths.is_remote(path):
             paths.check_reachable(path)
             self._path = os.fspath(paths.to_path(path))
-            self._names = list(filter(is_photo_name, paths.list_files(self._path)))
+            found = paths.list_files(self._path)
         else:
             # Readers in other processes may have another current folder.
             self._path = os.path.abspath(paths.local_path(path))
@@ -54,12 +58,17 @@ class FolderSource:
                 raise SourceError(
                     f"the photo folder {self._path} does not exist or is not a folder"
                 )
-            self._names = sorted(_photos_below(self._path))
+            found = sorted(_files_below(self._path))
+        self._names = list(filter(is_photo_name, found))
+        others = left_out(filter(is_unreadable, found))
         if not self._names:
             raise SourceError(
                 f"the folder {self._path} holds no photo "
-                f"({', '.join(decode.PHOTO_SUFFIXES)}), also not in its subfolders"
+                f"({', '.join(PHOTO_SUFFIXES)}), also not in its subfolders"
+                + (f", but {others}" if others else "")
             )
+        if others:
+            _LOG.warning("%s: left out are %s", self._path, others)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -68,6 +77,11 @@ class FolderSource:
         """Photo `index` as uint8 (H, W, 3) RGB; raises PhotoError when unreadable."""
         name = self._names[index]
         return decode.decode_photo(os.path.join(self._path, *name.split("/")), name)
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of all photos, independent of the current folder."""
+        return [f"{self._path}/{name}" for name in self._names]
 
     def name(self, index: int) -> str:
         """Path of photo `index` relative to the folder, with forward slashes."""
@@ -81,8 +95,8 @@ class FolderSource:
         return f"folder {self._path}"
 
 
-def _photos_below(top: str) -> Iterator[str]:
-    """Relative paths (forward slashes) of the photos below `top`, in any order."""
+def _files_below(top: str) -> Iterator[str]:
+    """Relative paths (forward slashes) of the pictures below `top`, in any order."""
     # Every real folder is visited once, under the path with the fewest links and of
     # those the first in the alphabet. So loops end, no photo is listed twice (which
     # could put it into two splits), and all machines agree on the names.
@@ -106,8 +120,12 @@ def _photos_below(top: str) -> Iterator[str]:
                 if not _is_hidden(name):
                     deeper = links + os.path.islink(path)
                     heapq.heappush(pending, (deeper, f"{prefix}{name}/", path))
-            elif is_photo_name(name) and _is_file_or_dangling(path):
+            elif _is_picture(name) and _is_file_or_dangling(path):
                 yield prefix + name
+
+
+def _is_picture(name: str) -> bool:
+    return is_photo_name(name) or (is_unreadable(name) and not _is_hidden(name))
 
 
 def _is_hidden(name: str) -> bool:

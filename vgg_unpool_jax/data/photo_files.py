@@ -11,6 +11,7 @@ from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.folder import FolderSource
 from vgg_unpool_jax.errors import SourceError
 from vgg_unpool_jax.io import paths
+from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ def list_photo_files(
       source: a photo, or a folder that is searched in depth.
       output: folder for the results; it need not exist.
     """
-    source, output = paths.to_path(source), paths.to_path(output)
+    source, output = paths.to_path(source), output_folder(output)
     if source.is_dir():
         folder = FolderSource(source)
         names = [pathlib.PurePath(folder.name(i)) for i in range(len(folder))]
@@ -54,11 +55,7 @@ def list_photo_files(
         names, photos = [pathlib.PurePath(source.name)], [source]
     else:
         raise SourceError(f"there is no photo or folder {source}")
-    if output.exists() and not output.is_dir():
-        raise SourceError(f"the output {output} is not a folder")
     shared = Counter(name.with_suffix("") for name in names)
-    # Not `Path.resolve`, which raises for a link that leads back to itself.
-    taken = {paths.resolved(path) for path in photos}
     files, written = [], {}
     for name, path in zip(names, photos, strict=True):
         stem = output / (
@@ -70,10 +67,6 @@ def list_photo_files(
             grid=stem.with_name(f"{stem.name}_grid.png"),
         )
         for target in (file.output, file.grid):
-            if paths.resolved(target) in taken:
-                raise SourceError(
-                    f"the output {target} would overwrite a photo: take another folder"
-                )
             if target in written:
                 raise SourceError(
                     f"the results of {path} and {written[target]} would both be "
@@ -81,4 +74,5 @@ def list_photo_files(
                 )
             written[target] = path
         files.append(file)
+    check_outputs(written, photos)
     return files

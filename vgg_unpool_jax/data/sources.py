@@ -81,6 +81,11 @@ class JoinedSource:
         except PhotoError as error:
             raise self._renamed(error, index) from error
 
+    @property
+    def files(self) -> list[str]:
+        """The files of all parts."""
+        return [file for part in self._parts for file in source_files(part)]
+
     def name(self, index: int) -> str:
         """Number of the part and name there of photo `index`."""
         part, position = self._find(index)
@@ -112,6 +117,16 @@ class JoinedSource:
     def _renamed(self, error: PhotoError, index: int) -> PhotoError:
         """The error with the photo's name in this source in front."""
         return PhotoError(f"{self.name(index)}: {error}")
+
+
+def source_files(source: Source) -> list[str]:
+    """The files of this machine or in gs:// that a source reads, as far as it says.
+
+    Args:
+      source: files are its attribute `files`; sources without it, such as those of
+        TFDS, have none here.
+    """
+    return list(getattr(source, "files", ()))
 
 
 def make_source(spec: str) -> Source:

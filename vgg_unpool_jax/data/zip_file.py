@@ -1,5 +1,6 @@
 """Photos inside a zip file, read without unpacking it."""
 
+import logging
 import os
 import threading
 import zipfile
@@ -8,9 +9,12 @@ import zlib
 import numpy as np
 
 from vgg_unpool_jax.data import decode, folder
-from vgg_unpool_jax.data.decode import PHOTO_SUFFIXES, shown_name
+from vgg_unpool_jax.data.decode import shown_name
+from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES, is_unreadable, left_out
 from vgg_unpool_jax.errors import PhotoError, SourceError, first_line
 from vgg_unpool_jax.io import paths
+
+_LOG = logging.getLogger(__name__)
 
 # A photo that claims to be larger than this when unpacked is not unpacked.
 _LARGEST_PHOTO_BYTES = 1 << 30
@@ -36,11 +40,9 @@ class ZipSource:
         self._path = os.path.abspath(paths.local_path(path))
         self._forget_open_file()
         with _open_zip(self._path) as archive:
-            members = [
-                member
-                for member in archive.infolist()
-                if not member.is_dir() and folder.is_photo_name(member.filename)
-            ]
+            files = [member for member in archive.infolist() if not member.is_dir()]
+        members = [m for m in files if folder.is_photo_name(m.filename)]
+        others = left_out(m.filename for m in files if is_unreadable(m.filename))
         locked = [member for member in members if member.flag_bits & _ENCRYPTED_BIT]
         if locked:
             raise SourceError(
@@ -53,8 +55,10 @@ class ZipSource:
         if not self._names:
             raise SourceError(
                 f"the zip file {self._path} holds no photo "
-                f"({', '.join(PHOTO_SUFFIXES)})"
+                f"({', '.join(PHOTO_SUFFIXES)})" + (f", but {others}" if others else "")
             )
+        if others:
+            _LOG.warning("%s: left out are %s", self._path, others)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -63,6 +67,11 @@ class ZipSource:
         """Photo `index` as uint8 (H, W, 3) RGB; raises PhotoError when unreadable."""
         name = self._names[index]
         return decode.decode_photo(self._read(name), name)
+
+    @property
+    def files(self) -> list[str]:
+        """The zip file."""
+        return [self._path]
 
     def name(self, index: int) -> str:
         """Path of photo `index` inside the zip file."""

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vgg_unpool_jax.errors import require_image
+from vgg_unpool_jax.data.formats import FORMATS, is_built
+from vgg_unpool_jax.errors import ConfigError, require_image
 from vgg_unpool_jax.io.atomic import replacing
 
 _BACKGROUND = 255
@@ -278,14 +279,31 @@ def save_jpeg(
         final.write(file.getvalue())
 
 
-# Pillow's options for the pictures that `save_photo` writes, given a quality.
+# Pillow's options for the pictures that `save_photo` writes, given a quality, and the
+# longest side of the format in pixels.
+_SAVED = {
+    "JPEG": (lambda quality: {"quality": quality, "subsampling": 0}, 65535),
+    "PNG": (lambda quality: {}, 2**31 - 1),
+    "WEBP": (lambda quality: {"quality": quality, "method": 4}, 16383),
+    "TIFF": (lambda quality: {"compression": "tiff_adobe_deflate"}, 2**31 - 1),
+    "AVIF": (lambda quality: {"quality": quality, "subsampling": "4:4:4"}, 65535),
+}
+# Some builds of Pillow have no AVIF.
 _PHOTO_FORMATS = {
-    ".jpg": ("JPEG", lambda quality: {"quality": quality, "subsampling": 0}),
-    ".jpeg": ("JPEG", lambda quality: {"quality": quality, "subsampling": 0}),
-    ".png": ("PNG", lambda quality: {}),
-    ".webp": ("WEBP", lambda quality: {"quality": quality, "method": 4}),
+    suffix: name
+    for suffix, name in FORMATS.items()
+    if name in _SAVED and is_built(name)
 }
 PHOTO_SUFFIXES = tuple(_PHOTO_FORMATS)
+
+
+def check_photo_name(path: str | os.PathLike) -> None:
+    """Raise `ConfigError` unless `save_photo` can write a file of this name."""
+    if os.path.splitext(os.fspath(path))[1].lower() not in PHOTO_SUFFIXES:
+        raise ConfigError(
+            f"{path} cannot be written: its name must end in one of "
+            f"{', '.join(PHOTO_SUFFIXES)}"
+        )
 
 
 def save_photo(
@@ -294,21 +312,24 @@ def save_photo(
     """Write a photo in the format of its name, to a temporary file that is renamed.
 
     Args:
-      path: the file, ending in .jpg, .jpeg, .png or .webp; missing parent folders are
+      path: the file, ending in one of `PHOTO_SUFFIXES`; missing parent folders are
         made, a file there is replaced.
       image: `(height, width, 3)` in [0, 255], uint8 or float.
-      quality: of JPEG and WebP, 1 to 100; PNG keeps every value.
+      quality: of JPEG, WebP and AVIF, 1 to 100; PNG and TIFF keep every value.
     """
-    suffix = os.path.splitext(os.fspath(path))[1].lower()
-    if suffix not in _PHOTO_FORMATS:
-        raise ValueError(
-            f"path must end in one of {', '.join(PHOTO_SUFFIXES)}, got {path}"
-        )
+    check_photo_name(path)
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be 1 to 100, got {quality}")
-    name, options = _PHOTO_FORMATS[suffix]
+    name = _PHOTO_FORMATS[os.path.splitext(os.fspath(path))[1].lower()]
+    options, longest = _SAVED[name]
+    picture = Image.fromarray(_require_picture(image))
+    if max(picture.size) > longest:
+        raise ConfigError(
+            f"{path} cannot hold {picture.width}×{picture.height} pixels: {name} has "
+            f"at most {longest} a side, take .png or .tif"
+        )
     file = io.BytesIO()
-    Image.fromarray(_require_picture(image)).save(file, name, **options(quality))
+    picture.save(file, name, **options(quality))
     with replacing(path) as final:
         final.write(file.getvalue())
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.io import paths
+from vgg_unpool_jax.io.outputs import check_folder
 
 
 @contextlib.contextmanager
@@ -60,7 +61,7 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       The folder to write into.
     """
     check_new_folder(path)
-    path = pathlib.Path(path).absolute()
+    path = paths.to_path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(path)
     aside.mkdir()
@@ -76,12 +77,13 @@ def check_new_folder(path: str | os.PathLike) -> None:
     """Raise `UserError` unless a folder can be made here, or an empty one is here."""
     if paths.is_remote(path):
         raise UserError(f"{path} cannot be written: name a folder of this machine")
-    path = pathlib.Path(path)
+    path = paths.to_path(path)
     if path.is_dir():
         if any(path.iterdir()):
             raise UserError(f"{path} is not empty: name a new folder, or an empty one")
     elif os.path.lexists(path):
         raise UserError(f"{path} is not a folder: name a new one")
+    check_folder(path)
 
 
 def free_name(path: pathlib.Path) -> pathlib.Path:

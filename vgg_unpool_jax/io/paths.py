@@ -38,24 +38,27 @@ def is_remote(path: str | os.PathLike) -> bool:
 
 
 def to_path(path: str | os.PathLike) -> pathlib.Path:
-    """A path object for a local or remote path; no file is accessed.
+    """A path object for a local or remote path; no file is read or made.
 
     Args:
-      path: of this machine, or gs://BUCKET/PATH.
+      path: of this machine, or gs://BUCKET/PATH. A leading `~` or `~USER` is replaced
+        by the home folder.
 
     Returns:
       A `pathlib.Path`, or an `epath.Path` with the same methods.
     """
-    text = os.fspath(path)
+    text = os.fsdecode(path)
+    if not text.strip():
+        raise ConfigError("a path is empty, expected the name of a file or folder")
     if not is_remote(path):
-        if isinstance(text, str) and _URL.match(text):
+        if _URL.match(text):
             raise ConfigError(
                 f"{text} cannot be used: of addresses only {SCHEME}BUCKET/PATH can"
             )
-        if str(pathlib.PurePath(path)).startswith("gs:/"):
+        if str(pathlib.PurePath(text)).startswith("gs:/"):
             # pathlib has merged the two slashes: this would become a local folder.
             raise ConfigError(f"{text} is no path: write {SCHEME}BUCKET/PATH, as text")
-        return pathlib.Path(path)
+        return _expand(pathlib.Path(text))
     if not text.removeprefix(SCHEME).strip("/"):
         raise ConfigError(f"{text} names no bucket: write {SCHEME}BUCKET/PATH")
     if importlib.util.find_spec("gcsfs") is None:
@@ -68,18 +71,25 @@ def to_path(path: str | os.PathLike) -> pathlib.Path:
     return epath.Path(text.rstrip("/"))
 
 
+def _expand(path: pathlib.Path) -> pathlib.Path:
+    """Replace a leading `~`; a file of such a name that belongs to no user stays."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        if os.path.lexists(path):
+            return path
+        raise UserError(
+            f"the home folder in {path} cannot be found ({first_line(error)})"
+        ) from error
+
+
 def local_path(path: str | os.PathLike) -> pathlib.Path:
-    """A path of this machine; a leading `~` is replaced by the home folder."""
+    """A path of this machine."""
     if is_remote(path):
         raise UserError(
             f"{path} must be copied to this machine first, it is not read from a bucket"
         )
-    try:
-        return to_path(os.fsdecode(path)).expanduser()
-    except RuntimeError as error:
-        raise UserError(
-            f"the home folder in {path} cannot be found ({first_line(error)})"
-        ) from error
+    return to_path(path)
 
 
 def absolute(path: str | os.PathLike) -> pathlib.Path:
@@ -90,7 +100,7 @@ def absolute(path: str | os.PathLike) -> pathlib.Path:
 
 def resolved(path: str | os.PathLike) -> str:
     """The absolute path, without links on this machine, to compare files by."""
-    return os.fspath(path) if is_remote(path) else os.path.realpath(path)
+    return os.fspath(path) if is_remote(path) else os.path.realpath(to_path(path))
 
 
 def check_reachable(path: str | os.PathLike) -> None:
@@ -152,7 +162,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     """The content of a local or remote file; raises OSError."""
     if is_remote(path):
         return _ask("cat_file", path)
-    with open(path, "rb") as file:
+    with open(to_path(path), "rb") as file:
         return file.read()
 
 

@@ -12,7 +12,7 @@ from vgg_unpool_jax.nets.vgg19_layers import (
     VGG19_CONVOLUTIONS,
     convolutions_up_to,
 )
-from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, fetch
+from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, cache_folder, fetch
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.keras_h5 import ARCHIVED, open_keras_h5
 from vgg_unpool_jax.pretrained.safetensors_file import open_safetensors
@@ -78,6 +78,15 @@ def load_vgg19_weights(
             import_torch(f"torchvision's {PUBLIC_FILES[flavour].name}")
         path = fetch(flavour, cache_dir=cache_dir, download=download)
     return _read(local_path(path), block)
+
+
+def weight_files(path: str | os.PathLike | None = None) -> list[pathlib.Path]:
+    """The files that `load_vgg19_weights` may read; they need not exist."""
+    if path is None:
+        path = os.environ.get(WEIGHTS_VARIABLE)
+    if path:
+        return [local_path(path)]
+    return [cache_folder() / public.name for public in PUBLIC_FILES.values()]
 
 
 def _read(path: pathlib.Path, block: int) -> VGG19Weights:

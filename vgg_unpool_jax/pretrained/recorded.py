@@ -65,7 +65,7 @@ def load_recorded_weights(
         )
     named = section.weights
     if path is None and named not in ("", RANDOM_ORIGIN):
-        path = named if to_path(named).expanduser().exists() else None
+        path = named if to_path(named).exists() else None
     if path is None and recorded["origin"].startswith(RANDOM_ORIGIN):
         weights = random_vgg19_weights(section.random_seed, block=section.block)
     else:

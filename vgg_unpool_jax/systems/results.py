@@ -1,5 +1,6 @@
 """The files that the evaluation of a trained model of any system writes."""
 
+import glob
 import os
 import pathlib
 from collections.abc import Mapping
@@ -32,6 +33,16 @@ def results_file(workdir: PathLike, output: PathLike | None = None) -> pathlib.P
             "file with --output"
         )
     return to_path(workdir) / "results.json"
+
+
+def evaluation_files(
+    workdir: PathLike, output: PathLike | None = None
+) -> list[pathlib.Path]:
+    """Files that `write_evaluation` will write; of the pictures those that exist."""
+    results = results_file(workdir, output)
+    if index.find(workdir) is not None:
+        return [results, *results.parent.glob(f"{glob.escape(results.stem)}_*.png")]
+    return [results, *(to_path(workdir) / "pictures").glob("*.png")]
 
 
 def write_evaluation(

@@ -9,9 +9,12 @@ from typing import Any
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.pretrained.load import weight_files
+from vgg_unpool_jax.pretrained.recorded import RANDOM_ORIGIN
 from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.checkpoints import FOLDER, Checkpoints
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +36,26 @@ class SavedModel:
     step: int
     record: Mapping[str, Any]
     release: Mapping[str, Any] | None
+
+
+def model_files(
+    workdir_or_name: str | os.PathLike, weights: str | os.PathLike | None = None
+) -> list[pathlib.Path]:
+    """Files and folders that loading a trained model reads.
+
+    Args:
+      workdir_or_name: as in `read_saved`.
+      weights: the file of pretrained weights; None for the one of the training.
+    """
+    path = index.find(workdir_or_name)
+    if path is not None:
+        return [path, *weight_files(weights)]
+    workdir, config = to_path(workdir_or_name), run_config.read(workdir_or_name)
+    section = config.get("encoder", {})
+    named = weights or section.get("weights") or None
+    if named == RANDOM_ORIGIN:
+        named = None
+    return [run_config.path(workdir), workdir / FOLDER, *weight_files(named)]
 
 
 def read_saved(workdir_or_name: str | os.PathLike, system: str) -> SavedModel:

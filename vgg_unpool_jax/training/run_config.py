@@ -158,7 +158,7 @@ def _differences(old, new) -> list[tuple[str, Any, Any]]:
     old, new = (
         {
             field: RENAMED_VALUES.get((field, str(value)), value)
-            for field, value in (LATER_FIELDS | _flatten(config.to_dict())).items()
+            for field, value in (LATER_FIELDS | flatten(config.to_dict())).items()
         }
         for config in (old, new)
     )
@@ -171,11 +171,12 @@ def _differences(old, new) -> list[tuple[str, Any, Any]]:
     ]
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of a nested dict by their paths, "data.source"; tuples as lists."""
     flat = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = _as_lists(value)
     return flat

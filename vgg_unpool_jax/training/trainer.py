@@ -11,9 +11,11 @@ import jax
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import make_augmentation, open_splits
+from vgg_unpool_jax.data import make_augmentation, open_splits, source_files
 from vgg_unpool_jax.errors import ConfigError, PreemptedError, TrainingDivergedError
-from vgg_unpool_jax.io.paths import check_reachable, to_path
+from vgg_unpool_jax.io.outputs import check_outputs
+from vgg_unpool_jax.io.paths import check_reachable, is_remote, to_path
+from vgg_unpool_jax.pretrained.load import weight_files
 from vgg_unpool_jax.runtime.lock import locked
 from vgg_unpool_jax.runtime.preemption import StopRequest
 from vgg_unpool_jax.training import parallel, run_config, setup
@@ -84,6 +86,7 @@ def train_and_evaluate(
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"the workdir {workdir} is not a folder")
     splits = open_splits(config.data)
+    _check_written(workdir, config, splits)
     num_photos = len(splits["train"].indices)
     total_steps = setup.count_steps(config, num_photos)
     stages = make_stages(config.data, total_steps)
@@ -172,6 +175,17 @@ def _held(workdir):
         if parallel.any_process(refusal is not None):
             raise refusal or ConfigError(f"process 0 could not take {workdir}")
         yield
+
+
+def _check_written(workdir, config, splits) -> None:
+    """Refuse a workdir in which files would be written that are read."""
+    reads = [file for part in splits.values() for file in source_files(part.source)]
+    weights = config.get("encoder", {}).get("weights")
+    reads += weight_files(weights or None)
+    writes = [run_config.path(workdir)]
+    if not is_remote(workdir):
+        writes += [*(workdir / "pictures").glob("*.png"), workdir / "validation.json"]
+    check_outputs(writes, reads)
 
 
 def _best_checkpoint(config, workdir):

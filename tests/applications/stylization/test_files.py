@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):
         (tmp_path / "masks").mkdir()
         Image.new("L", (8, 8)).save(tmp_path / "masks" / "a.png")
         list_content_files(folder / "photos", tmp_path, tmp_path / "masks")
-    with pytest.raises(ConfigError, match="would overwrite the photo"):
+    with pytest.raises(ConfigError, match="would overwrite a file that is read"):
         list_content_files(folder / "photos/b.jpg", folder / "photos/b.jpg")
     (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
     broken = tmp_path / "broken.jpg"

@@ -24,12 +24,8 @@ from vgg_unpool_jax.applications.editing.photos import (
 )
 from vgg_unpool_jax.applications.resizing import as_photo
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.pictures import picture_grid, save_jpeg, save_png
-from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.evaluation.pictures import picture_grid, save_photo
 from vgg_unpool_jax.systems.unpooling.pair import Pair
-
-_WRITERS = {".png": save_png, ".jpg": save_jpeg, ".jpeg": save_jpeg}
-STRIP_SUFFIXES = tuple(_WRITERS)
 
 # Names of the edits, and those that take a second photo.
 EDITS = ("interpolate", "scale", "drop", "swap", "reencode")
@@ -145,9 +141,9 @@ def make_strip(
 
 
 def save_strip(path: str | os.PathLike, strip: Strip) -> None:
-    """Write the pictures side by side with captions, as PNG or JPEG by the name."""
+    """Write the pictures side by side with captions, as `save_photo` does."""
     columns = {title: image[None] for title, image in strip.frames.items()}
-    _WRITERS[to_path(path).suffix.lower()](path, picture_grid(columns))
+    save_photo(path, picture_grid(columns))
 
 
 def _against(photo, titles, images) -> dict[str, np.ndarray]:

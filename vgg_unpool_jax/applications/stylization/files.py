@@ -28,10 +28,11 @@ from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.photo_files import list_photo_files
 from vgg_unpool_jax.errors import ConfigError, SourceError
 from vgg_unpool_jax.evaluation.pictures import (
-    PHOTO_SUFFIXES,
+    check_photo_name,
     save_photo,
     side_by_side,
 )
+from vgg_unpool_jax.io.outputs import check_outputs, names_file
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.systems.unpooling.pair import Encoder, load_encoder, load_pair
@@ -94,16 +95,17 @@ def list_content_files(
 
     Args:
       content: a photo, or a folder that is searched in depth.
-      output: a file, if its name ends as one and content is no folder; else a folder
-        for files with the photos' names.
+      output: of a photo a file, whose name ends in one of `PHOTO_SUFFIXES`; or a
+        folder for files with the photos' names, which has to end with a slash if it
+        does not exist and looks like a file.
       mask: of the photo; or a folder with one of the same name for every photo,
         whatever the extension.
       suffix: of outputs in a folder.
     """
-    output = to_path(output)
-    single = output.suffix.lower() in PHOTO_SUFFIXES and not to_path(content).is_dir()
-    if single:
-        found = [(to_path(content), output)]
+    is_folder = to_path(output).is_dir() or not names_file(output)
+    if not is_folder and not to_path(content).is_dir():
+        check_photo_name(output)
+        found = [(to_path(content), to_path(output))]
         if not found[0][0].is_file():
             raise SourceError(f"there is no photo or folder {content}")
     else:
@@ -111,11 +113,9 @@ def list_content_files(
         found = [(photo.path, photo.output.with_suffix(suffix)) for photo in photos]
     files = []
     for path, target in found:
-        file = ContentFile(path, _mask_of(path, mask), target)
-        for written in (file.output, file.grid):
-            if written.exists() and path.exists() and written.samefile(path):
-                raise ConfigError(f"the output {written} would overwrite the photo")
-        files.append(file)
+        files.append(ContentFile(path, _mask_of(path, mask), target))
+    reads = [path for file in files for path in (file.path, file.mask) if path]
+    check_outputs([file.output for file in files], reads)
     return files
 
 

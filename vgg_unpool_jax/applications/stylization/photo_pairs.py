@@ -20,12 +20,12 @@ from vgg_unpool_jax.applications.stylization.metrics import (
 from vgg_unpool_jax.applications.stylization.region_files import read_region_pair
 from vgg_unpool_jax.applications.stylization.regions import fit_regions
 from vgg_unpool_jax.data.decode import decode_photo
+from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES
 from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.io.paths import to_path
 
 _LOG = logging.getLogger(__name__)
 
-_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 Reductions = Mapping[int, Mapping[str, float]]
 
@@ -45,6 +45,11 @@ class StylePair:
     content: pathlib.Path
     style: pathlib.Path
     masks: tuple[pathlib.Path, pathlib.Path] | None
+
+    @property
+    def files(self) -> list[pathlib.Path]:
+        """The photos and masks."""
+        return [self.content, self.style, *(self.masks or ())]
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Content and style, uint8 (h, w, 3) each."""
@@ -94,7 +99,7 @@ def find_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     found = [
         path
         for path in sorted(folder.iterdir())
-        if path.stem == name and path.suffix.lower() in _EXTENSIONS
+        if path.stem == name and path.suffix.lower() in PHOTO_SUFFIXES
     ]
     return found[0] if found else None
 
@@ -119,7 +124,7 @@ def list_style_pairs(
             for part in parts
             if (folder / part).is_dir()
             for path in (folder / part).iterdir()
-            if path.suffix.lower() in _EXTENSIONS
+            if path.suffix.lower() in PHOTO_SUFFIXES
         }
     )
     pairs, left_out = [], []

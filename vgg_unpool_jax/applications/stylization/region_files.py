@@ -34,13 +34,12 @@ from vgg_unpool_jax.applications.stylization.region_colours import (
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions, soft_regions
 from vgg_unpool_jax.data.decode import decode_photo, shown_name
+from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES, PILLOW_FORMATS
 from vgg_unpool_jax.errors import UserError, first_line
 from vgg_unpool_jax.io import paths
 
 TRANSPARENT = "transparent"
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM")
-_LAYER_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".gif", ".jpg", ".jpeg")
-_LOSSY = ("JPEG", "MPO", "WEBP")
+_LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF", "HEIF")
 _LARGEST_NUMBER = 2**31 - 1
 
 PathLike = str | os.PathLike
@@ -188,14 +187,14 @@ def _open(data: bytes, name: str) -> Image.Image:
         with warnings.catch_warnings():
             # Large masks are fine; Pillow refuses those that are twice as large.
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS)
             image.load()
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
         raise UserError(
             f"mask {name} is empty or not an image in a known format "
-            f"(PNG, BMP, TIFF, GIF, WebP, PPM or JPEG)"
+            f"({', '.join(PILLOW_FORMATS[:-1])})"
         ) from error
     except Exception as error:
         # Damaged bytes make Pillow's readers raise nearly anything.
@@ -219,7 +218,7 @@ def _read_layers(folder: PathLike) -> Regions:
     files = sorted(
         file
         for file in paths.to_path(folder).iterdir()
-        if file.suffix.lower() in _LAYER_EXTENSIONS and not file.name.startswith(".")
+        if file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith(".")
     )
     shown = shown_name(os.fspath(folder))
     if not files:

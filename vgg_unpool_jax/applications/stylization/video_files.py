@@ -22,6 +22,7 @@ from vgg_unpool_jax.data.folder import is_photo_name
 from vgg_unpool_jax.errors import ConfigError, PhotoError, SourceError, first_line
 from vgg_unpool_jax.io import paths
 from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.outputs import check_outputs, names_file, output_folder
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 RATE = Fraction(25)
@@ -56,6 +57,7 @@ class Video:
       is_file: whether it is a file.
       rate: frames a second, on average.
       count: number of frames; 0 if the file does not record it.
+      names: of the files in a folder.
     """
 
     path: pathlib.Path
@@ -63,6 +65,7 @@ class Video:
     rate: Fraction
     count: int
     _frames: Callable[[], Iterator[Frame]]
+    names: tuple[str, ...] = ()
 
     def frames(self) -> Iterator[Frame]:
         """All frames in order, from the first."""
@@ -102,13 +105,47 @@ def open_video(path: str | os.PathLike, *, rate: Fraction | float = RATE) -> Vid
         if rate <= 0:
             raise SourceError(f"the rate of {path} must be above 0, got {rate}")
         read = functools.partial(_folder_frames, path, names, rate)
-        return Video(path, False, rate, len(names), read)
+        return Video(path, False, rate, len(names), read, tuple(names))
     if not path.is_file():
         raise SourceError(f"there is no video or folder {path}")
     with _opened(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate or RATE
         count = stream.frames
     return Video(path, True, Fraction(rate), count, lambda: _file_frames(path))
+
+
+def output_files(
+    path: str | os.PathLike, video: Video
+) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """Files that `writing_video` will write, and those of the film, for a check.
+
+    Args:
+      path: the output.
+      video: the film.
+
+    Returns:
+      The output, or the frames in its folder, of a film in a file those that exist
+      already; and the film, or the frames of its folder.
+    """
+    reads = [video.path]
+    if not _is_folder(path):
+        path = paths.to_path(path)
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise SourceError(
+                f"the output {path} must end in one of {', '.join(VIDEO_SUFFIXES)}, or "
+                "be a folder, whose name has no extension or ends with a slash"
+            )
+        return [path], reads
+    folder = output_folder(path)
+    if video.is_file:
+        return list(folder.glob("frame_[0-9]*.png")), reads
+    stems = [pathlib.PurePath(name).stem for name in video.names]
+    reads = [video.path / name for name in video.names]
+    return [folder / f"{stem}.png" for stem in stems], reads
+
+
+def _is_folder(path: str | os.PathLike) -> bool:
+    return paths.to_path(path).is_dir() or not names_file(path)
 
 
 @contextlib.contextmanager
@@ -134,20 +171,13 @@ def writing_video(
     Yields:
       A function that writes the next frame.
     """
+    check_outputs(*output_files(path, video))
+    is_folder = _is_folder(path)
     path = paths.to_path(path)
-    if paths.resolved(path) == paths.resolved(video.path):
-        raise SourceError(f"the output {path} would overwrite the film: take another")
-    suffix = path.suffix.lower()
-    if path.is_dir() or not suffix:
-        if path.exists() and not path.is_dir():
-            raise SourceError(f"the output {path} is not a folder")
+    if is_folder:
         yield functools.partial(_write_picture, path)
         return
-    if suffix not in VIDEO_SUFFIXES:
-        raise SourceError(
-            f"the output {path} must end in one of {', '.join(VIDEO_SUFFIXES)}, or be "
-            "a folder, whose name has no extension"
-        )
+    suffix = path.suffix.lower()
     av = _import_av(path)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(replacing(path))

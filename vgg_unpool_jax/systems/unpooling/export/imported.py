@@ -7,7 +7,6 @@ on the same images; pairs whose outputs differ are refused.
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.io.atomic import new_folder
+from vgg_unpool_jax.io.paths import local_path
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.nets.vgg19_layers import (
     NUM_BLOCKS,
@@ -113,14 +113,14 @@ def import_savedmodels(
     tensorflow = import_tensorflow("reading SavedModels")
     if encoder is not None and weights is not None:
         raise UserError("name an encoder's SavedModel or a weight file, not both")
-    model = SavedModel(pathlib.Path(decoder), tensorflow)
+    model = SavedModel(local_path(decoder), tensorflow)
     block = _block_of(model, mirrored=True)
     if encoder is None:
         found = load_vgg19_weights(weights, block=block)
         lines = [f"encoder: {found.origin}, not compared with anything"]
         inputs = _encode_ourselves(found, block)
     else:
-        theirs = SavedModel(pathlib.Path(encoder), tensorflow)
+        theirs = SavedModel(local_path(encoder), tensorflow)
         if (of_encoder := _block_of(theirs, mirrored=False)) != block:
             raise UserError(
                 f"{encoder} is an encoder of block {of_encoder} and {decoder} a "
