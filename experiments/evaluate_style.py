@@ -21,7 +21,7 @@ from vgg_unpool_jax.applications.stylization.photo_pairs import (
     list_style_pairs,
     score_pair,
 )
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
@@ -57,11 +57,20 @@ def main() -> None:
     def keep(pair, method, picture):
         pictures.setdefault(pair, {})[method] = picture
 
+    broken = []
     for number, pair in enumerate(pairs, start=1):
-        for score in score_pair(meter, pair, folders, keep):
-            scores.append(score)
-            caption = report.captions([score])[pair.name, score.method]
-            print(f"[{number}/{len(pairs)}] {pair.name} {caption}", flush=True)
+        try:
+            for score in score_pair(meter, pair, folders, keep):
+                scores.append(score)
+                caption = report.captions([score])[pair.name, score.method]
+                print(f"[{number}/{len(pairs)}] {pair.name} {caption}", flush=True)
+        except PhotoError as problem:
+            # The others are still measured; the command fails at the end.
+            broken.append(f"{pair.name}: {problem}")
+            pictures.pop(pair.name, None)
+    failure = PhotoError(f"{len(broken)} of {len(pairs)} pairs: {'; '.join(broken)}")
+    if not scores:
+        raise failure
     table = report.style_table(scores)
     print(table)
     with replacing(output / "table.md") as file:
@@ -73,8 +82,10 @@ def main() -> None:
     save_jpeg(output / "page.jpg", page, max_bytes=4_000_000)
     config = {"pairs": _PAIRS.value, "results": folders, "weights": vgg19.sha256}
     records = [report.score_record(score) for score in scores]
-    facts = provenance(config) | {"scores": records, "left_out": left_out}
+    facts = provenance(config) | {"scores": records, "left_out": left_out + broken}
     write_results(output / "results.json", facts)
+    if broken:
+        raise failure
 
 
 def _result_folders() -> dict[str, str]:

@@ -24,6 +24,10 @@ class PhotoError(UserError):
     """One photo cannot be read; the message names it and says why."""
 
 
+class MaskError(PhotoError):
+    """The mask of one photo is missing or cannot be used; the message names it."""
+
+
 class BrokenPhotosError(UserError, RuntimeError):
     """More photos are broken than the caller allows."""
 

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from configs.unpooling.base import make_config
-from tests.experiments.conftest import run_command
 from vgg_unpool_jax.applications.stylization.files import (
     FileStylizer,
     StyleFile,
@@ -114,10 +113,11 @@ def test_a_saved_style_gives_the_same_bits(folder, stylizer, tmp_path):
 
 
 def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):
-    with pytest.raises(ConfigError, match=r"there is no mask for .*b\.jpg"):
-        (tmp_path / "masks").mkdir()
-        Image.new("L", (8, 8)).save(tmp_path / "masks" / "a.png")
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(ConfigError, match=r"no mask for a\.png .* nor for the 1 other"):
         list_content_files(folder / "photos", tmp_path, tmp_path / "masks")
+    with pytest.raises(ConfigError, match=r"there is no mask .*missing\.png"):
+        list_content_files(folder / "photos", tmp_path, tmp_path / "missing.png")
     with pytest.raises(ConfigError, match="would overwrite a file that is read"):
         list_content_files(folder / "photos/b.jpg", folder / "photos/b.jpg")
     (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
@@ -128,22 +128,55 @@ def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):
     assert not (tmp_path / "a.png").exists()
 
 
-def test_the_command_goes_on_behind_a_broken_photo(folder, tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    (photos / "a.png").write_bytes((folder / "photos/a.png").read_bytes())
-    (photos / "0.jpg").write_bytes(b"\xff\xd8\xff")
-    done = run_command(
-        "stylize",
-        *(f"--content={photos}", f"--style={folder / 'style.png'}"),
-        f"--output={tmp_path / 'out'}",
-        f"--pairs={folder / 'block1.safetensors'},{folder / 'block2.safetensors'}",
-        *("--alpha=0.7", "--strengths=2:0.5", "--transform=ot", "--grid"),
-        f"--save_style={tmp_path / 's.safetensors'}",
-    )
-    assert done.returncode == 1, done.stderr
-    assert "error: 1 of 2 photos" in done.stderr and "0.jpg" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "[2/2]" in done.stdout and "peak memory" in done.stdout
-    assert _read(tmp_path / "out/a.png").shape == (40, 56, 3)
-    assert (tmp_path / "s.safetensors").exists()
+def _listed(photos, masks, tmp_path):
+    """Mask, relative to its folder, or problem, of each photo by its path."""
+    files = list_content_files(photos, tmp_path / "results", masks)
+    return {
+        file.path.relative_to(photos).as_posix(): (
+            file.problem
+            if file.mask is None
+            else file.mask.relative_to(masks).as_posix()
+        )
+        for file in files
+    }
+
+
+def test_masks_are_pictures_or_layers_below_the_photos_own_subfolder(tmp_path):
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    names = ["a/1.jpg", "b/1.jpg", "b/2.jpg", "3.jpg", "4.jpg", "4.png", "b.jpg"]
+    for name in names:
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).touch()
+    for name in ("a/1.png", "b/1.tif", "2.png", "3.png", "4.jpg.png", "4.png.png"):
+        (masks / name).parent.mkdir(parents=True, exist_ok=True)
+        (masks / name).touch()
+    for name in ("a/1.json", "3.json", ".3.png", "3.txt"):  # labelme's, and others
+        (masks / name).touch()
+    found = _listed(photos, masks, tmp_path)
+    # The folder masks/b is no mask of b.jpg in layers: photos/b has photos.
+    assert "there is no mask for b.jpg" in found.pop("b.jpg")
+    assert found == {
+        "a/1.jpg": "a/1.png",
+        "b/1.jpg": "b/1.tif",
+        "b/2.jpg": "2.png",
+        "3.jpg": "3.png",
+        "4.jpg": "4.jpg.png",
+        "4.png": "4.png.png",
+    }
+    (masks / "b/1.tif").rename(masks / "1.png")
+    (masks / "4.jpg.png").rename(masks / "4.png")
+    (masks / "4.png.png").unlink()
+    (masks / "3.bmp").touch()
+    (masks / "2.png").unlink()
+    (masks / "b/2").mkdir()
+    found = _listed(photos, masks, tmp_path)
+    assert "could be the mask of b/1.jpg and of another photo" in found["b/1.jpg"]
+    assert "could be the mask of 4.jpg and of another photo" in found["4.jpg"]
+    assert "3.bmp and 3.png are masks for 3.jpg" in found["3.jpg"]
+    assert found["b/2.jpg"] == "b/2" and found["a/1.jpg"] == "a/1.png"
+
+
+def test_a_wrong_mask_of_a_style_is_refused_before_the_work(folder, stylizer, tmp_path):
+    Image.new("L", (48, 9)).save(tmp_path / "m.png")
+    with pytest.raises(PhotoError, match=r"m\.png is 48×9 pixels"):
+        FileStylizer(stylizer, [StyleFile(folder / "style.png", tmp_path / "m.png")])

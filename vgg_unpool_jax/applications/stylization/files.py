@@ -1,5 +1,6 @@
 """Style transfer from files to files: photos, masks, styles, results."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -25,8 +26,9 @@ from vgg_unpool_jax.applications.stylization.style_statistics import (
     read_style,
 )
 from vgg_unpool_jax.data.decode import decode_photo
+from vgg_unpool_jax.data.folder import is_photo_name
 from vgg_unpool_jax.data.photo_files import list_photo_files
-from vgg_unpool_jax.errors import ConfigError, SourceError
+from vgg_unpool_jax.errors import ConfigError, MaskError, SourceError
 from vgg_unpool_jax.evaluation.pictures import (
     check_photo_name,
     save_photo,
@@ -73,11 +75,13 @@ class ContentFile:
       path: of the photo.
       mask: its segmentation map, or None.
       output: path of the result.
+      problem: why there is no mask where one is expected; else None.
     """
 
     path: pathlib.Path
     mask: pathlib.Path | None
     output: pathlib.Path
+    problem: str | None = None
 
     @property
     def grid(self) -> pathlib.Path:
@@ -98,8 +102,9 @@ def list_content_files(
       output: of a photo a file, whose name ends in one of `PHOTO_SUFFIXES`; or a
         folder for files with the photos' names, which has to end with a slash if it
         does not exist and looks like a file.
-      mask: of the photo; or a folder with one of the same name for every photo,
-        whatever the extension.
+      mask: of the photo; or a folder with one for every photo: a picture, or a folder
+        of layers, of the same name below the same subfolders, whatever the extension.
+        Masks that lie at the top serve photos in subfolders whose names differ.
       suffix: of outputs in a folder.
     """
     is_folder = to_path(output).is_dir() or not names_file(output)
@@ -111,25 +116,72 @@ def list_content_files(
     else:
         photos = list_photo_files(content, output)
         found = [(photo.path, photo.output.with_suffix(suffix)) for photo in photos]
+    top = to_path(content) if to_path(content).is_dir() else found[0][0].parent
+    masks = _find_masks([path for path, _ in found], top, mask)
     files = []
-    for path, target in found:
-        files.append(ContentFile(path, _mask_of(path, mask), target))
+    for (path, target), (mask_path, problem) in zip(found, masks, strict=True):
+        files.append(ContentFile(path, mask_path, target, problem))
     reads = [path for file in files for path in (file.path, file.mask) if path]
     check_outputs([file.output for file in files], reads)
     return files
 
 
-def _mask_of(photo, mask):
+def _find_masks(photos, top, mask):
+    """The mask of each photo, or a sentence that says why it has none."""
     if mask is None:
-        return None
+        return [(None, None) for _ in photos]
     mask = to_path(mask)
     if not mask.is_dir():
-        return mask
-    # A folder below it is a mask in layers.
-    found = sorted(file for file in mask.iterdir() if file.stem == photo.stem)
-    if not found:
-        raise ConfigError(f"there is no mask for {photo} in {mask}")
-    return found[0]
+        if not mask.exists():
+            raise ConfigError(f"there is no mask {mask}")
+        return [(mask, None) for _ in photos]
+    found = list(_masks_in_folder(mask, [photo.relative_to(top) for photo in photos]))
+    if all(path is None for path, _ in found):
+        rest = f", nor for the {len(found) - 1} other photos" if found[1:] else ""
+        raise ConfigError(found[0][1] + rest)
+    return found
+
+
+def _masks_in_folder(folder, names):
+    parents = {parent for name in names for parent in name.parents}
+    of_path = collections.Counter(name.with_suffix("") for name in names)
+    of_stem = collections.Counter(name.stem for name in names)
+
+    @functools.cache
+    def listed(parent):
+        masks, place = collections.defaultdict(list), folder / parent
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            if path.is_dir():
+                # Layers, unless it is for the photos of the folder of that name.
+                if parent / path.name not in parents:
+                    masks[path.name].append(path)
+            elif is_photo_name(path.name):
+                masks[path.stem].append(path)
+        return masks
+
+    for name in names:
+        places = (
+            (name.parent, name.name, 1),  # a.jpg.png, where there is an a.png as well
+            (name.parent, name.stem, of_path[name.with_suffix("")]),
+            (pathlib.PurePath(), name.stem, of_stem[name.stem]),
+        )
+        known = ((listed(place), key, sharing) for place, key, sharing in places)
+        found, sharing = next(
+            ((masks[key], sharing) for masks, key, sharing in known if key in masks),
+            ((), 0),
+        )
+        if not found:
+            yield None, f"there is no mask for {name} in {folder}"
+        elif len(found) > 1:
+            yield None, f"both {found[0]} and {found[1].name} are masks for {name}"
+        elif sharing > 1:
+            yield (
+                None,
+                f"{found[0]} could be the mask of {name} and of another photo: "
+                f"name that of {name} {folder / name.parent / name.name}.png",
+            )
+        else:
+            yield found[0], None
 
 
 def load_stylizer(
@@ -202,6 +254,12 @@ class FileStylizer:
                 "automatic regions are found in one content and one style photo "
                 "together: name one style, as a photo"
             )
+        # Once for all photos, before the work.
+        for style in self._styles:
+            if not style.is_saved:
+                photo = decode_photo(style.path, str(style.path))
+                if style.mask is not None:
+                    _fit(read_regions(style.mask), photo, style.mask)
 
     def stylize(self, file: ContentFile, *, grid: bool = False, quality: int = 95):
         """Stylise one file.
@@ -214,6 +272,8 @@ class FileStylizer:
         Returns:
           (h, w, 3) float32 in [0, 255], as written.
         """
+        if file.problem is not None:
+            raise MaskError(file.problem)
         photo = decode_photo(file.path, str(file.path))
         reduced = reduce_to_side(photo, self._max_side)
         styles, regions = [], None

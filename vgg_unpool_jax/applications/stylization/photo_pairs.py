@@ -21,7 +21,7 @@ from vgg_unpool_jax.applications.stylization.region_files import read_region_pai
 from vgg_unpool_jax.applications.stylization.regions import fit_regions
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES
-from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.errors import MaskError, PhotoError, SourceError
 from vgg_unpool_jax.io.paths import to_path
 
 _LOG = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class StylePair:
         ):
             regions = fit_regions(regions, *photo.shape[:2], str(mask))
             if regions.labels is None:
-                raise SourceError(f"{mask} has soft regions, expected labels")
+                raise MaskError(f"{mask} has soft regions, expected labels")
             # The same number on both sides for the same name.
             own = [numbers.setdefault(name, len(numbers)) for name in regions.names]
             found.append(np.array(own)[regions.labels])
@@ -93,7 +93,7 @@ class StyleScore:
 
 
 def find_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
-    """The picture of this name, whatever its extension; the first by the alphabet."""
+    """The one picture of this name, whatever its extension."""
     if not folder.is_dir():
         return None
     found = [
@@ -101,6 +101,8 @@ def find_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
         for path in sorted(folder.iterdir())
         if path.stem == name and path.suffix.lower() in PHOTO_SUFFIXES
     ]
+    if len(found) > 1:
+        raise PhotoError(f"{folder} has both {found[0].name} and {found[1].name}")
     return found[0] if found else None
 
 
@@ -114,7 +116,7 @@ def list_style_pairs(
 
     Returns:
       The pairs in the order of their names, and a sentence for each that is left out
-      as it lacks a photo.
+      as it lacks a photo or has two of a name.
     """
     folder = to_path(folder)
     parts = ("content", "style", "content_segment", "style_segment")
@@ -129,7 +131,11 @@ def list_style_pairs(
     )
     pairs, left_out = [], []
     for name in names:
-        content, style, *masks = (find_file(folder / part, name) for part in parts)
+        try:
+            content, style, *masks = (find_file(folder / part, name) for part in parts)
+        except PhotoError as error:
+            left_out.append(f"{error}: left out")
+            continue
         missing = [
             part
             for part, path in (("content", content), ("style", style))

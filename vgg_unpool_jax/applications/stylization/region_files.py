@@ -35,7 +35,7 @@ from vgg_unpool_jax.applications.stylization.region_colours import (
 from vgg_unpool_jax.applications.stylization.regions import Regions, soft_regions
 from vgg_unpool_jax.data.decode import decode_photo, shown_name
 from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES, PILLOW_FORMATS
-from vgg_unpool_jax.errors import UserError, first_line
+from vgg_unpool_jax.errors import MaskError, first_line
 from vgg_unpool_jax.io import paths
 
 TRANSPARENT = "transparent"
@@ -69,7 +69,7 @@ class _Mask:
     def as_colours(self, other: "_Mask") -> "_Mask":
         """A grey mask as colours, for comparison with those of another mask."""
         if self.pixels.max() > 255:
-            raise UserError(
+            raise MaskError(
                 f"mask {self.name} has label numbers up to {self.pixels.max()} and "
                 f"mask {other.name} has colours: nothing says which belong together, "
                 f"so save both in the same mode"
@@ -87,7 +87,7 @@ class _Mask:
             pixels = nearest_where(hidden, pixels)
         found = separate(pixels, lossless=self.lossless)
         if found is None:
-            raise UserError(
+            raise MaskError(
                 f"{self.name} is no mask: it has many colours and no few of them cover "
                 f"it; paint every region in one colour"
             )
@@ -159,7 +159,7 @@ def _read_mask(path: PathLike) -> _Mask:
         data = paths.read_bytes(paths.to_path(path))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"mask {name} cannot be read: {reason}") from error
+        raise MaskError(f"mask {name} cannot be read: {reason}") from error
     image = _open(data, name)
     lossless = image.format not in _LOSSY
     if image.format == "WEBP":
@@ -192,14 +192,14 @@ def _open(data: bytes, name: str) -> Image.Image:
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(
+        raise MaskError(
             f"mask {name} is empty or not an image in a known format "
             f"({', '.join(PILLOW_FORMATS[:-1])})"
         ) from error
     except Exception as error:
         # Damaged bytes make Pillow's readers raise nearly anything.
         reason = first_line(error)
-        raise UserError(f"mask {name} is damaged or too large: {reason}") from error
+        raise MaskError(f"mask {name} is damaged or too large: {reason}") from error
     return image
 
 
@@ -207,7 +207,7 @@ def _numbers(image: Image.Image, name: str) -> np.ndarray:
     values = np.asarray(image)
     whole = values.astype(np.int64)
     if not ((whole == values) & (whole >= 0) & (whole <= _LARGEST_NUMBER)).all():
-        raise UserError(
+        raise MaskError(
             f"mask {name} holds values from {values.min()} to {values.max()}: labels "
             f"are whole numbers from 0 to {_LARGEST_NUMBER}"
         )
@@ -222,21 +222,21 @@ def _read_layers(folder: PathLike) -> Regions:
     )
     shown = shown_name(os.fspath(folder))
     if not files:
-        raise UserError(
+        raise MaskError(
             f"{shown} holds no layers: a folder of soft masks has one grey picture per "
             f"region, such as sky.png"
         )
     layers = [_read_layer(file) for file in files]
     for file, layer in zip(files, layers, strict=True):
         if layer.shape != layers[0].shape:
-            raise UserError(
+            raise MaskError(
                 f"the layers of {shown} have different sizes: {files[0].name} is "
                 f"{layers[0].shape[1]}×{layers[0].shape[0]} and {file.name} "
                 f"{layer.shape[1]}×{layer.shape[0]}"
             )
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
-        raise UserError(f"the layers of {shown} need different names, got {names}")
+        raise MaskError(f"the layers of {shown} need different names, got {names}")
     return soft_regions(layers, names)
 
 
@@ -244,7 +244,7 @@ def _read_layer(file) -> np.ndarray:
     pixels = decode_photo(file, str(file))
     # Lossy formats leave a little colour.
     if int(np.ptp(pixels.astype(np.int16), axis=2).max()) > TOLERANCE:
-        raise UserError(
+        raise MaskError(
             f"layer {shown_name(str(file))} has colours: layers of soft masks are "
             f"grey, one picture per region (for one picture of colours name the file, "
             f"not its folder)"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from skimage.transform import resize_local_mean
 
-from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.errors import MaskError
 
 # How much the aspect ratios of a mask and its photo may differ, besides rounding to
 # pixels.
@@ -126,7 +126,7 @@ def fit_regions(regions: Regions, height: int, width: int, name: str) -> Regions
             if turned <= ASPECT_TOLERANCE * rows * height + rounding
             else ""
         )
-        raise UserError(
+        raise MaskError(
             f"mask {name} is {columns}×{rows} pixels and its photo {width}×{height}, "
             f"which is another shape: a mask may have another size but must show the "
             f"whole photo{hint}"
@@ -150,7 +150,7 @@ def soft_regions(layers: Sequence[np.ndarray], names: Sequence[str]) -> Regions:
     if rest.max() > _ROUNDING * (len(layers) + 1):
         coverage = np.concatenate([coverage, np.maximum(rest, 0)[..., None]], axis=2)
         if REST in names:
-            raise UserError(
+            raise MaskError(
                 f"a layer may be named {REST!r} only if all layers sum to 1 everywhere"
             )
         names.append(REST)
