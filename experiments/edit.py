@@ -84,7 +84,7 @@ def _check_output(photos: list[str]) -> None:
 
 
 def _read(path: str):
-    pixels = decode_photo(path, path)
+    pixels = decode_photo(path, path, tell_alpha=True)
     photo = reduce_to_side(pixels, _MAX_SIDE.value)
     if photo.shape != pixels.shape:
         print(f"{path}: reduced to {photo.shape[0]}×{photo.shape[1]} (--max_side)")

@@ -14,6 +14,7 @@ import pathlib
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.path_list_flag import define_path_list
 from vgg_unpool_jax.applications.stylization import report
 from vgg_unpool_jax.applications.stylization.metrics import StyleMeter
 from vgg_unpool_jax.applications.stylization.photo_pairs import (
@@ -33,9 +34,7 @@ from vgg_unpool_jax.pretrained.load import load_vgg19_weights, weight_files
 _FILES = ("results.json", "table.md", "plot.png", "page.jpg")
 
 _PAIRS = flags.DEFINE_string("pairs", None, "Folder of content and style photos.")
-_RESULTS = flags.DEFINE_list(
-    "results", [], "Folders of results, NAME=FOLDER or FOLDER."
-)
+_RESULTS = define_path_list("results", [], "Folders of results, NAME=FOLDER or FOLDER.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the report.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file up to block 5.")
 

@@ -64,7 +64,7 @@ def main(photos: list[str]) -> None:
 
 
 def _prepare(vae, path: str) -> np.ndarray:
-    pixels = decode_photo(path, path)
+    pixels = decode_photo(path, path, tell_alpha=True)
     try:
         return vae.prepare(pixels)
     except PhotoError as error:  # without the name of the file

@@ -1,4 +1,6 @@
-"""Errors that a user can mend, printed by commands as one sentence, and two helpers."""
+"""Errors that a user can mend, printed by commands as one sentence, and helpers."""
+
+import os
 
 
 class UserError(Exception):
@@ -100,6 +102,19 @@ def first_line(error: BaseException) -> str:
     # Several sentences on one line would make ours more than one.
     line = text.splitlines()[0].split(". ")[0].rstrip(" .")
     return line if len(line) <= 160 else line[:157] + "..."
+
+
+def require_list(name: str, value) -> None:
+    """Raise `ConfigError` for a text or path, whose letters would be the entries.
+
+    Args:
+      name: of the argument, for the message.
+      value: where a sequence of several is expected.
+    """
+    if isinstance(value, str | bytes | os.PathLike):
+        raise ConfigError(
+            f"{name} must be a list, got {value!r}: write [{value!r}] for one"
+        )
 
 
 def require_image(name: str, array, rank: int, channels: int | None = 3) -> None:

@@ -5,6 +5,7 @@ import pathlib
 from absl import flags
 
 from experiments.cli.numbers import parse_number
+from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.styles import parse_strengths, parse_styles
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
@@ -13,17 +14,17 @@ from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
 from vgg_unpool_jax.systems.saved import model_files
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
-STYLE = flags.DEFINE_list(
+STYLE = define_path_list(
     "style", None, "A photo, or a file of --save_style; several with commas."
 )
 STYLE_SHARES = flags.DEFINE_list(
     "style_shares", None, "Share of each of several styles; default: equal ones."
 )
-STYLE_MASK = flags.DEFINE_list(
+STYLE_MASK = define_path_list(
     "style_mask", None, "Segmentation map of each style photo."
 )
 OUTPUT = flags.DEFINE_string("output", None, "File or folder of the result.")
-PAIRS = flags.DEFINE_list(
+PAIRS = define_path_list(
     "pairs",
     ["vgg19-block4", "vgg19-block3", "vgg19-block2", "vgg19-block1"],
     "Released pairs by name or file, or workdirs; the command `pairs list` names them.",

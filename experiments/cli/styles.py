@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.cli.numbers import parse_number
 from vgg_unpool_jax.applications.stylization.files import StyleFile
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, require_list
 from vgg_unpool_jax.io.paths import to_path
 
 
@@ -12,6 +12,8 @@ def parse_styles(
     paths: Sequence[str], masks: Sequence[str] = (), share_texts: Sequence[str] = ()
 ) -> list[StyleFile]:
     """Style files with a mask and a share each, or without any."""
+    for name, texts in (("paths", paths), ("masks", masks), ("shares", share_texts)):
+        require_list(name, texts)
     shares = [parse_number(text, "style share") for text in share_texts]
     for name, given in (("style masks", masks), ("style shares", shares)):
         if given and len(given) != len(paths):
@@ -34,6 +36,7 @@ def parse_styles(
 
 def parse_strengths(entries: Sequence[str]) -> dict[int, float]:
     """Factors by block, from entries such as 4:0.5."""
+    require_list("strengths", entries)
     found = {}
     for entry in entries:
         block, _, factor = entry.partition(":")

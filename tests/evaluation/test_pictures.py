@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vgg_unpool_jax.data.formats import FORMATS
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.pictures import (
+    PHOTO_SUFFIXES,
     error_image,
     picture_grid,
+    save_photo,
     save_png,
     side_by_side,
 )
@@ -83,3 +87,28 @@ def test_a_png_reads_back_and_replaces_the_old_one(tmp_path):
         assert opened.format == "PNG"
         np.testing.assert_array_equal(np.asarray(opened), image)
     assert os.listdir(path.parent) == ["picture.png"]
+
+
+@pytest.mark.parametrize("suffix", PHOTO_SUFFIXES)
+def test_a_photo_is_written_in_the_format_of_its_name(suffix, tmp_path):
+    across = np.linspace(0, 255, 64)
+    image = np.stack(np.broadcast_arrays(across, across[:48, None], 90.0), axis=-1)
+    path = tmp_path / f"photo{suffix.upper()}"
+    save_photo(path, image)
+    with Image.open(path) as opened:
+        assert opened.format == FORMATS[suffix]
+        error = np.abs(np.asarray(opened.convert("RGB")) - np.rint(image)).max()
+    assert error == 0 if suffix in (".png", ".tif", ".tiff") else error < 16
+
+
+def test_other_names_and_sizes_of_photos_are_refused(tmp_path):
+    assert {".jpg", ".png", ".webp", ".tif", ".tiff"} < set(PHOTO_SUFFIXES)
+    with pytest.raises(
+        ConfigError, match=r"a\.gif cannot be written: .*\.png, .*\.tif"
+    ):
+        save_photo(tmp_path / "a.gif", flat(9)[0])
+    with pytest.raises(
+        ConfigError, match=r"hold 16384×1 pixels: WEBP has at most 16383"
+    ):
+        save_photo(tmp_path / "a.webp", np.zeros((1, 16384, 3)))
+    assert not list(tmp_path.iterdir())

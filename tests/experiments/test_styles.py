@@ -1,7 +1,11 @@
 """Styles with masks and shares, strengths by block, from the texts of flags."""
 
-import pytest
+import functools
 
+import pytest
+from absl import flags
+
+from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.styles import parse_strengths, parse_styles
 from vgg_unpool_jax.errors import ConfigError
 
@@ -28,3 +32,27 @@ def test_strengths_are_numbers_by_block():
     assert parse_strengths(["4:0.5", "1:0"]) == {4: 0.5, 1: 0.0}
     with pytest.raises(ConfigError, match=r"such as 4:0\.5, got 4=1"):
         parse_strengths(["4=1"])
+
+
+def test_commas_in_names_of_files_that_exist_do_not_divide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a,b.png", "c.png", "d,e,f.png"):
+        (tmp_path / name).write_bytes(b"")
+    values = flags.FlagValues()
+    monkeypatch.setattr(
+        flags, "DEFINE", functools.partial(flags.DEFINE, flag_values=values)
+    )
+    define_path_list("style", None, "help")
+    for text, expected in {
+        "a,b.png": ["a,b.png"],
+        "a,b.png,c.png": ["a,b.png", "c.png"],
+        "x.png,d,e,f.png,y": ["x.png", "d,e,f.png", "y"],
+        "c.png, n=a,b.png": ["c.png", "n=a,b.png"],
+        '"p,q",c.png': ["p,q", "c.png"],
+        "vgg19-block2,vgg19-block1": ["vgg19-block2", "vgg19-block1"],
+        "c.png,": ["c.png", ""],
+        ",c.png": ["", "c.png"],
+        "": [""],
+    }.items():
+        values(["program", f"--style={text}"])
+        assert values["style"].value == expected, text

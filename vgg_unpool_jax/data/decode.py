@@ -12,6 +12,7 @@ Every photo becomes an array of shape (H, W, 3), RGB, uint8, sRGB:
 
 import functools
 import io
+import logging
 import os
 import re
 import struct
@@ -31,6 +32,8 @@ try:
     import simplejpeg
 except ModuleNotFoundError:  # only slower
     simplejpeg = None
+
+_LOG = logging.getLogger(__name__)
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
@@ -53,7 +56,10 @@ _warnings_lock = threading.Lock()
 
 
 def decode_photo(
-    file_or_bytes: bytes | str | os.PathLike | BinaryIO, name: str
+    file_or_bytes: bytes | str | os.PathLike | BinaryIO,
+    name: str,
+    *,
+    tell_alpha: bool = False,
 ) -> np.ndarray:
     """Decode one photo to RGB pixels as a viewer would show them.
 
@@ -61,6 +67,7 @@ def decode_photo(
       file_or_bytes: the encoded photo, in a format of `formats.FORMATS`: its bytes, its
         path (local or gs://) or an open binary file.
       name: of the photo, for error messages.
+      tell_alpha: log once that transparent pixels of this photo are shown on white.
 
     Returns:
       A uint8 array of shape (H, W, 3), RGB in [0, 255], which may be read-only.
@@ -88,7 +95,7 @@ def decode_photo(
     except Exception as error:
         raise PhotoError(f"photo {name} {_problem(error)}") from error
     transposition = _TRANSPOSITIONS.get(_orientation(image))
-    rgb = _to_rgb(image, name)
+    rgb = _to_rgb(image, name, tell_alpha)
     if transposition is not None:
         rgb = rgb.transpose(transposition)
     # Read-only; a copy would take a sixth of the whole time.
@@ -182,7 +189,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+def _to_rgb(image: Image.Image, name: str, tell_alpha: bool) -> Image.Image:
     """Any mode of Pillow -> mode RGB in sRGB, transparency composited over white."""
     # Conversions drop the profile in some modes.
     profile = image.info.get("icc_profile")
@@ -206,8 +213,15 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     colours = _to_srgb(image, profile)
     if alpha is None:
         return colours
+    if tell_alpha and alpha.getextrema()[0] < 255:
+        _tell_alpha(name)
     white = Image.new("RGB", colours.size, (255, 255, 255))
     return Image.composite(colours, white, alpha)
+
+
+@functools.lru_cache(maxsize=4096)
+def _tell_alpha(name: str) -> None:
+    _LOG.warning("%s has transparent pixels: they are shown on white", name)
 
 
 def _has_transparency(image: Image.Image) -> bool:

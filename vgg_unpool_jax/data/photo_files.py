@@ -30,7 +30,7 @@ class PhotoFile:
 
     def read(self) -> np.ndarray:
         """The photo as uint8 (h, w, 3) RGB; raises PhotoError when unreadable."""
-        return decode_photo(self.path, str(self.path))
+        return decode_photo(self.path, str(self.path), tell_alpha=True)
 
 
 def list_photo_files(

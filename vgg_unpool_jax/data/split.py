@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, require_list
 
 
 class SplitIndices(NamedTuple):
@@ -39,6 +39,7 @@ def split_indices(
         raise ValueError(f"count must not be negative, got {count}")
     if seed < 0:
         raise ConfigError(f"seed must not be negative, got {seed}")
+    require_list("fractions", fractions)
     fractions = tuple(fractions)
     if (
         len(fractions) != 3

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vgg_unpool_jax.data.formats import FORMATS, is_built
-from vgg_unpool_jax.errors import ConfigError, require_image
+from vgg_unpool_jax.errors import ConfigError, require_image, require_list
 from vgg_unpool_jax.io.atomic import replacing
 
 _BACKGROUND = 255
@@ -117,6 +117,7 @@ def picture_grid(
     Returns:
       uint8 `(grid height, grid width, 3)`.
     """
+    require_list("row_labels", row_labels)
     arrays = {name: np.asarray(images) for name, images in columns.items()}
     first = next(iter(arrays.values())).shape
     for name, images in arrays.items():

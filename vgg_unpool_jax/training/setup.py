@@ -231,7 +231,7 @@ def _random_crops(
 def check_numbers(config: ml_collections.ConfigDict, stages: tuple[Stage, ...]) -> None:
     """Raise `ConfigError` for numbers that would fail in the middle of a run."""
     for field, value in run_config.flatten(config.to_dict()).items():
-        values = value if isinstance(value, list) else [value]
+        values = jax.tree.leaves(value)
         if any(isinstance(v, float) and not math.isfinite(v) for v in values):
             raise ConfigError(f"{field} must be finite, got {value}")
     for field, section in (

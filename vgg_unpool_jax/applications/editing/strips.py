@@ -23,7 +23,7 @@ from vgg_unpool_jax.applications.editing.photos import (
     match_size,
 )
 from vgg_unpool_jax.applications.resizing import as_photo
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, require_list
 from vgg_unpool_jax.evaluation.pictures import picture_grid, save_photo
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
@@ -126,6 +126,7 @@ def make_strip(
     """
     if edit not in EDITS:
         raise ConfigError(f"edit must be one of {', '.join(EDITS)}, got {edit!r}")
+    require_list("photos", photos)
     count = 2 if edit in WITH_SECOND else 1
     if len(photos) != count:
         raise ConfigError(f"{edit} takes {count} photos, got {len(photos)}")

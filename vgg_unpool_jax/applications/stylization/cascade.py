@@ -43,7 +43,7 @@ from vgg_unpool_jax.applications.stylization.transforms import (
     make_map,
     mix_maps,
 )
-from vgg_unpool_jax.errors import ConfigError, UserError, require_image
+from vgg_unpool_jax.errors import ConfigError, UserError, require_image, require_list
 from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK, size_multiple
 from vgg_unpool_jax.ops.moments import (
     Moments,
@@ -89,6 +89,7 @@ class Stylizer:
           tile: photos with a longer side are processed in tiles of at most this many
             pixels per side, margins included; 0 processes all photos whole.
         """
+        require_list("pairs", pairs)
         self.pairs = {pair.block: pair for pair in pairs}
         self.blocks = tuple(sorted(self.pairs, reverse=True))
         if not pairs or len(self.pairs) != len(pairs):

@@ -28,7 +28,7 @@ from vgg_unpool_jax.applications.stylization.style_statistics import (
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.folder import is_photo_name
 from vgg_unpool_jax.data.photo_files import list_photo_files
-from vgg_unpool_jax.errors import ConfigError, MaskError, SourceError
+from vgg_unpool_jax.errors import ConfigError, MaskError, SourceError, require_list
 from vgg_unpool_jax.evaluation.pictures import (
     check_photo_name,
     save_photo,
@@ -198,6 +198,8 @@ def load_stylizer(
       blocks: the blocks to use of these pairs; empty means all.
       **options: of `Stylizer`.
     """
+    require_list("pairs", pairs)
+    require_list("blocks", blocks)
     loaded = {pair.block: pair for pair in (load_pair(pair, vgg19) for pair in pairs)}
     if len(loaded) < len(pairs):
         raise ConfigError(f"the pairs {', '.join(map(str, pairs))} share a block")
@@ -245,6 +247,7 @@ class FileStylizer:
             smoothing, which brings the result to the photo's size; 0 is no limit.
           progress: see `Stylizer.stylize`.
         """
+        require_list("styles", styles)
         self.stylizer, self._styles, self._max_side = stylizer, list(styles), max_side
         self._smoothing, self._automatic, self._vgg19 = smoothing, automatic, vgg19
         self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
@@ -274,7 +277,7 @@ class FileStylizer:
         """
         if file.problem is not None:
             raise MaskError(file.problem)
-        photo = decode_photo(file.path, str(file.path))
+        photo = decode_photo(file.path, str(file.path), tell_alpha=True)
         reduced = reduce_to_side(photo, self._max_side)
         styles, regions = [], None
         for style in self._styles:
@@ -320,7 +323,8 @@ class FileStylizer:
         return statistics, _fit(regions, photo, file.mask)
 
     def _style_photo(self, path):
-        return reduce_to_side(decode_photo(path, str(path)), self._max_side)
+        photo = decode_photo(path, str(path), tell_alpha=True)
+        return reduce_to_side(photo, self._max_side)
 
     def _measured(self, path, photo, regions):
         # One style serves all photos of a folder whose masks agree about it.

@@ -53,7 +53,10 @@ class StylePair:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Content and style, uint8 (h, w, 3) each."""
-        return tuple(decode_photo(p, str(p)) for p in (self.content, self.style))
+        return tuple(
+            decode_photo(path, str(path), tell_alpha=True)
+            for path in (self.content, self.style)
+        )
 
     def read_labels(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Labels (h, w) of content and style, equal ones of equal regions, or None."""

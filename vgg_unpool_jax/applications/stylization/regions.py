@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from skimage.transform import resize_local_mean
 
-from vgg_unpool_jax.errors import MaskError
+from vgg_unpool_jax.errors import MaskError, require_list
 
 # How much the aspect ratios of a mask and its photo may differ, besides rounding to
 # pixels.
@@ -41,6 +41,7 @@ class Regions:
 
     def __post_init__(self):
         """Check that the arrays are as described."""
+        require_list("names", self.names)
         object.__setattr__(self, "names", tuple(self.names))
         count = len(self.names)
         if not count or len(set(self.names)) != count:
@@ -145,6 +146,7 @@ def soft_regions(layers: Sequence[np.ndarray], names: Sequence[str]) -> Regions:
       layers: (h, w) each, in [0, 1], one or more, all of one shape.
       names: one per layer.
     """
+    require_list("names", names)
     names, coverage = list(names), np.stack(layers, axis=2).astype(np.float32)
     rest = 1 - coverage.sum(axis=2)
     if rest.max() > _ROUNDING * (len(layers) + 1):

@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from vgg_unpool_jax.errors import UserError
+from vgg_unpool_jax.errors import UserError, require_list
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.paths import read_bytes
 from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK, check_block
@@ -106,6 +106,7 @@ def read_style(path: PathLike) -> StyleStatistics:
 
 
 def _assembled(description, tensors) -> StyleStatistics:
+    require_list("names", description["names"])
     names = tuple(str(name) for name in description["names"])
     encoders = {check_block(int(b)): d for b, d in description["encoders"].items()}
     moments, count = {}, len(names)

@@ -348,7 +348,7 @@ def _file_frames(path) -> Iterator[Frame]:
 
 def _folder_frames(folder, names, rate) -> Iterator[Frame]:
     for index, name in enumerate(names):
-        pixels = decode_photo(folder / name, str(folder / name))
+        pixels = decode_photo(folder / name, str(folder / name), tell_alpha=not index)
         yield Frame(pathlib.PurePath(name).stem, index / rate, pixels)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from vgg_unpool_jax.data import Source, make_crop
-from vgg_unpool_jax.errors import ConfigError, PhotoError
+from vgg_unpool_jax.errors import ConfigError, PhotoError, require_list
 from vgg_unpool_jax.evaluation.metrics import METRICS, photo_l1, photo_psnr
 from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid, save_jpeg
 from vgg_unpool_jax.io.atomic import replacing
@@ -149,6 +149,7 @@ def write_release_page(
     folder = to_path(output)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, expected a folder")
+    require_list("pairs", pairs)
     pairs = sorted(pairs, key=lambda pair: pair.block)
     blocks = [pair.block for pair in pairs]
     if not blocks or len(set(blocks)) < len(blocks):
