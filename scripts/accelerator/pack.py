@@ -11,9 +11,11 @@ import h5py
 from PIL import Image
 
 from vgg_unpool_jax.data import make_source
+from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.conversion import save_weights
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
+from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 
 # Packages of requirements.txt that an image for PyTorch and JAX lacks, and what they
 # need beyond it.
@@ -32,9 +34,13 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=60.0, help="at most, 2^20")
     parser.add_argument("--python", default="3.12", help="of that machine")
     options = parser.parse_args()
-    source = make_source(f"folder:{options.photos}")
-    options.output.mkdir(parents=True)
-    pack_weights(options.weights, options.output / "vgg19.h5")
+    try:
+        source = make_source(f"folder:{options.photos}")
+        weights = load_vgg19_weights(options.weights)
+        options.output.mkdir(parents=True)
+    except (UserError, FileExistsError) as error:
+        raise SystemExit(f"pack.sh: {error}") from error
+    pack_weights(weights, options.output / "vgg19.h5")
     download_wheels(options.output / "wheels", options.python)
     used = sum(path.stat().st_size for path in options.output.rglob("*.*"))
     left = options.megabytes * 2**20 - used
@@ -42,10 +48,10 @@ def main() -> None:
     print(f"{count} of {len(source)} photos in {options.output}")
 
 
-def pack_weights(weights: str, path: pathlib.Path) -> None:
+def pack_weights(weights: VGG19Weights, path: pathlib.Path) -> None:
     """Write the layers that encoders use, compressed without loss."""
     plain = path.with_suffix(".plain.h5")
-    save_weights(load_vgg19_weights(weights), plain)
+    save_weights(weights, plain)
     with h5py.File(plain) as old, h5py.File(path, "w") as new:
         for key, value in old.attrs.items():
             new.attrs[key] = value
