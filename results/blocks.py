@@ -32,6 +32,12 @@ def read(name: str) -> dict:
     return json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def write(name: str, content: dict) -> None:
+    """Replace results/NAME.json."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    (ROOT / "results" / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
 def read_pairs() -> dict[str, dict]:
     """The pairs of results/pairs.json, by "block1" ... "block5".
 
@@ -128,8 +134,7 @@ def _pairs() -> str:
                 f"{_number(metrics, 'psnr', '.2f')} dB",
                 _number(metrics, "ssim", ".4f"),
                 f"{pair['decoder_parameters']:,}",
-                f"{pair['steps'] * pair['batch_size']:,} crops, "
-                f"{60 * pair['hours']:.0f} min",
+                f"{pair['photos_seen']:,} crops, {60 * pair['hours']:.0f} min",
             )
         )
     head = ("pair", "published L1", "ours", "PSNR", "SSIM", "parameters", "training")
@@ -182,7 +187,7 @@ def _intervals() -> str:
 def _config(block: int) -> str:
     facts, pair = read("pairs"), read_pairs()[f"block{block}"]
     metrics = pair["metrics"]
-    crops = f"{pair['steps']:,} steps of {pair['batch_size']} crops of {pair['crop']}²"
+    crops = f"{pair['steps']:,} steps, {', then '.join(pair['crops'])}"
     ours = f"{_number(metrics, 'l1', '.3f')}, {pair['photos']} COCO photos"
     rows = [
         (
@@ -204,9 +209,9 @@ def _config(block: int) -> str:
         f"MS-SSIM {_number(metrics, 'ms_ssim', '.4f')}."
     )
     if pair.get("validation_l1"):
-        steps = ", ".join(f"{int(step):,}" for step in pair["validation_l1"])
+        crops = ", ".join(f"{int(count):,}" for count in pair["validation_l1"])
         values = ", ".join(f"{value:.2f}" for value in pair["validation_l1"].values())
-        text += f" L1 of 102 validation photos after {steps} steps: {values}."
+        text += f" L1 of 102 validation photos after {crops} crops: {values}."
     head = ("variant", "training", "L1 in [0, 255]")
     return f"{table(head, rows)}\n\n{_fill(text)}"
 

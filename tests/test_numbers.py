@@ -1,14 +1,16 @@
 """Numbers in README.md, docs/, configs/ and model cards are those of results/."""
 
-import json
 import re
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from results import __main__ as command
-from results import blocks
+from configs.unpooling import base
+from results import blocks, replace
 from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.systems import train_and_evaluate
 
 
 @pytest.mark.parametrize("path", blocks.documents(), ids=lambda path: path.name)
@@ -53,39 +55,47 @@ def test_model_cards_of_the_package_have_the_same_numbers(name):
     assert f"{pair['steps']:,} steps" in text
 
 
-def _results_of(block):
-    metric = {"mean": 1.25, "interval": [1.0, 1.5], "photos": 7}
-    return {
-        "metrics": {name: metric for name in ("l1", "psnr", "ssim", "ms_ssim")},
-        "border_ratio": 0.5,
-        "training_steps": 10,
-        "provenance": {
-            "config": {
-                "system": "unpooling",
-                "encoder": {"block": block},
-                "data": {"batch_size": 4, "image_size": 64},
-            }
-        },
-    }
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A block-1 run of three steps on tiny photos, and their folder."""
+    photos, workdir = (tmp_path_factory.mktemp(name) for name in ("photos", "run"))
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        pixels = rng.integers(0, 256, (256, 260, 3), np.uint8)
+        Image.fromarray(pixels).save(photos / f"{number}.png")
+    config = base.make_config(1, "runlocal")
+    config.num_steps = 3
+    config.loss.ms_ssim = config.loss.perceptual = 0.0
+    config.data.source = f"folder:{photos}"
+    config.data.image_size = config.evaluation.image_size = 16
+    config.data.stages = ((0.5, 20, 4),)
+    config.preparation.image_size = 16
+    train_and_evaluate(config, workdir)
+    return workdir, photos
 
 
-def test_a_new_result_file_is_taken_over(tmp_path, monkeypatch):
-    for folder in ("results", "vgg_unpool_jax/releases/packaged"):
-        shutil.copytree(blocks.ROOT / folder, tmp_path / folder)
+def test_a_better_decoder_replaces_that_of_the_package(run, tmp_path, monkeypatch):
+    workdir, photos = run
+    shutil.copytree(blocks.ROOT / "results", tmp_path / "results")
+    package = tmp_path / "vgg_unpool_jax" / "releases" / "packaged"
+    package.mkdir(parents=True)
+    (package / index.FILE).write_text('{"format_version": 1, "models": {}}')
+    (tmp_path / "README.md").write_text("<!-- results:block1 -->\n\n<!-- /results -->")
     monkeypatch.setattr(blocks, "ROOT", tmp_path)
-    before = blocks.read_pairs()
-    validations = {"validations": [{"step": 10, "metrics": {"photo_l1": 2.5}}]}
-    (tmp_path / "validation.json").write_text(json.dumps(validations))
-    for block in (3, 5):
-        (tmp_path / "results.json").write_text(json.dumps(_results_of(block)))
-        command.add(tmp_path / "results.json")
-    after = blocks.read_pairs()
-    assert after["block2"] == before["block2"]
-    # Those of a released file are in the index, whatever the run measured.
-    assert after["block3"]["metrics"] == before["block3"]["metrics"]
-    assert after["block3"]["batch_size"] == 4
-    assert after["block5"]["hours"] == before["block5"]["hours"]
-    text = " ".join(blocks.BLOCKS["block5"]().split())
-    assert "| best | 10 steps of 4 crops of 64² | 1.250, 7 COCO photos |" in text
-    assert "L1 1.250 (1.000 to 1.500)" in text
-    assert "validation photos after 10 steps: 2.50" in text
+    monkeypatch.setattr(index, "PACKAGE", package)
+    folders = [f"--photos={photos}", f"--test_photos={photos}", "--hours=0.5"]
+    options = replace.parse([str(workdir), *folders])
+    assert replace.replace(options)
+
+    pair = blocks.read_pairs()["block1"]
+    assert pair["photos_seen"] == 2 * 2 + 1 * 4  # Python rounds 1.5 to 2
+    assert pair["crops"] == ["2 of 16²", "4 of 20²"]
+    assert (pair["steps"], pair["stored"], pair["photos"]) == (3, "float16", 8)
+    l1 = f"{pair['metrics']['l1']['mean']:.3f}"
+    text = (tmp_path / "README.md").read_text()
+    assert f"| best | 3 steps, 2 of 16², then 4 of 20² | {l1}, 8 COCO photos |" in text
+    assert f"| {l1} | " in (package / "vgg19-block1.md").read_text()
+
+    stored = (package / "vgg19-block1.safetensors").read_bytes()
+    assert not replace.replace(options)  # equal is not better
+    assert (package / "vgg19-block1.safetensors").read_bytes() == stored

@@ -1,0 +1,144 @@
+"""Put a trained decoder into the package if it is better, and renew all that shows it.
+
+    python -m results.replace RUN --photos=FOLDER --test_photos=FOLDER [--hours=H]
+
+RUN is a workdir or a release. Both it and the decoder of its block in the package are
+measured, as they are stored, on the validation photos of the run. Only if its L1 is
+smaller is it measured on centre crops of 256² of the test photos, stored, entered into
+the index and results/pairs.json, and the documents and model cards are renewed. Status
+1 if it is not better. The VGG19 weights are those of VGG19_WEIGHTS.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from results import __main__ as documents
+from results import blocks
+from vgg_unpool_jax.data import Split, make_source, open_splits
+from vgg_unpool_jax.evaluation.evaluator import Evaluation
+from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
+from vgg_unpool_jax.training.stages import examples_seen
+
+# How the package stores a block: the deep decoders in a quarter of float32, so that the
+# package stays below 30 MB.
+DTYPES = {1: "float16", 2: "float16", 3: "float16", 4: "int8", 5: "int8"}
+
+
+def main() -> int:
+    """Run the command."""
+    options = parse()
+    device_per_core(8)
+    return 0 if replace(options) else 1
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command line; None for that of this process."""
+    parser = argparse.ArgumentParser(
+        "python -m results.replace",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run")
+    parser.add_argument("--photos", required=True, help="folder with training photos")
+    parser.add_argument("--test_photos", required=True, help="folder")
+    parser.add_argument("--hours", type=float, help="of training on the hardware")
+    return parser.parse_args(arguments)
+
+
+def replace(options: argparse.Namespace) -> bool:
+    """Replace the decoder of the package if that of `options.run` is better."""
+    run = load_pair(options.run)
+    name = f"vgg19-block{run.block}"
+    config = run.config.copy_and_resolve_references()
+    config.data.source = f"folder:{options.photos}"
+    validation = open_splits(config.data)["validation"]
+    with tempfile.TemporaryDirectory() as aside:
+        path = pathlib.Path(aside) / f"{name}.safetensors"
+        run.export(path, dtype=DTYPES[run.block], facts=_facts(run, options.hours))
+        how = {
+            "crop": config.evaluation.crop,
+            "image_size": config.evaluation.image_size,
+        }
+        ours = load_pair(path).evaluate(validation, **how)
+        print(f"{options.run}: L1 {_l1(ours):.3f} of {len(validation.indices)} photos")
+        if name in index.packaged_names():
+            theirs = load_pair(name).evaluate(validation, **how)
+            print(f"{name}: L1 {_l1(theirs):.3f}")
+            if _l1(theirs) <= _l1(ours):
+                print(f"{name} stays")
+                return False
+        source = make_source(f"folder:{options.test_photos}")
+        photos = Split(source, np.arange(len(source)))
+        test = load_pair(path).evaluate(photos, image_size=256)
+        print(f"test photos: L1 {_l1(test):.3f}")
+        shutil.copy(path, index.PACKAGE / path.name)
+    results = {
+        **test.to_dict(),
+        "source": "folder:COCO128",
+        "crop": run.crop,
+        "image_size": 256,
+        "training_steps": run.step,
+        "released_decoder": {"file": path.name},
+    }
+    results = json.loads(json.dumps(results, default=dataclasses.asdict))
+    index.register(index.PACKAGE / path.name, results=results, licence="MIT")
+    _note(options.run, run, options.hours)
+    documents.write()
+    return True
+
+
+def _l1(evaluation: Evaluation) -> float:
+    return evaluation.metrics["l1"].mean
+
+
+def _photos_seen(run: Pair) -> int:
+    if run.release is not None and "photos_seen" in run.release["facts"]:
+        return run.release["facts"]["photos_seen"]
+    return examples_seen(run.config.data, run.step, run.config.num_steps or run.step)
+
+
+def _facts(run: Pair, hours: float | None) -> dict:
+    facts = {"photos_seen": _photos_seen(run)}
+    if hours is not None:
+        facts["training_hours"] = hours
+        facts["training_hardware"] = provenance(run.config)["hardware"]
+    return facts
+
+
+def _note(origin: str, run: Pair, hours: float | None) -> None:
+    """Enter what the index does not hold into results/pairs.json."""
+    facts = blocks.read("pairs")
+    pair = facts["pairs"][f"block{run.block}"]
+    for key in ("batch_size", "crop", "metrics", "photos", "border_ratio", "steps"):
+        pair.pop(key, None)  # now in the index, or replaced by what follows
+    pair["photos_seen"] = _photos_seen(run)
+    data, total = run.config.data, run.config.num_steps or run.step
+    pair["crops"] = [
+        f"{stage[2]} of {stage[1]}²"
+        for stage in ((0, data.image_size, data.batch_size), *data.get("stages", ()))
+    ]
+    pair["hours"] = hours
+    history = pathlib.Path(origin) / "validation.json"
+    if history.exists():
+        pair["validation_l1"] = {
+            str(examples_seen(data, entry["step"], total)): round(
+                entry["metrics"]["photo_l1"], 2
+            )
+            for entry in json.loads(history.read_text())["validations"]
+        }
+    blocks.write("pairs", facts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
