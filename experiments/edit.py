@@ -11,6 +11,7 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.numbers import parse_numbers
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.editing import strips
 from vgg_unpool_jax.applications.editing.photo_pairs import SWITCHES
 from vgg_unpool_jax.applications.resizing import reduce_to_side
@@ -44,6 +45,13 @@ _FACTORS = flags.DEFINE_list(
 _MAX_SIDE = flags.DEFINE_integer(
     "max_side", 512, "Photos with a longer side are reduced to it.", lower_bound=1
 )
+# The edits that look at a flag.
+_EDITS_OF = {
+    "steps": ("interpolate", "reencode"),
+    "switches": ("interpolate",),
+    "count": ("scale", "drop"),
+    "factors": ("scale",),
+}
 
 
 def main() -> None:
@@ -52,6 +60,9 @@ def main() -> None:
         raise ConfigError("--second goes with --edit=interpolate and swap, and only so")
     paths = [path for path in (_INPUT.value, _SECOND.value) if path is not None]
     _check_output(paths)
+    for name, edits in _EDITS_OF.items():
+        if _EDIT.value not in edits:
+            note_unused(f"it is for --edit={' and '.join(edits)}", name)
     counts = parse_numbers(_COUNT.value, int, "--count")
     factors = parse_numbers(_FACTORS.value, float, "--factors")
     photos = [_read(path) for path in paths]

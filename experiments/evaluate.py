@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits, source_files
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.io.outputs import check_outputs
@@ -62,6 +63,10 @@ def main() -> None:
             f"this run has no photos in its {_PART.value} part: take another --part "
             f"({', '.join(SPLITS)}) or a --source"
         )
+    if _SOURCE.value:
+        note_unused("--source names the photos", "part")
+    if (_CROP.value or trained.crop) == "whole":
+        note_unused("whole photos are taken one by one", "image_size", "batch_size")
     options = {"image_size": _IMAGE_SIZE.value, "crop": _CROP.value}
     options["max_broken_share"] = data.get("max_broken_share")
     score = trained.evaluate(

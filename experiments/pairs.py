@@ -23,6 +23,7 @@ import tempfile
 from absl import flags
 
 from experiments.cli import command, release_text
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.data import make_source, source_files
 from vgg_unpool_jax.errors import ConfigError, WeightsError
 from vgg_unpool_jax.io import json_file
@@ -131,6 +132,13 @@ _COMMANDS = {
     "folder": (_folder, "PAIR FOLDER"),
     "upload": (_upload, "FOLDER hf:OWNER/NAME"),
 }
+# The flags that each looks at, beside --releases.
+_FLAGS = {
+    "page": "source output photos image_size weights without_weights",
+    "register": "results licence address",
+    "folder": "dtype results licence weights",
+    "upload": "private dry_run",
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -143,6 +151,9 @@ def main(arguments: list[str]) -> None:
     if act is None or len(values) < count or (len(values) > count and not is_list):
         usage = " | ".join(f"{n} {form}".strip() for n, (_, form) in _COMMANDS.items())
         raise ConfigError(f"expected one of: {usage}")
+    known = set(" ".join(_FLAGS.values()).split())
+    unused = known.difference(_FLAGS.get(name, "").split())
+    note_unused(f"`pairs {name}` does not use it", *sorted(unused))
     print(act(*values))
 
 

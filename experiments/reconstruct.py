@@ -15,6 +15,7 @@ import tqdm
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import error_image, save_png, side_by_side
@@ -44,6 +45,8 @@ def main() -> None:
     writes = [path for photo in photos for path in (photo.output, photo.grid)]
     check_outputs(writes, model_files(_WORKDIR.value, _WEIGHTS.value))
     trained = load_trained(_WORKDIR.value, _WEIGHTS.value)
+    if not trained.tiles:
+        note_unused("this system takes photos of one size", "tile")
     broken = []
     for number, photo in enumerate(photos, start=1):
         try:

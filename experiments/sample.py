@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.data import decode_photo
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import (
@@ -47,6 +48,11 @@ def main(photos: list[str]) -> None:
         raise ConfigError(f"--interpolate needs two photos or more, got {len(photos)}")
     if photos and not _INTERPOLATE.value:
         raise ConfigError(f"unknown arguments without --interpolate: {photos}")
+    if _INTERPOLATE.value:
+        reason = "--interpolate draws no samples"
+        note_unused(reason, "num", "temperature", "seed")
+    else:
+        note_unused("it is for --interpolate", "steps")
     check_photo_name(_OUTPUT.value)
     check_outputs([_OUTPUT.value], [*photos, *model_files(_WORKDIR.value)])
     vae = load_vae(_WORKDIR.value)

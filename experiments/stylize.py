@@ -13,13 +13,15 @@ import tqdm
 from absl import flags
 
 from experiments.cli import command, style_flags
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.files import (
     FileStylizer,
     list_content_files,
 )
 from vgg_unpool_jax.errors import PhotoError
-from vgg_unpool_jax.evaluation.pictures import PHOTO_SUFFIXES
+from vgg_unpool_jax.evaluation.pictures import LOSSLESS_SUFFIXES, PHOTO_SUFFIXES
 from vgg_unpool_jax.io.outputs import check_outputs
+from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.runtime.memory import peak_memory
 
 _CONTENT_MASK = flags.DEFINE_string(
@@ -53,6 +55,7 @@ def main() -> None:
         writes.append(_SAVE_STYLE.value)
     reads = [path for file in files for path in (file.path, file.mask) if path]
     check_outputs(writes, [*reads, *style_flags.files_read()])
+    _note_unused_flags(files)
     work = FileStylizer(
         style_flags.stylizer(),
         styles,
@@ -83,6 +86,23 @@ def main() -> None:
     print(f"peak memory: {', '.join(peaks)}")
     if broken:
         raise PhotoError(f"{len(broken)} of {len(files)} photos: {'; '.join(broken)}")
+
+
+def _note_unused_flags(files) -> None:
+    style_flags.note_unused_flags()
+    if _CONTENT_MASK.value:
+        note_unused("the photos have masks", "auto_regions")
+    elif _AUTO.value:
+        note_unused("--auto_regions finds the regions of both photos", "style_mask")
+    elif not _SAVE_STYLE.value:
+        note_unused("the photos have no regions without --content_mask", "style_mask")
+    if len(files) == 1 and files[0].output == to_path(style_flags.OUTPUT.value):
+        note_unused("the name of --output has the format", "format")
+    suffix = files[0].output.suffix.lower()
+    if suffix in LOSSLESS_SUFFIXES:
+        note_unused(f"{suffix} files keep every value", "quality")
+    if len(style_flags.STYLE.value) > 1 and _SAVE_STYLE.value:
+        print("note: --save_style keeps the first of the styles alone")
 
 
 if __name__ == "__main__":

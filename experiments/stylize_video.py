@@ -16,10 +16,12 @@ import time
 from absl import flags
 
 from experiments.cli import command, style_flags
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.files import FileStylizer
 from vgg_unpool_jax.applications.stylization.video import CUT, VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import (
     RATE,
+    is_folder,
     open_video,
     output_files,
     writing_video,
@@ -48,6 +50,7 @@ def main() -> None:
     output, start = style_flags.OUTPUT.value, time.perf_counter()
     writes, reads = output_files(output, video)
     check_outputs(writes, [*reads, *style_flags.files_read()])
+    _note_unused_flags(video)
     # Opened first: an impossible output is reported before the pairs are loaded.
     with writing_video(
         output, video, quality=_QUALITY.value, sound=_SOUND.value
@@ -72,6 +75,20 @@ def main() -> None:
     print(f"peak memory: {', '.join(peaks)}")
     if problem is not None:
         raise problem
+
+
+def _note_unused_flags(video) -> None:
+    style_flags.note_unused_flags()
+    note_unused("films have no masks", "style_mask")
+    if style_flags.SMOOTHING.value != "guided":
+        note_unused("only --smoothing=guided averages over frames", "steadiness")
+    if video.is_file:
+        note_unused("a video file has its own rate", "rate")
+    else:
+        note_unused("a folder of frames has no sound", "sound")
+    if is_folder(style_flags.OUTPUT.value):
+        reason = "the output is a folder of PNG files"
+        note_unused(reason, "quality", *(["sound"] if video.is_file else ["rate"]))
 
 
 def _stylizer() -> VideoStylizer:

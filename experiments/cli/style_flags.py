@@ -7,6 +7,7 @@ from absl import flags
 from experiments.cli.numbers import parse_number
 from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.styles import parse_strengths, parse_styles
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
 from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS
@@ -88,6 +89,12 @@ def files_read() -> list[pathlib.Path]:
     for pair in PAIRS.value:
         read += model_files(pair, WEIGHTS.value)
     return read
+
+
+def note_unused_flags() -> None:
+    """Notes about those of these flags that have no effect."""
+    if len(STYLE.value) == 1:
+        note_unused("there is one style", "style_shares")
 
 
 def strengths() -> dict[int, float]:

@@ -115,7 +115,7 @@ class TrainedToy:
     params: dict
     step: int
     record = ToyObjective().record
-    crop, image_size, error_gain = "center", SIDE, 8.0
+    crop, image_size, error_gain, tiles = "center", SIDE, 8.0, False
 
     def evaluate(self, split, **options):
         objective = ToyObjective()

@@ -296,6 +296,9 @@ _PHOTO_FORMATS = {
     if name in _SAVED and is_built(name)
 }
 PHOTO_SUFFIXES = tuple(_PHOTO_FORMATS)
+LOSSLESS_SUFFIXES = tuple(
+    suffix for suffix, name in _PHOTO_FORMATS.items() if name in ("PNG", "TIFF")
+)
 
 
 def check_photo_name(path: str | os.PathLike) -> None:

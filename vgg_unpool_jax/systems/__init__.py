@@ -68,7 +68,7 @@ def load_trained(
     Returns:
       The trained model of the system. All have `reconstruct`, `reconstruct_photo`,
       `prepare`, `evaluate`, `describe`, `config`, `step`, `record`, `crop`,
-      `image_size` and `error_gain`.
+      `image_size`, `error_gain` and `tiles`.
 
     Raises:
       ConfigError: when the folder is not a workdir.

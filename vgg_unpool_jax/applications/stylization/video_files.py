@@ -128,7 +128,7 @@ def output_files(
       already; and the film, or the frames of its folder.
     """
     reads = [video.path]
-    if not _is_folder(path):
+    if not is_folder(path):
         path = paths.to_path(path)
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             raise SourceError(
@@ -144,7 +144,8 @@ def output_files(
     return [folder / f"{stem}.png" for stem in stems], reads
 
 
-def _is_folder(path: str | os.PathLike) -> bool:
+def is_folder(path: str | os.PathLike) -> bool:
+    """Whether an output is a folder of frames, by what is there and by its name."""
     return paths.to_path(path).is_dir() or not names_file(path)
 
 
@@ -172,9 +173,9 @@ def writing_video(
       A function that writes the next frame.
     """
     check_outputs(*output_files(path, video))
-    is_folder = _is_folder(path)
+    folder = is_folder(path)
     path = paths.to_path(path)
-    if is_folder:
+    if folder:
         yield functools.partial(_write_picture, path)
         return
     suffix = path.suffix.lower()

@@ -92,6 +92,7 @@ class Pair(Encoder):
       crop: default crop of `evaluate`.
       image_size: default side of the crops in pixels.
       error_gain: factor by which pictures amplify its errors.
+      tiles: whether it takes photos of any size, large ones in tiles.
       decoder: the Flax module, an `UnpoolingDecoder`.
       decoder_variables: its variables, for `decoder.apply`.
       release: metadata of the release that it was loaded from, see `releases.file`;
@@ -101,6 +102,7 @@ class Pair(Encoder):
     crop = "center"
     image_size = 256
     error_gain = 8.0
+    tiles = True
 
     def __init__(
         self,

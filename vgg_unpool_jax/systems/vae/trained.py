@@ -41,9 +41,11 @@ class TrainedVAE:
         leave them out.
       image_size: side of the images in pixels.
       error_gain: factor by which pictures amplify its errors.
+      tiles: whether it takes photos of any size, large ones in tiles.
     """
 
     error_gain = VAEReport.error_gain
+    tiles = False
 
     def __init__(
         self,
