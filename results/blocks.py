@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 
+from benchmarks.tables import limits_lines, suite_table
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.systems.unpooling.release import card_text
@@ -320,7 +321,31 @@ def _style_all() -> str:
     return table(head, rows)
 
 
+def _accelerator() -> str:
+    """Tables of what scripts/accelerator/run.sh measured, where it has run."""
+    parts = []
+    for suite in ("ops", "step"):
+        path = ROOT / "results" / f"accelerator_{suite}.json"
+        if path.exists():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            hardware = record["provenance"]["hardware"]["device_kind"]
+            versions = record["provenance"]["versions"]
+            found = ", ".join(
+                f"{name} {versions[name]}"
+                for name in ("jax", "torch")
+                if name in versions
+            )
+            limits = "\n".join(f"- {line}" for line in limits_lines(record["limits"]))
+            parts += [
+                f"Suite `{suite}` on one {hardware}, {found}:",
+                suite_table(record["rows"], markdown=True),
+                limits,
+            ]
+    return "\n\n".join(parts) or "Not measured yet: no GPU was at hand."
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "accelerator": _accelerator,
     "data": _data,
     "pairs": _pairs,
     "pairs-intervals": _intervals,

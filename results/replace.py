@@ -3,7 +3,7 @@
     python -m results.replace RUN --photos=FOLDER --test_photos=FOLDER [--hours=H]
 
 RUN is a workdir or a release. Both it and the decoder of its block in the package are
-measured, as they are stored, on the validation photos of the run. Only if its L1 is
+measured, as they are stored, on the validation split of the photos. Only if its L1 is
 smaller is it measured on centre crops of 256² of the test photos, stored, entered into
 the index and results/pairs.json, and the documents and model cards are renewed. Status
 1 if it is not better. The VGG19 weights are those of VGG19_WEIGHTS.
@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from configs.unpooling import base
 from results import __main__ as documents
 from results import blocks
 from vgg_unpool_jax.data import Split, make_source, open_splits
@@ -60,7 +61,7 @@ def replace(options: argparse.Namespace) -> bool:
     """Replace the decoder of the package if that of `options.run` is better."""
     run = load_pair(options.run)
     name = f"vgg19-block{run.block}"
-    config = run.config.copy_and_resolve_references()
+    config = base.make_config(run.block)
     config.data.source = f"folder:{options.photos}"
     validation = open_splits(config.data)["validation"]
     with tempfile.TemporaryDirectory() as aside:

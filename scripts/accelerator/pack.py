@@ -10,7 +10,8 @@ import sys
 import h5py
 from PIL import Image
 
-from vgg_unpool_jax.data import make_source
+from configs.unpooling import base
+from vgg_unpool_jax.data import Split, open_splits
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.conversion import save_weights
@@ -34,18 +35,22 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=60.0, help="at most, 2^20")
     parser.add_argument("--python", default="3.12", help="of that machine")
     options = parser.parse_args()
+    data = base.make_config(1).data
+    data.source = f"folder:{options.photos}"
     try:
-        source = make_source(f"folder:{options.photos}")
+        splits = open_splits(data)
         weights = load_vgg19_weights(options.weights)
         options.output.mkdir(parents=True)
     except (UserError, FileExistsError) as error:
         raise SystemExit(f"pack.sh: {error}") from error
     pack_weights(weights, options.output / "vgg19.h5")
     download_wheels(options.output / "wheels", options.python)
-    used = sum(path.stat().st_size for path in options.output.rglob("*.*"))
-    left = options.megabytes * 2**20 - used
-    count = pack_photos(source, options.output / "photos", left)
-    print(f"{count} of {len(source)} photos in {options.output}")
+    # All photos to validate on, and of those to train on as many as fit.
+    for name in ("validation", "train"):
+        used = sum(path.stat().st_size for path in options.output.rglob("*.*"))
+        left = options.megabytes * 2**20 - used
+        count = pack_photos(splits[name], options.output / name, left)
+        print(f"{name}: {count} of {len(splits[name].indices)} photos")
 
 
 def pack_weights(weights: VGG19Weights, path: pathlib.Path) -> None:
@@ -79,7 +84,7 @@ def download_wheels(folder: pathlib.Path, python: str) -> None:
     subprocess.run([*command, f"--dest={folder}", *WHEELS], check=True)
 
 
-def pack_photos(source, folder: pathlib.Path, size: float) -> int:
+def pack_photos(photos: Split, folder: pathlib.Path, size: float) -> int:
     """Write photos with a short side of at most 256 until `size` bytes are used.
 
     They are taken evenly from the whole source where not all fit.
@@ -88,7 +93,7 @@ def pack_photos(source, folder: pathlib.Path, size: float) -> int:
       Number of photos.
     """
     folder.mkdir()
-    encoded = [_encode(source[index]) for index in range(len(source))]
+    encoded = [_encode(photos.source[int(index)]) for index in photos.indices]
     share = min(1.0, size / sum(map(len, encoded)))
     if share <= 0:
         shutil.rmtree(folder)

@@ -63,7 +63,7 @@ measure step "$(box 12 60)" --suite=step --peers=torch --dtypes=bfloat16 --block
 LEFT=$((MINUTES * 60 - ($(date +%s) - BEGAN) - 40))
 echo "== training: $LEFT s"
 timeout --signal=TERM --kill-after=20 $((LEFT + 20)) "$PYTHON" \
-  -m scripts.accelerator.train_pairs --seconds="$LEFT" --photos="$INPUT/photos" \
+  -m scripts.accelerator.train_pairs --seconds="$LEFT" --input="$INPUT" \
   --workdirs="$WORK/runs" --output="$OUTPUT" 2>&1 | tee "$WORK/training.log" ||
   echo "training ended early"
 {

@@ -43,7 +43,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser("train_pairs", description=__doc__)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--photos", required=True, help="folder")
+    parser.add_argument("--input", type=to_path, required=True)
     parser.add_argument("--workdirs", type=to_path, required=True)
     parser.add_argument("--output", type=to_path, required=True)
     options = parser.parse_args()
@@ -59,7 +59,7 @@ def main() -> None:
 
 def train(block: int, seconds: float, options: argparse.Namespace) -> None:
     """Train a block for about this time and write its best state."""
-    config = make_config(block, options.photos)
+    config = make_config(block, options.input)
     overhead = _OVERHEAD_SECONDS.get(jax.default_backend(), _OVERHEAD_ELSEWHERE)
     rate = step_seconds(config)
     steps = int(_MARGIN * (seconds - overhead) / rate)
@@ -79,11 +79,13 @@ def train(block: int, seconds: float, options: argparse.Namespace) -> None:
     write(block, workdir, options.output)
 
 
-def make_config(block: int, photos: str):
+def make_config(block: int, folder: pathlib.Path):
     """The config of a block that goes on from its newest state."""
     on_cpu = jax.default_backend() == "cpu"
     config = base.make_config(block, "best" if on_cpu else "best,gpu")
-    config.data.source = f"folder:{photos}"
+    config.data.source = f"folder:{folder / 'train'}"
+    config.data.validation_source = f"folder:{folder / 'validation'}"
+    config.data.split_fractions = (1.0, 0.0, 0.0)
     config.data.stages = ((0.85, 256, 2 if on_cpu else 16),)
     if f"vgg19-block{block}" in index.entries():
         config.initialization = "he"
