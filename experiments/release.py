@@ -22,6 +22,7 @@ from vgg_unpool_jax.pretrained.load import weight_files
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems.unpooling import release
+from vgg_unpool_jax.training.stages import batch_sizes
 
 _BLOCK = flags.DEFINE_integer("block", None, "1 to 5.", 1, 5)
 _PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:PATH.")
@@ -54,7 +55,7 @@ def main() -> None:
         none = _SHARED_FROM.value == "none"
         config.initialize_shared_from = "" if none else _SHARED_FROM.value
     if config.device_per_core:
-        device_per_core(config.data.batch_size, config.evaluation.batch_size)
+        device_per_core(*batch_sizes(config.data), config.evaluation.batch_size)
     # Opened before hours of training, so that a wrong path is reported at once.
     source = make_source(_TEST_PHOTOS.value)
     workdir = to_path(_FOLDER.value) / f"block{block}"

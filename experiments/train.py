@@ -18,6 +18,7 @@ from experiments.cli.config_flag import define_config
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.runtime.processes import read_layout
 from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.training.stages import batch_sizes
 
 _CONFIG = define_config("config", "Experiment: NAME or FILE, optionally with :VARIANT.")
 _WORKDIR = flags.DEFINE_string(
@@ -37,7 +38,7 @@ def main() -> None:
     if config.get("device_per_core", False):
         layout = read_layout()
         device_per_core(
-            config.data.batch_size,
+            *batch_sizes(config.data),
             config.evaluation.batch_size,
             processes=layout.count,
             here=layout.here,

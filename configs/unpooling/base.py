@@ -145,15 +145,14 @@ def _set_reports(config: ml_collections.ConfigDict) -> None:
     checkpoints.best_mode = "min"
 
 
-# The deepest decoder of the package from which `:best` starts. That of block 4 is
-# stored in int8 and was added after block 5 had been measured.
-_RELEASED = 3
-
-# Learning rates of `:best`, and the number of steps that two CPU cores take in 10 to 25
-# minutes. The rate decays to almost zero, so a run that is stopped halfway is worse
-# than a shorter one that was finished.
-_BEST_LEARNING_RATES = {1: 4e-3, 2: 2e-3, 3: 2e-3, 4: 2e-3, 5: 2e-3}
-_BEST_STEPS = {1: 8000, 2: 4000, 3: 2500, 4: 1000, 5: 500}
+# The recipe `:best` by block. The rate decays to almost zero, so a run that is stopped
+# halfway is worse than a shorter one that was finished. The decoders of blocks 4 and 5
+# start from layers fitted in closed form, which higher rates would spoil; their last
+# steps see 256² crops, because a 96² crop of 6² features has no middle.
+_BEST_LEARNING_RATES = {1: 4e-3, 2: 2e-3, 3: 2e-3, 4: 1e-3, 5: 1e-3}
+_BEST_STEPS = {1: 8000, 2: 4000, 3: 2500, 4: 4000, 5: 2200}
+_BEST_CROPS = {1: (96, 8), 2: (96, 8), 3: (96, 8), 4: (96, 8), 5: (128, 6)}
+_FITTED_BLOCKS = (4, 5)
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
@@ -161,7 +160,10 @@ def _best(config: ml_collections.ConfigDict) -> None:
     block = config.encoder.block
     config.num_epochs, config.num_steps = 0.0, _BEST_STEPS[block]
     if block > 1:
-        config.initialize_shared_from = f"vgg19-block{min(block - 1, _RELEASED)}"
+        config.initialize_shared_from = f"vgg19-block{block - 1}"
+    if block in _FITTED_BLOCKS:
+        config.initialization = "closed_form"
+        config.data.stages = ((0.85, 256, 2),)
     config.decoder.normalize_features = True
     config.decoder.output_scale = 64.0
     config.decoder.initial_output = 114.0  # mean grey level of ImageNet photos
@@ -169,8 +171,7 @@ def _best(config: ml_collections.ConfigDict) -> None:
     config.loss.ms_ssim = 0.0
     config.loss.perceptual = 0.0
     config.data.crop = "random"
-    config.data.image_size = 96
-    config.data.batch_size = 8
+    config.data.image_size, config.data.batch_size = _BEST_CROPS[block]
     config.data.cache_megabytes = 1000
     config.optimizer.name = "muon"
     config.optimizer.learning_rate = _BEST_LEARNING_RATES[block]
@@ -188,6 +189,9 @@ def _gpu(config: ml_collections.ConfigDict) -> None:
     config.compute_dtype = "bfloat16"
     config.data.image_size = 128
     config.data.batch_size = 64
+    config.data.stages = tuple(
+        (share, size, 16) for share, size, _ in config.data.stages
+    )
     config.data.keep_on_device = True
     config.data.num_threads = 16
     config.evaluation.batch_size = 64
@@ -201,6 +205,8 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
     # The smallest size that MS-SSIM accepts and that is a multiple of 16, for block 5.
     config.data.image_size = config.evaluation.image_size = 176
     config.data.batch_size = config.evaluation.batch_size = 2
+    config.data.stages = ()
+    config.initialization = "he"
     config.evaluation.num_photos = config.evaluation.num_pictures = 2
     config.evaluation.every_steps = config.checkpoints.every_steps = 4
     config.log_every_steps = 1
@@ -216,7 +222,8 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
 def _quickstart(config: ml_collections.ConfigDict) -> None:
     """A few minutes on two CPU cores, on the sample photos of scikit-image."""
     _best(config)
-    config.initialize_shared_from = ""
+    config.initialization, config.initialize_shared_from = "he", ""
+    config.data.stages = ()
     config.num_epochs, config.num_steps = 0.0, 500
     config.preparation.num_photos = 32
     config.data.source = "samples"

@@ -62,6 +62,11 @@ def make_stages(data: ml_collections.ConfigDict, total_steps: int) -> tuple[Stag
     return tuple(stages)
 
 
+def batch_sizes(data: ml_collections.ConfigDict) -> list[int]:
+    """Number of photos of a step in each stage of the section `data`."""
+    return [batch_size for *_, batch_size in _sizes(data)]
+
+
 def mean_batch_size(data: ml_collections.ConfigDict) -> float:
     """Mean number of photos of a step over the whole run."""
     sizes = _sizes(data)
