@@ -8,10 +8,7 @@ input, reconstruction and error. A pair takes photos of any size, a VAE crops an
 resizes them as in its evaluation.
 """
 
-import functools
-
 import numpy as np
-import tqdm
 from absl import flags
 
 from experiments.cli import command
@@ -23,6 +20,7 @@ from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.runtime.memory import peak_memory
 from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.saved import model_files
+from vgg_unpool_jax.training.progress import follow
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")
@@ -71,8 +69,7 @@ def _reconstruct(trained, photo: PhotoFile) -> float:
         image = trained.prepare(pixels).astype(np.float32)
     except PhotoError as error:  # without the name of the file
         raise PhotoError(f"{photo.path}: {error}") from error
-    progress = functools.partial(tqdm.tqdm, desc="tiles", leave=False)
-    result = trained.reconstruct_photo(image, tile=_TILE.value, progress=progress)
+    result = trained.reconstruct_photo(image, tile=_TILE.value, progress=follow)
     save_png(photo.output, result)
     if _GRID.value:
         parts = [image, result, error_image(result, image, trained.error_gain)]

@@ -6,10 +6,8 @@
 Any size and aspect; the result has the photo's size. See docs/style_transfer.md.
 """
 
-import functools
 import time
 
-import tqdm
 from absl import flags
 
 from experiments.cli import command, style_flags
@@ -23,6 +21,7 @@ from vgg_unpool_jax.evaluation.pictures import LOSSLESS_SUFFIXES, PHOTO_SUFFIXES
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.runtime.memory import peak_memory
+from vgg_unpool_jax.training.progress import follow
 
 _CONTENT_MASK = flags.DEFINE_string(
     "content_mask", None, "Segmentation map of the photo, or a folder of maps."
@@ -65,7 +64,7 @@ def main() -> None:
         alpha=style_flags.ALPHA.value,
         strengths=style_flags.strengths(),
         max_side=style_flags.MAX_SIDE.value,
-        progress=functools.partial(tqdm.tqdm, leave=False),
+        progress=follow,
     )
     if _SAVE_STYLE.value:
         work.measure(styles[0]).write(_SAVE_STYLE.value)

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 
 import jax
@@ -115,12 +116,17 @@ def _exit_without_barrier() -> None:
     os._exit(1)
 
 
-class _WithoutTraceback(absl_logging.PythonFormatter):
-    """Prints the first line of a logged exception.
+class _Short(logging.Formatter):
+    """Prints messages alone, and the first line of a logged exception.
 
     Orbax logs what fails in its writing threads, and raises it where the checkpoint
     is waited for: there it becomes our sentence, or a traceback.
     """
+
+    def formatMessage(self, record):
+        name = "" if record.name.startswith("vgg_unpool_jax") else f"{record.name}: "
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        return f"{level}{name}{record.message}"
 
     def formatException(self, ei):
         return f"{ei[0].__name__}: {first_line(ei[1])}"
@@ -140,5 +146,6 @@ def _set_up_reports() -> None:
     # Progress of this package; of other libraries only warnings and errors.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
-    absl_logging.get_absl_handler().setFormatter(_WithoutTraceback())
+    absl_logging.get_absl_handler().setFormatter(_Short())
+    warnings.formatwarning = lambda text, *_, **__: f"warning: {text}\n"
     sys.unraisablehook = _report_unraisable

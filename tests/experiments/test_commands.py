@@ -45,7 +45,14 @@ def workdir(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     assert "step 2 of 2" in done.stdout
+    _assert_short(done.stderr)
+    assert re.search(r"^step 2 of 2: loss ", done.stderr, re.M)  # the log's line
     return workdir
+
+
+def _assert_short(log):
+    """Lines of a log have no dates, process ids, file names or bars."""
+    assert not re.search(r"\d\d:\d\d:\d\d|\w\.py\b|\b[IWEF]\d{4} |\r", log), log
 
 
 def test_training_leaves_config_checkpoint_events_and_pictures(workdir):
@@ -64,6 +71,7 @@ def test_evaluate_writes_a_table_results_and_a_picture(workdir, photos):
         "--image_size=64",
     )
     assert done.returncode == 0, done.stderr
+    _assert_short(done.stderr)
     for name in ("L1", "L2", "PSNR", "SSIM"):
         assert name in done.stdout
     assert "MS-SSIM is left out" in done.stdout
@@ -98,9 +106,11 @@ def test_reconstruct_writes_every_size_and_names_what_it_cannot_read(
         f"--input={mixed}",
         f"--output={output}",
         "--grid",
+        "--tile=48",
     )
     assert done.returncode == 1
     assert "1 of 5 photos could not be read" in done.stderr
+    _assert_short(done.stderr)
     assert "broken.jpg" in done.stderr
     assert "Traceback" not in done.stderr
     written = {str(p.relative_to(output)) for p in output.rglob("*.png")}

@@ -1,5 +1,7 @@
 """Choice of the file, and files that are no weights at all."""
 
+import logging
+
 import pytest
 
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
@@ -37,3 +39,14 @@ def test_what_is_no_weight_file_is_refused(tmp_path, assert_refused):
     assert_refused(
         lambda: load_vgg19_weights(tmp_path), f"no weight file at {tmp_path}"
     )
+
+
+def test_which_file_is_used_is_said_once(three_files, caplog):
+    with caplog.at_level(logging.INFO, "vgg_unpool_jax"):
+        for block in (1, 1, 1):
+            weights = load_vgg19_weights(three_files["cached"], block=block)
+    (told,) = caplog.messages
+    expected = (
+        f"VGG19 weights: {three_files['cached']} (SHA-256 {weights.sha256[:12]}…)"
+    )
+    assert told == expected

@@ -122,3 +122,21 @@ def test_a_wait_counts_unless_the_devices_are_busy(monkeypatch, ready, counted):
     assert listener.waits == counted
     trainer._next_batch(Loader(), [], listener)  # nothing was dispatched since a log
     assert listener.waits == [*counted, 3.0]
+
+
+def test_a_loop_is_a_plain_line_now_and_then_or_a_bar(clock, caplog):
+    def work(stream):
+        for item in progress.follow([3, 4, 5, 6], desc="sky, transfer", stream=stream):
+            clock.now += 6.0
+            yield item
+
+    stream = io.StringIO()
+    with caplog.at_level(logging.INFO, "vgg_unpool_jax"):
+        assert list(work(stream)) == [3, 4, 5, 6]
+    assert stream.getvalue() == ""
+    # At 6 s it is too early, at 18 s the last line is too fresh.
+    assert caplog.messages == ["sky, transfer 2 of 4, 0:00:12 left"]
+    caplog.clear()
+    terminal = _Terminal()
+    assert list(work(terminal)) == [3, 4, 5, 6]
+    assert "sky, transfer:" in terminal.getvalue() and not caplog.messages

@@ -1,6 +1,8 @@
 """From a path, or from nothing, to the weights of a VGG19 encoder."""
 
 import contextlib
+import functools
+import logging
 import os
 import pathlib
 import zipfile
@@ -26,6 +28,8 @@ from vgg_unpool_jax.pretrained.weight_file import (
 )
 
 WEIGHTS_VARIABLE = "VGG19_WEIGHTS"
+
+_LOG = logging.getLogger(__name__)
 
 
 def load_vgg19_weights(
@@ -95,7 +99,7 @@ def _read(path: pathlib.Path, block: int) -> VGG19Weights:
         raise WeightsError(f"there is no weight file at {path}")
     try:
         with _open(path) as file:
-            return _read_vgg19(file, block)
+            weights = _read_vgg19(file, block)
     except WeightsError:
         raise
     # h5py, torch, safetensors and zipfile raise nearly anything for damaged files.
@@ -103,6 +107,14 @@ def _read(path: pathlib.Path, block: int) -> VGG19Weights:
         raise WeightsError(
             f"{path} cannot be read, it is damaged or incomplete ({first_line(error)})"
         ) from error
+    _tell(str(path), weights.sha256)
+    return weights
+
+
+# Once for all pairs of a command, which load it one after the other.
+@functools.lru_cache(maxsize=64)
+def _tell(path: str, sha256: str) -> None:
+    _LOG.info("VGG19 weights: %s (SHA-256 %.12s…)", path, sha256)
 
 
 def _open(path: pathlib.Path) -> contextlib.AbstractContextManager[WeightFile]:

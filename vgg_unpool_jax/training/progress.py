@@ -4,12 +4,14 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 from tqdm import tqdm
 
 _LOG = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
@@ -105,6 +107,36 @@ class Progress:
             )
         self._step, self._last_time, self._waited = step, now, 0.0
         return {"images_per_second": images_per_second, "data_wait": data_wait}
+
+
+def follow(
+    items: Sequence, *, desc: str = "tiles", stream: TextIO | None = None
+) -> Iterator:
+    """Show how far a loop has come: a bar on a terminal, else now and then a line.
+
+    Args:
+      items: of the loop.
+      desc: what they are.
+      stream: where to draw; default is standard error.
+
+    Yields:
+      The items.
+    """
+    stream = sys.stderr if stream is None else stream
+    if stream.isatty():
+        options = {"desc": desc, "leave": False, "dynamic_ncols": True}
+        yield from tqdm(items, file=stream, **options)
+        return
+    began = last = time.monotonic()
+    for number, item in enumerate(items):
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES:
+            left = (now - began) / number * (len(items) - number)
+            _LOG.info(
+                "%s %d of %d, %s left", desc, number, len(items), format_seconds(left)
+            )
+            last = now
+        yield item
 
 
 def format_seconds(seconds: float) -> str:
