@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vgg_unpool_jax.evaluation.metrics import METRICS
+from vgg_unpool_jax.evaluation.statistics import LEAST_PHOTOS, TOO_FEW
 from vgg_unpool_jax.evaluation.tables import aligned_table
 from vgg_unpool_jax.releases.index import Entry, locate
 
@@ -42,7 +43,9 @@ def _text(value: Any) -> str:
     if not isinstance(value, Mapping):
         return "-" if value is None else str(value)
     text = f"{value['mean']:#.4g}"
-    if value.get("interval"):
+    if value.get("photos", LEAST_PHOTOS) < LEAST_PHOTOS:
+        text += f" ({TOO_FEW} for an interval)"
+    elif value.get("interval"):
         low, high = value["interval"]
         text += f" ({low:#.4g} to {high:#.4g})"
     return text

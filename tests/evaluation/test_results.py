@@ -149,7 +149,7 @@ def test_the_table_is_aligned_and_ordered():
     assert table.splitlines() == [
         "metric   unit           mean     95 % interval  photos",
         "-------  -----------  ------  ----------------  ------",
-        "L1       grey levels   2.500                 -       1",
+        "L1       grey levels   2.500    too few photos       1",
         "PSNR     dB              inf                 -      40",
         "MS-SSIM  -            0.9877  0.9800 .. 0.9900      40",
         "bits     -            0.2500  0.2000 .. 0.3000      40",

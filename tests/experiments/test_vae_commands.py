@@ -167,9 +167,7 @@ def test_evaluate_writes_results_and_pictures(workdir, vae, photos, tmp_path):
         "kl",
     }
     for summary in own["metrics"].values():
-        assert summary["photos"] == 5
-        low, high = summary["interval"]
-        assert low < summary["mean"] < high
+        assert summary["photos"] == 5 and summary["interval"] is None
     assert own["metrics"]["elbo"]["mean"] == pytest.approx(
         own["metrics"]["log_likelihood"]["mean"] - own["metrics"]["kl"]["mean"]
     )

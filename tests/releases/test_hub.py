@@ -70,7 +70,7 @@ def test_a_card_has_all_facts_and_a_header_that_the_hub_reads(file):
         "- photos seen: 72,000",
         "- hardware: device kind cpu, cpu cores 2",
         "| L1, grey levels | 2.500 | 2.000 to 3.000 | 9 |",
-        "| colour | inf | - | 3 |",
+        "| colour | inf | too few photos | 3 |",
         "Photos: `folder:coco`, crop center 256",
         "Measured before the parameters were rounded to float16.",
         "- This model: MIT.",

@@ -26,11 +26,15 @@ PERIODS = (2, 4, 8, 16)
 COLOR_ERRORS = ("color_error_red", "color_error_green", "color_error_blue")
 
 ARTEFACT_METRICS = {
-    "border_l1": MetricInfo("border L1", "grey levels", 3, False),
-    "center_l1": MetricInfo("centre L1", "grey levels", 3, False),
-    "color_error_red": MetricInfo("red error", "grey levels", 3),
-    "color_error_green": MetricInfo("green error", "grey levels", 3),
-    "color_error_blue": MetricInfo("blue error", "grey levels", 3),
+    "border_l1": MetricInfo("border L1", "grey levels", 3, False, (0.0, 255.0)),
+    "center_l1": MetricInfo("centre L1", "grey levels", 3, False, (0.0, 255.0)),
+    "color_error_red": MetricInfo("red error", "grey levels", 3, None, (-255.0, 255.0)),
+    "color_error_green": MetricInfo(
+        "green error", "grey levels", 3, None, (-255.0, 255.0)
+    ),
+    "color_error_blue": MetricInfo(
+        "blue error", "grey levels", 3, None, (-255.0, 255.0)
+    ),
 }
 
 _WHITE = 255.0

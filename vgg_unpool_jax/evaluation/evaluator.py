@@ -167,7 +167,12 @@ def evaluate_batches(
             return None
     metrics = _in_order([{**m, "index": c["index"]} for m, c in kept])
     metrics.pop("index", None)
-    summaries = {name: summarize(values) for name, values in metrics.items()}
+    summaries = {
+        name: summarize(values, report.metrics[name].bounds)
+        if name in report.metrics
+        else summarize(values)
+        for name, values in metrics.items()
+    }
     return Evaluation(report, summaries, _in_order([c for _, c in kept]), examples)
 
 

@@ -5,6 +5,7 @@ is measured, because that is what a saved picture shows.
 """
 
 import dataclasses
+import math
 
 import dm_pix
 import jax
@@ -25,20 +26,22 @@ class MetricInfo:
       unit: unit of the value, "" for a pure number.
       decimals: digits after the point that are worth printing.
       larger_is_better: which direction is good; None where neither is.
+      bounds: smallest and largest possible value.
     """
 
     title: str
     unit: str
     decimals: int
     larger_is_better: bool | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 METRICS = {
-    "l1": MetricInfo("L1", "grey levels", 3, False),
-    "l2": MetricInfo("L2", "grey levels²", 2, False),
-    "psnr": MetricInfo("PSNR", "dB", 2, True),
-    "ssim": MetricInfo("SSIM", "", 4, True),
-    "ms_ssim": MetricInfo("MS-SSIM", "", 4, True),
+    "l1": MetricInfo("L1", "grey levels", 3, False, (0.0, _WHITE)),
+    "l2": MetricInfo("L2", "grey levels²", 2, False, (0.0, _WHITE**2)),
+    "psnr": MetricInfo("PSNR", "dB", 2, True, (0.0, math.inf)),
+    "ssim": MetricInfo("SSIM", "", 4, True, (-1.0, 1.0)),
+    "ms_ssim": MetricInfo("MS-SSIM", "", 4, True, (0.0, 1.0)),
 }
 
 

@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.evaluation.metrics import MetricInfo
-from vgg_unpool_jax.evaluation.statistics import Summary
+from vgg_unpool_jax.evaluation.statistics import Summary, interval_text
 from vgg_unpool_jax.evaluation.tables import aligned_table
 from vgg_unpool_jax.io import json_file
 
@@ -65,12 +65,9 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
 
 def _row(name: str, summary: Summary, info: MetricInfo | None) -> tuple[str, ...]:
     info = info or MetricInfo(name, "", 4)
-    interval = "-"
-    if summary.interval is not None:
-        low, high = summary.interval
-        interval = f"{low:.{info.decimals}f} .. {high:.{info.decimals}f}"
+    interval = interval_text(summary.interval, summary.photos, info.decimals, " .. ")
     mean = f"{summary.mean:.{info.decimals}f}"
-    return info.title, info.unit or "-", mean, interval, str(summary.photos)
+    return info.title, info.unit or "-", mean, interval or "-", str(summary.photos)
 
 
 def format_table(
@@ -85,7 +82,7 @@ def format_table(
 
     Returns:
       Aligned lines without a newline at the end: metric, unit, mean, 95 % interval of
-      the mean ("-" where there is none), number of photos.
+      the mean ("too few photos", or "-" where a value is not finite), number of photos.
     """
     names = [name for name in infos if name in metrics]
     names += [name for name in metrics if name not in infos]

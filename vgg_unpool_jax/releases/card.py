@@ -6,6 +6,7 @@ from typing import Any
 from vgg_unpool_jax.errors import ReleaseError
 from vgg_unpool_jax.evaluation.artefacts import ARTEFACT_METRICS
 from vgg_unpool_jax.evaluation.metrics import METRICS, MetricInfo
+from vgg_unpool_jax.evaluation.statistics import interval_text
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.releases.file import without_folders
 
@@ -163,9 +164,9 @@ def _row(name: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
     info = _KNOWN.get(name, MetricInfo(name, "", 4))
     title = f"{info.title}, {info.unit}" if info.unit else info.title
     # A result file writes infinity and NaN as strings.
-    numbers = [summary["mean"], *(summary.get("interval") or ())]
-    mean, *interval = (f"{float(number):.{info.decimals}f}" for number in numbers)
-    return title, mean, " to ".join(interval) or "-", str(summary["photos"])
+    mean, photos = f"{float(summary['mean']):.{info.decimals}f}", summary["photos"]
+    interval = interval_text(summary.get("interval"), photos, info.decimals)
+    return title, mean, interval or "-", str(photos)
 
 
 def _licences(metadata: Mapping[str, Any], licence: str | None) -> str:

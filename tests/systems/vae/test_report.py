@@ -13,6 +13,7 @@ from PIL import Image
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.data.folder import FolderSource
 from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.evaluation import statistics
 from vgg_unpool_jax.evaluation.evaluator import evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.evaluation.results import write_results
@@ -267,8 +268,9 @@ def test_the_batch_size_changes_no_number(batch_size, score, part, undrawn):
 
 
 def test_reconstructions_come_from_the_mean_and_only_the_elbo_from_a_draw(
-    part, undrawn
+    part, undrawn, monkeypatch
 ):
+    monkeypatch.setattr(statistics, "LEAST_PHOTOS", 2)
     # Noise with a standard deviation of 255 grey levels.
     noisy = FlatVAE(lambda share: share + 0.02, log_variance=0.0)
     score = _evaluate(noisy, part, features=_colours)

@@ -11,6 +11,7 @@ from typing import Any
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import METRICS
+from vgg_unpool_jax.evaluation.statistics import interval_text
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.releases.file import without_folders
@@ -156,10 +157,12 @@ def _metric(content: Mapping[str, Any], name: str) -> str:
 
 def _interval(content: Mapping[str, Any]) -> str:
     interval = _get(content, "metrics", "l1", "interval")
-    if not isinstance(interval, list) or len(interval) != 2:
-        return ""
-    low, high = (_format(value, ".3f") for value in interval)
-    return f" ({low} to {high})"
+    photos = _number(_get(content, "metrics", "l1", "photos"))
+    usable = isinstance(interval, list) and len(interval) == 2
+    if not usable or None in map(_number, interval):
+        interval = None
+    text = interval_text(interval, photos, METRICS["l1"].decimals)
+    return f" ({text})" if text else ""
 
 
 def _photos_seen(content: Mapping[str, Any]) -> str:

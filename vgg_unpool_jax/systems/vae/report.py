@@ -8,6 +8,7 @@ interpolations, a traversal, the divergence of each dimension, maps of the laten
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -50,12 +51,12 @@ _FEATURES = {TARGET: "features_of_target", OUTPUT: "features_of_output"}
 
 # Metrics of each photo among the collected arrays, in the order of tables.
 _PHOTO_METRICS = {
-    "photo_pcc": MetricInfo("PCC of a photo", "", 4, True),
-    "ssim_zero_padded": MetricInfo("SSIM, zero padding", "", 4, True),
-    "mse": MetricInfo("MSE on [0, 1]", "", 4, False),
+    "photo_pcc": MetricInfo("PCC of a photo", "", 4, True, (-1.0, 1.0)),
+    "ssim_zero_padded": MetricInfo("SSIM, zero padding", "", 4, True, (-1.0, 1.0)),
+    "mse": MetricInfo("MSE on [0, 1]", "", 4, False, (0.0, 1.0)),
     "elbo": MetricInfo("ELBO", "nats", 1, True),
     "log_likelihood": MetricInfo("log p(x|z)", "nats", 1, True),
-    "kl": MetricInfo("KL", "nats", 1),
+    "kl": MetricInfo("KL", "nats", 1, None, (0.0, math.inf)),
 }
 
 
@@ -221,7 +222,10 @@ class VAEReport(Report):
         return _SetNumbers(set_correlation(collected["moments"]), elbo, std, latents)
 
     def _summaries(self, collected: Mapping[str, np.ndarray]) -> dict[str, Summary]:
-        return {name: summarize(collected[name]) for name in _PHOTO_METRICS}
+        return {
+            name: summarize(collected[name], info.bounds)
+            for name, info in _PHOTO_METRICS.items()
+        }
 
     def _frechet(self, collected: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Fréchet distances of VGG19 features (not FID); empty without an encoder."""
