@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK
+from vgg_unpool_jax.nets.vgg19_layers import CHANNELS_PER_BLOCK, size_multiple
 from vgg_unpool_jax.systems.unpooling.export.optional import import_optional
 from vgg_unpool_jax.systems.unpooling.export.parts import (
     PairParts,
@@ -119,8 +119,11 @@ def _decoder_model(onnx, parts, metadata):
 def _autoencoder_model(onnx, parts, metadata):
     graph = _Graph(onnx)
     _decode(graph, parts, *_encode(graph, parts, "images"))
-    images, outputs = (_images(onnx, name) for name in ("images", "outputs"))
-    return graph.model("autoencoder", [images], [outputs], metadata)
+    sides = ["height", "width"]
+    if parts.block > 1:
+        sides = [f"cropped_{side}" for side in sides]
+    outputs = _float(onnx, "outputs", ["batch", *sides, 3])
+    return graph.model("autoencoder", [_images(onnx, "images")], [outputs], metadata)
 
 
 def _encode(graph: _Graph, parts: PairParts, images: str) -> tuple[str, list[str]]:
@@ -129,6 +132,7 @@ def _encode(graph: _Graph, parts: PairParts, images: str) -> tuple[str, list[str
     scale, offset = (
         np.asarray(v, np.float32).reshape(3, 1, 1) for v in (scale, offset)
     )
+    images = _cropped(graph, images, size_multiple(parts.block))
     outputs = graph.add("Transpose", images, name="images_nchw", perm=_TO_NCHW)
     order = graph.constant("order", np.asarray(order, np.int64))
     outputs = graph.add("Gather", outputs, order, name="ordered", axis=1)
@@ -151,6 +155,24 @@ def _encode(graph: _Graph, parts: PairParts, images: str) -> tuple[str, list[str
         arrays = parts.weights.params[layer.name]
         outputs = graph.convolve(outputs, layer.name, arrays, True, "encoder/")
     return outputs, indices
+
+
+def _cropped(graph: _Graph, images: str, multiple: int) -> str:
+    """NHWC images without the rows and columns beyond a multiple.
+
+    `MaxPool` alone would drop them, too, but its indices would count them, and
+    `MaxUnpool` would put values in other places or beyond the end.
+    """
+    if multiple == 1:
+        return images
+    axes = graph.constant("sides", np.array([1, 2], np.int64))
+    factor = graph.constant("multiple", np.array([multiple], np.int64))
+    start = graph.constant("start", np.zeros(2, np.int64))
+    sides = graph.add("Shape", images, name="images_shape")
+    sides = graph.add("Gather", sides, axes, name="images_sides", axis=0)
+    sides = graph.add("Div", sides, factor, name="cells")
+    sides = graph.add("Mul", sides, factor, name="cropped_sides")
+    return graph.add("Slice", images, start, sides, axes, name="cropped")
 
 
 def _decode(graph: _Graph, parts: PairParts, features: str, indices: list[str]) -> str:
