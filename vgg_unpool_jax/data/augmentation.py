@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 
 
 def make_augmentation(*, flip: bool) -> Callable:
@@ -23,7 +24,13 @@ def make_augmentation(*, flip: bool) -> Callable:
     def augment(keys: jax.Array, arrays: Mapping[str, jax.Array]):
         if not flip:
             return dict(arrays)
-        mirror = jax.vmap(dm_pix.random_flip_left_right)
+        # Of a float32 probability the draws are the same in 64-bit mode.
+        half = jnp.float32(0.5)
+        mirror = jax.vmap(
+            lambda key, image: dm_pix.random_flip_left_right(
+                key, image, probability=half
+            )
+        )
         return {
             name: mirror(keys, array) if array.ndim == 4 else array
             for name, array in arrays.items()

@@ -60,7 +60,7 @@ def photo_border_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     frame = 1.0 - jnp.pad(jnp.ones(shape, jnp.float32), inside)
     by_pixel = jnp.mean(error, axis=3)
     pixels = height * width - shape[0] * shape[1]
-    return jnp.sum(by_pixel * frame, axis=(1, 2)) / pixels
+    return jnp.sum(by_pixel * frame[None], axis=(1, 2)) / pixels
 
 
 def photo_center_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:

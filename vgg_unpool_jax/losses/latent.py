@@ -4,9 +4,10 @@ Posteriors are diagonal Gaussians q(z|x), given by `means` and `log_variances` o
 (n, latent_size); the prior is N(0, I).
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 
 def kl_to_standard_normal(means: jax.Array, log_variances: jax.Array) -> jax.Array:
@@ -65,7 +66,7 @@ def gaussian_log_likelihood(
       (n,) in nats; a density, so it may be positive.
     """
     log_std = jnp.asarray(log_std, jnp.float32)
-    constant = -num_values * (log_std + 0.5 * np.log(2 * np.pi))
+    constant = -num_values * (log_std + 0.5 * math.log(2 * math.pi))
     return constant - half_squared_errors * jnp.exp(-2 * log_std)
 
 

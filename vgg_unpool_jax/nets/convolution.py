@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from vgg_unpool_jax.ops.convolution import convolve
 
@@ -38,8 +39,8 @@ class Convolution(nn.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         """(n, h, w, inputs) to (n, h, w, features), in the dtype of `images`."""
         shape = (3, 3, images.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", self.bias_init, (self.features,))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         kernel, bias = (array.astype(images.dtype) for array in (kernel, bias))
         implementation = None if self.implementation == AUTO else self.implementation
         return convolve(

@@ -20,9 +20,9 @@ from vgg_unpool_jax.nets.vgg19_layers import (
 )
 from vgg_unpool_jax.ops.pooling import max_pool_argmax
 
-_CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
-_TORCHVISION_MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
-_TORCHVISION_STD_RGB = np.array([0.229, 0.224, 0.225], np.float32)
+_CAFFE_MEAN_BGR = np.array([[[[103.939, 116.779, 123.68]]]], np.float32)
+_TORCHVISION_MEAN_RGB = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)
+_TORCHVISION_STD_RGB = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
 
 
 def preprocess(images: jax.Array, preprocessing: str) -> jax.Array:

@@ -90,7 +90,7 @@ def convolve(
             f"implementation 'winograd' takes float32 images, got {images.dtype}"
         )
     if implementation == "xla":
-        outputs = _xla(images, kernel) + bias
+        outputs = _xla(images, kernel) + bias[None, None, None]
         return jax.nn.relu(outputs) if relu else outputs
     return _convolve(images, kernel, bias, relu, implementation)
 
@@ -116,7 +116,7 @@ def _xla(images, kernel):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _convolve(images, kernel, bias, relu, implementation):
     def finish(outputs):
-        outputs = outputs + bias
+        outputs = outputs + bias[None, None, None]
         return jnp.maximum(outputs, 0) if relu else outputs
 
     if implementation == "winograd":

@@ -45,12 +45,12 @@ def measure_sets(samples: jax.Array, weights: jax.Array) -> Moments:
         count = jnp.sum(weight)
         share = weight / jnp.where(count > 0.0, count, 1.0)
         mean = jnp.matmul(share, samples, precision=_EXACT)
-        centred = (samples - mean) * jnp.sqrt(share)[:, None]
+        centred = (samples - mean[None]) * jnp.sqrt(share)[:, None]
         # The rounding error of the mean, squared, is subtracted again.
         rest = jnp.matmul(jnp.sqrt(share), centred, precision=_EXACT)
         covariance = jnp.matmul(centred.T, centred, precision=_EXACT)
         covariance = covariance - jnp.outer(rest, rest)
-        return Moments(count, mean + rest * (count > 0.0), covariance)
+        return Moments(count, jnp.where(count > 0.0, mean + rest, mean), covariance)
 
     # One set after another: memory is that of one.
     return jax.lax.map(of_one, weights.astype(jnp.float32))

@@ -71,7 +71,8 @@ def unpack_codes(packed: jax.Array, channels: int) -> jax.Array:
             f"channels, got shape {packed.shape}"
         )
     # One broadcast and no concatenation, which XLA would write to memory first.
-    shifts = _BITS * jnp.arange(CODES_PER_BYTE, dtype=jnp.uint8)[:, None]
+    shifts = _BITS * jnp.arange(CODES_PER_BYTE, dtype=jnp.uint8)
+    shifts = shifts.reshape(*(1,) * (packed.ndim - 1), -1, 1)
     codes = (packed[..., None, :] >> shifts) & 3
     codes = codes.reshape(*packed.shape[:-1], CODES_PER_BYTE * wanted)
     return codes[..., :channels]

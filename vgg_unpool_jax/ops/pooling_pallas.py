@@ -138,7 +138,8 @@ def _gated(value, gate, slot, layout):
 
 
 def _wide_dtype(dtype):
-    return jnp.promote_types(dtype, jnp.float32)
+    # Not `promote_types`, which jax's strict promotion refuses.
+    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
 
 def _wide(values):

@@ -160,7 +160,8 @@ def _staircase(config, steps_per_epoch):
 
     # Not optax.exponential_decay, whose periods are whole numbers of steps.
     def schedule(step):
-        return config.learning_rate * config.decay_rate ** jnp.floor(step / steps)
+        periods = jnp.floor(jnp.float32(step) / steps)
+        return config.learning_rate * config.decay_rate**periods
 
     return schedule
 

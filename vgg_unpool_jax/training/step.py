@@ -52,10 +52,16 @@ def make_train_step(
             values, pull_back, state.params, optimizer.frozen
         )
         gradients = parallel.average_over_devices(gradients)
-        updates, opt_state = optimizer.transformation.update(
-            gradients, state.opt_state, state.params
-        )
-        params = optax.apply_updates(state.params, updates)
+        # Optax mixes integers and floats, which strict promotion refuses.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = optimizer.transformation.update(
+                gradients, state.opt_state, state.params
+            )
+            params = optax.apply_updates(state.params, updates)
+            rates = {
+                name: jnp.asarray(schedule(state.step), jnp.float32)
+                for name, schedule in optimizer.learning_rates.items()
+            }
         # As they are, whatever the compiler makes of an update of zero (-0 + 0 is 0).
         params = {**params, **{part: state.params[part] for part in optimizer.frozen}}
         params, opt_state = _let_rest(
@@ -65,9 +71,8 @@ def make_train_step(
         metrics |= {
             "gradient_norm": optax.tree.norm(gradients),
             "parameter_norm": optax.tree.norm(params),
+            **rates,
         }
-        for name, schedule in optimizer.learning_rates.items():
-            metrics[name] = jnp.asarray(schedule(state.step), jnp.float32)
         new_state = TrainState(
             step=state.step + 1,
             params=params,

@@ -1,12 +1,17 @@
 """Encoders and pairs as other programs use them, on a pair trained for two steps."""
 
+import concurrent.futures
+import copy
 import dataclasses
 import json
+import multiprocessing
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -230,6 +235,28 @@ def test_a_large_photo_is_done_in_tiles_with_the_same_result(pair):
         pair.reconstruct_photo(photo, tile=20)
 
 
+def _reconstruct(pair, photos):
+    return np.asarray(pair.reconstruct(photos))
+
+
+def test_a_pair_is_copied_and_sent_to_a_process(pair):
+    photos = _photos(20, 24)
+    wanted = _reconstruct(pair, photos)
+    for copied in (
+        copy.copy(pair),
+        copy.deepcopy(pair),
+        pickle.loads(pickle.dumps(pair)),
+    ):
+        np.testing.assert_array_equal(_reconstruct(copied, photos), wanted)
+        np.testing.assert_array_equal(_reconstruct(pair, photos), wanted)
+        assert copied.config == pair.config and copied.describe() == pair.describe()
+        assert copied.with_decoder(pair.decoder_variables).step == pair.step
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as executor:
+        found = executor.submit(_reconstruct, pair, photos).result(timeout=200)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-3)
+
+
 SPREAD = """
 import sys
 import jax
@@ -252,7 +279,13 @@ spread = pair.reconstruct(photos)
 odd = pair.reconstruct(photos[:3])
 assert shapes == [(2, 2, 61, 47, 3)], shapes
 tiled = pair.reconstruct_photo(photos[0], tile=48)
-np.savez(sys.argv[3], spread=spread, odd=odd, tiled=tiled)
+floats = np.float32(photos)
+found = {
+    "jit": jax.jit(pair.reconstruct)(photos),
+    "vmap": jax.vmap(pair.reconstruct)(photos[None])[0],
+    "gradient": jax.grad(lambda x: pair.reconstruct(x).sum())(floats),
+}
+np.savez(sys.argv[3], spread=spread, odd=odd, tiled=tiled, **found)
 """
 
 
@@ -270,6 +303,11 @@ def test_several_devices_share_a_batch_and_the_tiles(trained, pair, tmp_path):
     found = np.load(tmp_path / "found.npz")
     np.testing.assert_allclose(found["spread"], wanted, rtol=0, atol=1e-3)
     np.testing.assert_allclose(found["odd"], wanted[:3], rtol=0, atol=1e-3)
+    for name in ("jit", "vmap"):  # another program, so another rounding
+        np.testing.assert_allclose(found[name], wanted, rtol=0, atol=2e-2, err_msg=name)
+    gradient = jax.grad(lambda x: pair.reconstruct(x).sum())(np.float32(photos))
+    difference = np.abs(found["gradient"] - gradient)
+    assert np.mean(difference) < 1e-3 * np.mean(np.abs(gradient))
     # By itself: how many photos there are decides how small layers are convolved.
     alone = pair.reconstruct_photo(photos[0], tile=0)
     np.testing.assert_allclose(found["tiled"], alone, rtol=0, atol=1e-3)

@@ -133,7 +133,8 @@ def drop_directions(pair: Pair, photo, counts: Sequence[int]) -> np.ndarray:
 
 @jax.jit
 def _scale_along(features, mean, vectors, factor):
-    along = jnp.matmul(features - mean, vectors.T, precision="highest")
+    centred = features - mean[None, None, None]
+    along = jnp.matmul(centred, vectors.T, precision="highest")
     return features + (factor - 1.0) * jnp.matmul(along, vectors, precision="highest")
 
 
@@ -141,7 +142,7 @@ def _scale_along(features, mean, vectors, factor):
 def _principal_directions(features, count):
     samples = features.reshape(-1, features.shape[-1])
     mean = samples.mean(axis=0)
-    centred = samples - mean
+    centred = samples - mean[None]
     covariance = jnp.matmul(centred.T, centred, precision="highest") / len(samples)
     variances, vectors = jnp.linalg.eigh(covariance)
     variances, vectors = variances[::-1][:count], vectors[:, ::-1][:, :count].T

@@ -53,6 +53,7 @@ from vgg_unpool_jax.ops.moments import (
     to_float32,
 )
 from vgg_unpool_jax.pretrained.vgg19 import arrays_sha256
+from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 # Share of the mean variance; see `stylization.transforms`.
@@ -61,7 +62,7 @@ RIDGE = 1e-2
 Styles = StyleStatistics | Sequence[tuple[StyleStatistics, float]]
 
 
-class Stylizer:
+class Stylizer(Recompiled):
     """Gives photos the look of others.
 
     Attributes:
@@ -103,12 +104,16 @@ class Stylizer:
             raise ConfigError(f"ridge must be positive, got {ridge}")
         self.transform, self._ridge, self._tile = transform, ridge, tile
         self.encoders = self._check_encoders()
-        self._decode = {
-            block: jax.jit(functools.partial(_decode, pair.decoder, keep_detail))
-            for block, pair in self.pairs.items()
-        }
+        self._keep_detail = keep_detail
         # Refuses a tile that is too small for the margins of the coarsest block.
         cut_tiles(1 << 20, 64, self.blocks[0], tile)
+
+    @functools.cached_property
+    def _decode(self):
+        return {
+            block: jax.jit(functools.partial(_decode, pair.decoder, self._keep_detail))
+            for block, pair in self.pairs.items()
+        }
 
     def _check_encoders(self) -> dict[int, str]:
         """Block -> digest of VGG19 up to there; all pairs have the same."""

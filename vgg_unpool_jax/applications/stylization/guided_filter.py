@@ -57,7 +57,7 @@ def guided_filter(
     Returns:
       (h, w, c) float32 on the scale of [0, 255], not clipped.
     """
-    radius = _check(guide, image, radius, eps)
+    radius, eps = _check(guide, image, radius, eps), float(eps)
     height, width = np.shape(guide)[:2]
     if not tile or max(height, width) <= tile:
         return _filter(_float32(guide), _float32(image), eps, radius)
@@ -113,7 +113,7 @@ class SteadyGuidedFilter:
                 f"positive, got {time_constant!r} and {limit!r}"
             )
         self._keep = math.exp(-1 / time_constant) if time_constant else 0.0
-        self._limit, self._radius, self._eps = limit, radius, eps
+        self._limit, self._radius, self._eps = float(limit), radius, float(eps)
         self._past = None
 
     def begin_scene(self) -> None:
@@ -184,7 +184,7 @@ def _window_products(guide, image, radius):
         "guide": guide,
         "image": image,
         "squares": jnp.stack([guide[i] * guide[j] for i, j in _TRIANGLE]),
-        "products": guide[:, None] * image,
+        "products": guide[:, None] * image[None],
     }
 
     def mean(part):
@@ -200,9 +200,8 @@ def _apply_fits(means, guide, eps, radius):
     covariance = _guide_covariance(means)
     for axis in range(3):
         covariance[axis, axis] += eps
-    slopes = jnp.stack(
-        _solve(covariance, means["products"] - means["guide"][:, None] * means["image"])
-    )
+    apart = means["guide"][:, None] * means["image"][None]
+    slopes = jnp.stack(_solve(covariance, means["products"] - apart))
     offsets = means["image"] - jnp.sum(slopes * means["guide"][:, None], axis=0)
     fits = jnp.concatenate([slopes.reshape(-1, *offsets.shape[1:]), offsets])
     fits = window_means(fits, radius).reshape(4, *offsets.shape)
@@ -219,8 +218,13 @@ def _average(past, total, now, eps, keep, limit):
     jump = distance / (spread + 3 * eps) / limit**2
     total = keep * total * (1.0 - jnp.minimum(jump, 1.0)) + 1.0
     share = 1.0 / total
+
     # Exactly the new means where the share is 1.
-    means = jax.tree.map(lambda a, b: (1.0 - share) * a + share * b, past, now)
+    def mix(a, b):
+        weight = jnp.broadcast_to(share, a.shape)
+        return (1.0 - weight) * a + weight * b
+
+    means = jax.tree.map(mix, past, now)
     return means, total
 
 
@@ -260,7 +264,7 @@ def _means_along_rows(planes, radius):
     # whole block would be counted twice.
     starts = np.arange(width)
     sums = ends[..., starts] + jnp.where(
-        starts % size == 0, 0.0, begins[..., starts + size - 1]
+        (starts % size == 0)[None, None], 0.0, begins[..., starts + size - 1]
     )
     return sums / size
 
@@ -272,6 +276,7 @@ def _planes(photo):
 
 def _solve(matrix, right):
     """Solve 3×3 systems at every pixel by L D Lᵀ; `matrix` is the upper triangle."""
+    matrix = {place: values[None] for place, values in matrix.items()}
     first = matrix[0, 0]
     low1, low2 = matrix[0, 1] / first, matrix[0, 2] / first
     second = matrix[1, 1] - low1 * matrix[0, 1]

@@ -107,7 +107,7 @@ def matting_smooth(
             f"beta must be between 0 and 1, and eps, tolerance and max_iterations "
             f"positive, got {beta!r} and {numbers}"
         )
-    root = jnp.sqrt(window_counts(*image.shape[:2]))
+    root = jnp.sqrt(window_counts(*image.shape[:2]))[None]
     scale = 1.0 if symmetric else root / _SIDE
     system = {
         "affinity": affinity(guide, eps),
@@ -172,8 +172,9 @@ def _window_basis(guide: jax.Array, eps: jax.Array) -> jax.Array:
     for vector in vectors:
         for _ in range(2):  # after once it is orthogonal up to the condition of X
             for other in basis:
-                vector = vector - jnp.sum(other * vector, 0) * other
-        basis.append(vector / jnp.sqrt(jnp.sum(jnp.square(vector), 0)))
+                vector -= jnp.sum(other * vector, 0, keepdims=True) * other
+        length = jnp.sqrt(jnp.sum(jnp.square(vector), 0, keepdims=True))
+        basis.append(vector / length)
     return jnp.stack([vector[:_PIXELS] for vector in basis])
 
 
@@ -228,7 +229,8 @@ def _apply(system: Mapping[str, jax.Array], padded, planes) -> jax.Array:
     for value, (dy, dx) in zip(padded, _NEIGHBOURS, strict=True):
         forth = scaled - shifted(scaled_padded, dy, dx)
         back = scaled - shifted(scaled_padded, -dy, -dx)
-        differences += shifted(value, 0, 0) * forth + shifted(value, -dy, -dx) * back
+        here, there = shifted(value, 0, 0), shifted(value, -dy, -dx)
+        differences += here[None] * forth + there[None] * back
     return system["beta"] * differences / root + system["rest"] * planes
 
 

@@ -5,6 +5,7 @@ the features of the result and those of the style photo in their first two momen
 five blocks of VGG19, whole or region by region. Nothing is random.
 """
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -19,6 +20,7 @@ from vgg_unpool_jax.nets.vgg19_layers import NUM_BLOCKS, size_multiple
 from vgg_unpool_jax.ops.moments import Moments, measure_sets
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
+from vgg_unpool_jax.runtime.recompiled import Recompiled
 
 BLOCKS = tuple(range(1, NUM_BLOCKS + 1))
 DISTANCES = ("covariance", "gram", "mean")
@@ -122,7 +124,7 @@ def _statistic(moments: Moments, kind: str) -> np.ndarray:
     }[kind]
 
 
-class StyleMeter:
+class StyleMeter(Recompiled):
     """Measures the moments of photos at all five blocks, whole photos in one pass."""
 
     def __init__(self, vgg19: VGG19Weights):
@@ -133,7 +135,10 @@ class StyleMeter:
         """
         self._encoder = VGG19Encoder(NUM_BLOCKS, vgg19.preprocessing)
         self._params = jax.tree.map(jnp.asarray, vgg19.params)
-        self._jitted_encode = jax.jit(self._encode)
+
+    @functools.cached_property
+    def _jitted_encode(self):
+        return jax.jit(self._encode)
 
     def measure(
         self, photo: np.ndarray, labels: np.ndarray | None = None

@@ -94,12 +94,16 @@ def make_map(
         )
         matrix = matrix * jnp.sqrt(jnp.maximum(style_scale, 0.0) * unit)
         matrix = jnp.where(flat, 0.0, matrix)
-        matrix = alpha * matrix + (1.0 - alpha) * jnp.eye(len(matrix))
+        identity = jnp.eye(len(matrix), dtype=matrix.dtype)
+        matrix = alpha * matrix + (1.0 - alpha) * identity
         target = alpha * style.mean + (1.0 - alpha) * content.mean
         moved = jnp.matmul(content.mean, matrix, precision=_EXACT)
         return AffineMap(matrix, target - moved)
 
-    as_arrays = (Moments(*map(jnp.asarray, part)) for part in (content, style))
+    as_arrays = (
+        Moments(*(jnp.asarray(array, jnp.float32) for array in part))
+        for part in (content, style)
+    )
     return jax.lax.map(of_one, tuple(as_arrays))
 
 
@@ -111,7 +115,7 @@ def mix_maps(maps: list[AffineMap], shares: list[float]) -> AffineMap:
       shares: as many, of any sum but zero; they are divided by it.
     """
     check_shares(shares, len(maps))
-    shares = [share / sum(shares) for share in shares]
+    shares = [float(share / sum(shares)) for share in shares]
     return AffineMap(
         sum(share * part.matrix for share, part in zip(shares, maps, strict=True)),
         sum(share * part.offset for share, part in zip(shares, maps, strict=True)),
@@ -151,7 +155,7 @@ def apply_map(
     def add(result, region):
         share, matrix, offset = region
         share = share[:, :, None]
-        mapped = jnp.matmul(features, matrix, precision=_EXACT) + offset
+        mapped = jnp.matmul(features, matrix, precision=_EXACT) + offset[None, None]
         # In this order nothing of the old features is left where the share is 1.
         return (result - share * features) + share * mapped, None
 
@@ -169,7 +173,7 @@ def _power(covariance: jax.Array, ridge: float, exponent: float) -> jax.Array:
     values, vectors = jnp.linalg.eigh(covariance)
     # Rounding makes zeros slightly negative.
     values = jnp.maximum(values, 0.0) + ridge
-    return jnp.matmul(vectors * values**exponent, vectors.T, precision=_EXACT)
+    return jnp.matmul(vectors * values[None] ** exponent, vectors.T, precision=_EXACT)
 
 
 def _wct(content, style, ridge):
@@ -188,7 +192,7 @@ def _transport(content, style, ridge):
     product = jnp.matmul(style_vectors.T, vectors, precision=_EXACT)
     product = style_root[:, None] * product * root[None, :]
     _, singular, axes = jnp.linalg.svd(product)
-    middle = jnp.matmul(axes.T * singular, axes, precision=_EXACT)
+    middle = jnp.matmul(axes.T * singular[None], axes, precision=_EXACT)
     middle = middle / root[:, None] / root[None, :]
     half = jnp.matmul(vectors, middle, precision=_EXACT)
     return jnp.matmul(half, vectors.T, precision=_EXACT)

@@ -94,9 +94,9 @@ class UnpoolingDecoder(nn.Module):
         outputs = features
         if self.normalize_features:
             rms = self.variable(
-                STATISTICS, "feature_rms", jnp.ones, (features.shape[-1],)
+                STATISTICS, "feature_rms", jnp.ones, (features.shape[-1],), jnp.float32
             )
-            outputs = outputs / rms.value
+            outputs = features.astype(jnp.float32) / rms.value[None, None, None]
         outputs = outputs.astype(self.dtype)
         layers = convolutions_up_to(self.block)
         intermediates, previous = {}, self.block
@@ -136,10 +136,12 @@ class _TransposedConvolution(nn.Module):
         channels = inputs.shape[-1]
         # Four taps count as inputs, of which an output pixel meets one.
         initializer = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
-        kernel = self.param("kernel", initializer, (2, 2, channels, channels))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        shape = (2, 2, channels, channels)
+        kernel = self.param("kernel", initializer, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
         kernel, bias = (array.astype(inputs.dtype) for array in (kernel, bias))
-        return conv_transpose(inputs, kernel, stride=2, padding=(1, 1)) + bias
+        outputs = conv_transpose(inputs, kernel, stride=2, padding=(1, 1))
+        return outputs + bias[None, None, None]
 
 
 def measure_feature_rms(features: jax.Array) -> jax.Array:

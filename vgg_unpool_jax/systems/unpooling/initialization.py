@@ -58,7 +58,7 @@ def initialize_kernels(
         if name == "orthogonal":
             orthogonal = nn.initializers.orthogonal()
             layer_key = jax.random.fold_in(key, number)
-            new = _scaled_like_he(orthogonal(layer_key, kernel.shape))
+            new = _scaled_like_he(orthogonal(layer_key, kernel.shape, kernel.dtype))
         else:
             mirrored = jnp.asarray(encoder_params[layer]["kernel"])[::-1, ::-1]
             new = _scaled_like_he(mirrored.swapaxes(2, 3))

@@ -31,6 +31,7 @@ from vgg_unpool_jax.pretrained.recorded import (
 )
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.saved import SavedModel, read_saved
 from vgg_unpool_jax.systems.unpooling.decoder import (
     check_decoder_inputs,
@@ -44,7 +45,7 @@ from vgg_unpool_jax.training.integrity import leaves_by_name
 PathLike = str | os.PathLike
 
 
-class Encoder:
+class Encoder(Recompiled):
     """A VGG19 encoder with its weights; make one with `load_encoder`.
 
     Attributes:
@@ -59,7 +60,6 @@ class Encoder:
         self.record = weights_record(weights)
         self._encoder = VGG19Encoder(block, weights.preprocessing)
         self.encoder_params = jax.tree.map(jnp.asarray, weights.params)
-        self._jitted_encode = jax.jit(self._encode)
 
     def encode(self, images) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         """Encode images.
@@ -77,6 +77,10 @@ class Encoder:
         images = jnp.asarray(images, jnp.float32)
         check_image_shape(images.shape, self.block)
         return self._jitted_encode(self.encoder_params, images)
+
+    @functools.cached_property
+    def _jitted_encode(self):
+        return jax.jit(self._encode)
 
     def _encode(self, params, images):
         features, intermediates = self._encoder.apply({"params": params}, images)
@@ -121,9 +125,6 @@ class Pair(Encoder):
         config.compute_dtype, config.convolution = "float32", AUTO
         self._encoder, self.decoder = make_pair_models(config, weights.preprocessing)
         self.decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
-        self._jitted_decode = jax.jit(self._decode)
-        self._jitted_reconstruct = jax.jit(self._reconstruct)
-        self._mapped_reconstruct = parallel.parallelize_inference(self._reconstruct)
 
     def decode(self, features, switches: Sequence[jax.Array]) -> jax.Array:
         """Decode features to images.
@@ -145,6 +146,10 @@ class Pair(Encoder):
             check_codes(codes)
         return self._jitted_decode(self.decoder_variables, features, switches)
 
+    @functools.cached_property
+    def _jitted_decode(self):
+        return jax.jit(self._decode)
+
     def reconstruct(self, images) -> jax.Array:
         """Encode and decode images of any size.
 
@@ -164,13 +169,24 @@ class Pair(Encoder):
                 f"images must have shape (n, height, width, 3), got {images.shape}"
             )
         devices = jax.local_device_count()
-        if devices == 1 or len(images) % devices:
+        # Within jit, grad and vmap the caller decides what runs where.
+        is_traced = isinstance(images, jax.core.Tracer)
+        if devices == 1 or len(images) % devices or is_traced:
             variables = self.encoder_params, self.decoder_variables
             return self._jitted_reconstruct(variables, images)
-        shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
-        outputs = self._mapped_reconstruct(self._replicated, shards)
-        # On one device, as without division, so that it can be combined with others.
-        return jnp.asarray(parallel.unshard(jax.device_get(outputs)))
+        with jax.ensure_compile_time_eval():  # where `jit` closes over the images
+            shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
+            outputs = self._mapped_reconstruct(self._replicated, shards)
+            # On one device, as without division: it can be combined with others.
+            return jnp.asarray(parallel.unshard(jax.device_get(outputs)))
+
+    @functools.cached_property
+    def _jitted_reconstruct(self):
+        return jax.jit(self._reconstruct)
+
+    @functools.cached_property
+    def _mapped_reconstruct(self):
+        return parallel.parallelize_inference(self._reconstruct)
 
     @functools.cached_property
     def _replicated(self):

@@ -162,7 +162,7 @@ class TransposedConv(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """(n, h, w, c) to (n, 2h, 2w, features)."""
         shape = (*_KERNEL, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", _KERNEL_INIT, shape)
+        kernel = self.param("kernel", _KERNEL_INIT, shape, jnp.float32)
         return conv_transpose(inputs, kernel, stride=2, padding=_TRANSPOSED_PADDING)
 
 
@@ -223,7 +223,7 @@ class _Decoder(nn.Module):
     def setup(self):
         if self.initial_std is not None:
             initial = nn.initializers.constant(jnp.log(self.initial_std))
-            self.log_std = self.param("log_std", initial, ())
+            self.log_std = self.param("log_std", initial, (), jnp.float32)
         height, width, channels = self.grid
         self.dense = nn.Dense(
             height * width * channels, use_bias=False, kernel_init=_KERNEL_INIT

@@ -115,7 +115,7 @@ class BetaLoss:
             return {ALL: loss}, {}
         beta = jnp.float32(self.beta)
         if self.kl_warmup_steps:
-            beta *= jnp.minimum(1.0, step / self.kl_warmup_steps)
+            beta *= jnp.minimum(1.0, jnp.float32(step) / self.kl_warmup_steps)
         cost = with_free_bits(kl, self.free_bits)
         return {ALL: beta * cost - jnp.mean(log_likelihood)}, {"beta": beta}
 
@@ -155,7 +155,7 @@ class VAEObjective:
         """
         images = batch["image"]
         size = (self.model.latent_size,)
-        noise = jax.vmap(lambda key: jax.random.normal(key, size))(keys)
+        noise = jax.vmap(lambda key: jax.random.normal(key, size, jnp.float32))(keys)
         variables = {"params": params, "batch_stats": model_state["batch_stats"]}
         (drawn, latent), updated = self.model.apply(
             variables, images, noise, train, mutable=["batch_stats"]

@@ -4,6 +4,7 @@ Images are NHWC RGB in [0, 255], any real dtype; results are float32. Functions 
 jit-compiled, once per number of images.
 """
 
+import functools
 import math
 import os
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
 from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.unpooling.pair import Encoder, load_encoder
 from vgg_unpool_jax.systems.vae.objective import from_config, make_model
@@ -27,7 +29,7 @@ from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.step import as_float, photo_keys
 
 
-class TrainedVAE:
+class TrainedVAE(Recompiled):
     """A VAE with its parameters; make one with `load_vae`.
 
     Attributes:
@@ -63,8 +65,6 @@ class TrainedVAE:
         self.image_size = self.model.image_size
         self.latent_size = self.model.latent_size
         self.variables = jax.tree.map(jnp.asarray, dict(variables))
-        self._jitted_encode = jax.jit(self._encode)
-        self._jitted_decode = jax.jit(self._decode)
 
     def describe(self) -> str:
         """One line for a report."""
@@ -144,7 +144,8 @@ class TrainedVAE:
             raise ValueError(
                 f"temperature must be at least 0 and finite, got {temperature}"
             )
-        codes = temperature * jax.random.normal(key, (count, self.latent_size))
+        shape = count, self.latent_size
+        codes = temperature * jax.random.normal(key, shape, jnp.float32)
         return self.decode(codes)
 
     def log_std(self) -> float:
@@ -215,6 +216,14 @@ class TrainedVAE:
             variables=(params, model_state),
             **{"crop": self.crop, "batch_size": 64, **options},
         )
+
+    @functools.cached_property
+    def _jitted_encode(self):
+        return jax.jit(self._encode)
+
+    @functools.cached_property
+    def _jitted_decode(self):
+        return jax.jit(self._decode)
 
     def _encode(self, variables, images):
         return self.model.apply(variables, images, method="encode")
