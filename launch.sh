@@ -165,7 +165,7 @@ quickstart() {
         weights=("--config.encoder.weights=${argument#*=}")
         page=("--weights=${argument#*=}")
         ;;
-      --workdir=*) workdir=${argument#*=} ;;
+      --workdir=?*) workdir=${argument#*=} ;;
       *) fail "quickstart knows --weights=FILE and --workdir=FOLDER, got $argument" ;;
     esac
   done
