@@ -132,8 +132,8 @@ OTHERS = {
     f"{_TRAIN}=w --config.optimizer.b1=inf --config.data.source=folder:film": (
         "optimizer.b1 must be finite"
     ),
-    f"{_TRAIN}=w --config.data.sorce=a": "no field data.sorce: did you mean data.source?",
-    f"{_TRAIN}=w --config.dta.source=a": "no field dta.source: did you mean data.source?",
+    f"{_TRAIN}=w --config.data.sorce=a": "data.sorce: did you mean data.source?",
+    f"{_TRAIN}=w --config.dta.source=a": "dta.source: did you mean data.source?",
     "train --config=vgg19_blok1 --workdir=w": "did you mean vgg19_block1?",
     "train --config=vgg19_block1:bets --workdir=w": "variant must be one of best, gpu",
     f"{_BOTH} --output=o.tga": "o.tga cannot be written: its name must end in one of",
