@@ -17,8 +17,6 @@ Face Hub, `upload` sends it there. See docs/pairs.md.
 """
 
 import os
-import pathlib
-import tempfile
 
 from absl import flags
 
@@ -97,23 +95,9 @@ def _register(path: str) -> str:
 def _folder(pair: str, folder: str) -> str:
     reads = [*filter(None, [_RESULTS.value]), *model_files(pair, _WEIGHTS.value)]
     check_outputs([output_folder(folder) / name for name in hub.FILES], reads)
-    known = index.entries().get(pair)
-    results, licence = _results(), _LICENCE.value
-    if known is not None:
-        results = results or index.known_results(known)
-        licence = licence or known.facts.get("licence")
-    with tempfile.TemporaryDirectory(prefix="vgg_unpool_jax-") as aside:
-        path = None if _DTYPE.value else index.find(pair)
-        if path is None:
-            path = pathlib.Path(aside) / hub.MODEL_FILE
-            dtype = _DTYPE.value or "float32"
-            load_pair(pair, _WEIGHTS.value).export(path, dtype=dtype)
-        metadata = file.read(path).metadata
-        name = f"vgg19-block{metadata['config']['encoder']['block']}"
-        options = {"source": "hf:OWNER/NAME", "licence": licence}
-        card = release.card_text(metadata, results, name, **options)
-        files = hub.write_model_folder(path, folder, card)
-    return "\n".join(map(str, files))
+    options = {"licence": _LICENCE.value, "dtype": _DTYPE.value}
+    options |= {"results": _results(), "weights": _WEIGHTS.value}
+    return "\n".join(map(str, release.write_pair_folder(pair, folder, **options)))
 
 
 def _upload(folder: str, spec: str) -> str:

@@ -5,15 +5,14 @@ import logging
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Callable
 
 import jax
 from absl import app, flags
-from absl import logging as absl_logging
 
 from experiments.cli.flag_values import parse_flags
-from vgg_unpool_jax.errors import PreemptedError, UserError, first_line
+from experiments.cli.reports import set_up_reports
+from vgg_unpool_jax.errors import PreemptedError, UserError
 from vgg_unpool_jax.pretrained.download import cache_folder
 from vgg_unpool_jax.runtime import compilation_cache, preemption, processes
 
@@ -54,7 +53,7 @@ def run(
     def guarded(arguments) -> None:
         if len(arguments) > 1 and not positional:
             raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
-        _set_up_reports()
+        set_up_reports()
         if _CACHE.value:
             os.environ["VGG_UNPOOL_CACHE"] = _CACHE.value
         try:
@@ -114,38 +113,3 @@ def _exit_without_barrier() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)
-
-
-class _Short(logging.Formatter):
-    """Prints messages alone, and the first line of a logged exception.
-
-    Orbax logs what fails in its writing threads, and raises it where the checkpoint
-    is waited for: there it becomes our sentence, or a traceback.
-    """
-
-    def formatMessage(self, record):
-        name = "" if record.name.startswith("vgg_unpool_jax") else f"{record.name}: "
-        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        return f"{level}{name}{record.message}"
-
-    def formatException(self, ei):
-        return f"{ei[0].__name__}: {first_line(ei[1])}"
-
-
-def _report_unraisable(unraisable) -> None:
-    """Print what cannot be raised, except late reports to a closed event loop.
-
-    When one request to a bucket fails, orbax closes its event loop, and the requests
-    that are still running cannot report to it. The first failure is raised.
-    """
-    if "loop is closed" not in str(unraisable.exc_value):
-        sys.__unraisablehook__(unraisable)
-
-
-def _set_up_reports() -> None:
-    # Progress of this package; of other libraries only warnings and errors.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("vgg_unpool_jax").setLevel(logging.INFO)
-    absl_logging.get_absl_handler().setFormatter(_Short())
-    warnings.formatwarning = lambda text, *_, **__: f"warning: {text}\n"
-    sys.unraisablehook = _report_unraisable

@@ -154,7 +154,7 @@ def test_a_damaged_checkpoint_is_moved_aside(
 
 
 # Reads that are still under way find no event loop that they could report to; commands
-# do not print that either (`experiments.cli.command`).
+# do not print that either (`experiments.cli.reports`).
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("part", ["/state/d/|/state/ocdbt", "/checksums/"])
 def test_what_cannot_be_reached_is_not_called_damaged(make_config, run, part):

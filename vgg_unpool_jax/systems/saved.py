@@ -50,8 +50,10 @@ def model_files(
     path = index.find(workdir_or_name)
     if path is not None:
         return [path, *weight_files(weights)]
-    workdir, config = to_path(workdir_or_name), run_config.read(workdir_or_name)
-    section = config.get("encoder", {})
+    workdir = to_path(workdir_or_name)
+    # What is no workdir is refused by loading it.
+    known = run_config.path(workdir).exists()
+    section = run_config.read(workdir).get("encoder", {}) if known else {}
     named = weights or section.get("weights") or None
     if named == RANDOM_ORIGIN:
         named = None

@@ -13,6 +13,7 @@ A folder holds the releases of all blocks:
 import math
 import os
 import pathlib
+import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +31,7 @@ from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
 from vgg_unpool_jax.releases import file as release_file
-from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases import hub, index
 from vgg_unpool_jax.releases.card import model_card
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.results import write_evaluation
@@ -174,6 +175,45 @@ def export_release(
     card = write_card(path, results)
     index.register(path, results=results)
     return [path, card, write_table(folder), *evaluation]
+
+
+def write_pair_folder(
+    pair: PathLike,
+    folder: PathLike,
+    *,
+    dtype: str | None = None,
+    results: Mapping[str, Any] | None = None,
+    licence: str | None = None,
+    weights: PathLike | None = None,
+) -> list[pathlib.Path]:
+    """Write a pair as a model folder, as the Hugging Face Hub has them.
+
+    Args:
+      pair: as `load_pair` takes it.
+      folder: to write.
+      dtype: one of `releases.storage.DTYPES`; None is that of a released file.
+      results: content of the result file of its evaluation; None is what the index
+        knows.
+      licence: of the decoder; None is that of the index or of its facts.
+      weights: the VGG19 weights, if the file has to be made.
+
+    Returns:
+      The files.
+    """
+    known = index.entries().get(os.fspath(pair))
+    if known is not None:
+        results = results or index.known_results(known)
+        licence = licence or known.facts.get("licence")
+    with tempfile.TemporaryDirectory(prefix="vgg_unpool_jax-") as aside:
+        path = None if dtype else index.find(pair)
+        if path is None:
+            path = pathlib.Path(aside) / hub.MODEL_FILE
+            load_pair(pair, weights).export(path, dtype=dtype or "float32")
+        metadata = release_file.read(path).metadata
+        name = f"vgg19-block{metadata['config']['encoder']['block']}"
+        options = {"source": "hf:OWNER/NAME", "licence": licence}
+        card = card_text(metadata, results, name, **options)
+        return hub.write_model_folder(path, folder, card)
 
 
 def write_card(path: PathLike, results: Mapping[str, Any] | None) -> pathlib.Path:
