@@ -66,10 +66,11 @@ def main() -> None:
 def _reconstruct(trained, photo: PhotoFile) -> float:
     pixels = photo.read()
     try:
-        image = trained.prepare(pixels).astype(np.float32)
+        image = trained.prepare(pixels)
     except PhotoError as error:  # without the name of the file
         raise PhotoError(f"{photo.path}: {error}") from error
     result = trained.reconstruct_photo(image, tile=_TILE.value, progress=follow)
+    image = image.astype(np.float32)
     save_png(photo.output, result)
     if _GRID.value:
         parts = [image, result, error_image(result, image, trained.error_gain)]

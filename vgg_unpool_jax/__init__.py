@@ -12,6 +12,7 @@ _HOMES = {
     "Pair": "systems.unpooling.pair",
     "Stylizer": "applications.stylization.cascade",
     "TrainedVAE": "systems.vae.trained",
+    "any_range": "ops.photo_range",
     "load_encoder": "systems.unpooling.pair",
     "load_pair": "systems.unpooling.pair",
     "load_trained": "systems",

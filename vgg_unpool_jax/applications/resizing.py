@@ -4,10 +4,12 @@ import numpy as np
 from PIL import Image
 
 from vgg_unpool_jax.errors import require_image
+from vgg_unpool_jax.ops.photo_range import check_photo_range
 
 
 def as_photo(photo) -> np.ndarray:
-    """float32 (h, w, 3); raises ValueError for another shape."""
+    """float32 (h, w, 3); raises ValueError for another shape or range."""
+    check_photo_range("photo", photo)
     photo = np.asarray(photo, np.float32)
     require_image("photo", photo, 3)
     return photo

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from vgg_unpool_jax.losses import MIN_SIDE, WINDOW_SIZE, local_mean, ms_ssim
 from vgg_unpool_jax.losses.checks import require_matching
+from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
 
 _WHITE = 255.0
 
@@ -45,6 +46,13 @@ METRICS = {
 }
 
 
+def _matching_photos(predictions, targets) -> tuple[jax.Array, jax.Array]:
+    """Both as float32, after a check of shapes and ranges."""
+    for name, photos in (("predictions", predictions), ("targets", targets)):
+        check_photo_range(name, photos)
+    return require_matching(predictions, targets)
+
+
 def photo_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     """Mean absolute difference of each photo.
 
@@ -55,7 +63,7 @@ def photo_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       `(n,)` float32 in grey levels, in [0, 255].
     """
-    predictions, targets = require_matching(predictions, targets)
+    predictions, targets = _matching_photos(predictions, targets)
     return dm_pix.mae(predictions, targets)
 
 
@@ -69,7 +77,7 @@ def photo_l2(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       `(n,)` float32 in squared grey levels, in [0, 255²].
     """
-    predictions, targets = require_matching(predictions, targets)
+    predictions, targets = _matching_photos(predictions, targets)
     return dm_pix.mse(predictions, targets)
 
 
@@ -83,7 +91,7 @@ def photo_psnr(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       `(n,)` float32 in dB, at least 0; infinite where a photo equals its target.
     """
-    predictions, targets = require_matching(predictions, targets)
+    predictions, targets = _matching_photos(predictions, targets)
     return dm_pix.psnr(predictions / _WHITE, targets / _WHITE)
 
 
@@ -101,7 +109,7 @@ def photo_ssim(predictions: jax.Array, targets: jax.Array) -> jax.Array:
       Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error
       visibility to structural similarity", 2004; equal to `tf.image.ssim`.
     """
-    predictions, targets = require_matching(predictions, targets)
+    predictions, targets = _matching_photos(predictions, targets)
     if min(predictions.shape[1:3]) < WINDOW_SIZE:
         raise ValueError(
             f"predictions has shape {predictions.shape}; SSIM needs sides of at least "
@@ -162,6 +170,7 @@ def compute_photo_metrics(
       `(n,)` float32 for each of the keys of `METRICS`, without those that
       `missing_metrics` names with a reason for this size.
     """
+    check_photo_range("targets", targets)
     predictions, targets = require_matching(predictions, targets)
     predictions = jnp.clip(predictions, 0.0, _WHITE)
     functions = {
@@ -172,8 +181,9 @@ def compute_photo_metrics(
         "ms_ssim": photo_ms_ssim,
     }
     left_out = missing_metrics(*predictions.shape[1:3])
-    return {
-        name: function(predictions, targets)
-        for name, function in functions.items()
-        if name not in left_out
-    }
+    with any_range():  # predictions may be anything
+        return {
+            name: function(predictions, targets)
+            for name, function in functions.items()
+            if name not in left_out
+        }

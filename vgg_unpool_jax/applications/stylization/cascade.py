@@ -16,6 +16,7 @@ decoders have only seen features behind a ReLU.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -52,6 +53,7 @@ from vgg_unpool_jax.ops.moments import (
     merge_sets,
     to_float32,
 )
+from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
 from vgg_unpool_jax.pretrained.vgg19 import arrays_sha256
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.unpooling.pair import Pair
@@ -143,6 +145,7 @@ class Stylizer(Recompiled):
           regions: of the photo's size; None is one region.
           progress: see `stylize`.
         """
+        check_photo_range("photo", photo)
         photo = np.asarray(photo, np.float32)
         require_image("photo", photo, 3)
         region_map = RegionMap(*photo.shape[:2], regions)
@@ -206,6 +209,7 @@ class Stylizer(Recompiled):
         Returns:
           float32 of the shape of the photos, not clipped.
         """
+        check_photo_range("photos", photos)
         photos = np.asarray(photos, np.float32)
         single = photos.ndim == 3
         photos = photos[None] if single else photos
@@ -214,6 +218,11 @@ class Stylizer(Recompiled):
         styles = [(style, 1.0)] if isinstance(style, StyleStatistics) else list(style)
         check_shares([share for _, share in styles], len(styles))
         strengths = dict(strengths or {})
+        if not 0 <= alpha < math.inf or not all(map(math.isfinite, strengths.values())):
+            raise ConfigError(
+                f"alpha must be from 0 on and all strengths finite, got {alpha} and "
+                f"{strengths}"
+            )
         unknown = sorted(set(strengths) - set(self.blocks))
         if unknown:
             raise ConfigError(
@@ -272,7 +281,7 @@ class Stylizer(Recompiled):
         merged = encoded = None
         for tile in tiles:
             images = canvas[:, *tile.window]
-            encoded = features, _ = self.pairs[block].encode(images)
+            encoded = features, _ = _encode(self.pairs[block], images)
             found = Moments(*(np.zeros(shape, np.float32) for shape in shapes))
             for group in groups_of_regions(region_map.present(tile)):
                 coverage = region_map.coverage(tile, block, group, once=True)
@@ -315,7 +324,7 @@ class Stylizer(Recompiled):
         pair, result = self.pairs[block], np.empty_like(canvas)
         for tile in tiles:
             images = canvas[:, *tile.window]
-            features, switches = pair.encode(images) if encoded is None else encoded
+            features, switches = _encode(pair, images) if encoded is None else encoded
             mapped = features
             for group in groups_of_regions(region_map.present(tile)):
                 coverage = region_map.coverage(tile, block, group)
@@ -327,6 +336,12 @@ class Stylizer(Recompiled):
             kept = np.asarray(decoded)[:, tile.rows.inner, tile.columns.inner]
             result[:, tile.rows.outer, tile.columns.outer] = kept
         return result
+
+
+def _encode(pair, images):
+    # Results of coarser blocks overshoot, and a tile may be dark.
+    with any_range():
+        return pair.encode(images)
 
 
 def _shown(tiles, progress, name):

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from vgg_unpool_jax.errors import require_image
+from vgg_unpool_jax.ops.photo_range import check_photo_range
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,8 +88,9 @@ def transfer_color(
     Source:
       Reinhard, Ashikhmin, Gooch and Shirley, "Color transfer between images", 2001.
     """
-    require_image("content", content, 3)
-    require_image("style", style, 3)
+    for name, photo in (("content", content), ("style", style)):
+        check_photo_range(name, photo)
+        require_image(name, photo, 3)
     if (content_labels is None) != (style_labels is None):
         raise ValueError("content_labels and style_labels must be given both or none")
     ours, theirs = lab_from_rgb(content), lab_from_rgb(style)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.errors import require_image
+from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.systems.unpooling.tiling import tile_spans
 
 _WHITE = 255.0
@@ -150,6 +151,7 @@ class SteadyGuidedFilter:
 
 def _check(guide, image, radius, eps) -> int:
     """Check the arguments of a filter; returns the radius."""
+    check_photo_range("guide", guide)
     guide, image = np.shape(guide), np.shape(image)
     for name, shape, channels in (("guide", guide, 3), ("image", image, None)):
         require_image(name, np.broadcast_to(0, shape), 3, channels)

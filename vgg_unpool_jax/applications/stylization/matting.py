@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.errors import UserError, require_image
+from vgg_unpool_jax.ops.photo_range import check_photo_range
 
 _WHITE = 255.0
 _SIDE = 3
@@ -94,6 +95,7 @@ def matting_smooth(
       solution to photorealistic image stylization", 2018, section 3.2, whose published
       program crops the frame and repeats what is next to it.
     """
+    check_photo_range("guide", guide)
     guide, image = (jnp.asarray(array, jnp.float32) for array in (guide, image))
     require_image("guide", guide, 3)
     if image.shape != guide.shape or min(guide.shape[:2]) < _SIDE:

@@ -19,6 +19,7 @@ from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.nets.vgg19_layers import NUM_BLOCKS, size_multiple
 from vgg_unpool_jax.ops.moments import Moments, measure_sets
 from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 
@@ -62,6 +63,7 @@ def edge_map(image: np.ndarray) -> np.ndarray:
       Our own. Papers on photorealistic style transfer compare responses of the network
       HED (arXiv 1504.06375); these numbers cannot be compared with theirs.
     """
+    check_photo_range("image", image)
     require_image("image", np.asarray(image), 3)
     luminance = np.pad(np.asarray(image, np.float64) @ _LUMINANCE, 1, mode="edge")
     down = np.square(np.diff(luminance, axis=0))[:, 1:-1]
@@ -159,8 +161,6 @@ class StyleMeter(Recompiled):
           are left out of it; a whole photo never is.
         """
         photo = as_photo(photo)
-        if not np.isfinite(photo).all():
-            raise ValueError("photo has NaN or infinite values, expected [0, 255]")
         least = MIN_CELLS
         if labels is None:
             labels, least = np.full(photo.shape[:2], WHOLE), 0
@@ -289,6 +289,8 @@ class FlickerMeter:
 
     def add(self, frame: np.ndarray, result: np.ndarray) -> None:
         """Take the next frame and its result, both (h, w, 3) in [0, 255]."""
+        for name, image in (("frame", frame), ("result", result)):
+            check_photo_range(name, image)
         pair = [np.asarray(image, np.float32) for image in (frame, result)]
         if self._last is not None:
             steps = [

@@ -21,6 +21,7 @@ from vgg_unpool_jax.nets.convolution import AUTO
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder, check_image_shape
 from vgg_unpool_jax.nets.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
 from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.recorded import (
@@ -74,6 +75,7 @@ class Encoder(Recompiled):
         Raises:
           ValueError: for another shape.
         """
+        check_photo_range("images", images)
         images = jnp.asarray(images, jnp.float32)
         check_image_shape(images.shape, self.block)
         return self._jitted_encode(self.encoder_params, images)
@@ -163,6 +165,7 @@ class Pair(Encoder):
         Returns:
           (n, h, w, 3) RGB clipped to [0, 255].
         """
+        check_photo_range("images", images)
         images = jnp.asarray(images, jnp.float32)
         if images.ndim != 4 or images.shape[3] != 3 or not images.size:
             raise ValueError(
@@ -210,15 +213,17 @@ class Pair(Encoder):
         photo = np.asarray(photo)
         if not tile or max(photo.shape) <= tile:
             return np.asarray(self.reconstruct(photo[None]))[0]
+        check_photo_range("photo", photo)
         try:
-            return reconstruct_tiled(
-                self.reconstruct,
-                photo,
-                block=self.block,
-                tile=tile,
-                batch=jax.local_device_count(),
-                progress=progress,
-            )
+            with any_range():  # a tile may be dark
+                return reconstruct_tiled(
+                    self.reconstruct,
+                    photo,
+                    block=self.block,
+                    tile=tile,
+                    batch=jax.local_device_count(),
+                    progress=progress,
+                )
         except UserError as error:
             raise ConfigError(str(error)) from error
 
@@ -276,7 +281,9 @@ class Pair(Encoder):
 
         def compute_outputs(batch):
             images = jnp.asarray(batch["image"], jnp.float32)
-            return {INPUT: images, OUTPUT: self.reconstruct(images), TARGET: images}
+            with any_range():  # photos of files, some of which are black
+                outputs = self.reconstruct(images)
+            return {INPUT: images, OUTPUT: outputs, TARGET: images}
 
         options = {"image_size": self.image_size, "crop": self.crop, **options}
         return evaluate_split(

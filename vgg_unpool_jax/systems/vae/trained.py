@@ -19,6 +19,7 @@ from vgg_unpool_jax.data import Split, make_crop
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
+from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.saved import read_saved
@@ -103,6 +104,7 @@ class TrainedVAE(Recompiled):
         Raises:
           ValueError: for another shape.
         """
+        check_photo_range("images", images)
         return self._jitted_encode(self.variables, jnp.asarray(images, jnp.float32))
 
     def decode(self, codes) -> jax.Array:
