@@ -376,7 +376,7 @@ def _run(command, *arguments):
 def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_path):
     facts, results = tmp_path / "facts.json", tmp_path / "results.json"
     facts.write_text(json.dumps({"hours": 2}))
-    metrics = {"l1": {"mean": 3.5, "interval": [3, 4], "photos": 2}}
+    metrics = {"l1": {"mean": 3.5, "interval": [3, 4], "photos": 20}}
     results.write_text(json.dumps({"metrics": metrics, "training_steps": STEP}))
     output = tmp_path / "new" / "vgg19-block2.safetensors"
     done = _run(
@@ -394,7 +394,7 @@ def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_pa
     assert f"decoder: {output} ({size:,} bytes, int8)" in done.stdout
     assert read(output).metadata["facts"] == {"hours": 2}
     card = output.with_suffix(".md").read_text()
-    assert "| L1, grey levels | 3.500 | 3.000 to 4.000 | 2 |" in card
+    assert "| L1, grey levels | 3.500 | 3.000 to 4.000 | 20 |" in card
     assert "- hours: 2" in card
     assert "max-unpooling with the encoder's switches" in card
 
