@@ -20,6 +20,7 @@ FREE = {
     "data.num_threads",
     "data.prefetch",
     "data.cache_megabytes",
+    "data.keep_on_device",
     "data.max_broken_share",
     "encoder.random_if_unavailable",
     "checkpoints.every_steps",
