@@ -1,5 +1,8 @@
 """Pooling with switches and unpooling against NumPy loops, TensorFlow and torch."""
 
+import pathlib
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -285,3 +288,35 @@ def test_equals_torch(window, strides, pad):
         max_unpool(pooled, switches, *arguments, output_shape=images.shape),
         unpooled.numpy().transpose(0, 2, 3, 1),
     )
+
+
+def _documented():
+    """The functions of docs/library.md."""
+    document = pathlib.Path(__file__).parents[2] / "docs" / "library.md"
+    [block] = re.findall(r"```python\n(def jvp.*?)```", document.read_text(), re.DOTALL)
+    names = {"jax": jax}
+    exec(block, names)  # noqa: S102
+    return names["jvp"], names["hessian_vector_product"]
+
+
+@pytest.mark.parametrize("implementation", ["xla", "pallas", "scatter"])
+def test_products_with_jacobian_and_hessian_as_documented(implementation):
+    jvp, hessian_vector_product = _documented()
+    rng = np.random.default_rng(0)
+    x, v = (jnp.asarray(rng.standard_normal((2, 6, 8, 4), np.float32)) for _ in "xv")
+
+    def square_maxima(x):
+        pooled, switches = max_pool_argmax(x, implementation=implementation)
+        return max_unpool(jnp.square(pooled), switches, implementation=implementation)
+
+    is_maximum = jax.jit(square_maxima)(jnp.exp(x)) > 0
+    outputs, tangent = jvp(square_maxima, x, v)
+    np.testing.assert_allclose(outputs, jnp.where(is_maximum, x**2, 0), rtol=1e-6)
+    np.testing.assert_allclose(tangent, jnp.where(is_maximum, 2 * x * v, 0), rtol=1e-6)
+    product = hessian_vector_product(
+        lambda x: jnp.sum(jnp.square(square_maxima(x))), x, v
+    )
+    wanted = jnp.where(is_maximum, 12 * jnp.square(x) * v, 0)
+    np.testing.assert_allclose(product, wanted, rtol=1e-5, atol=1e-5)
+    with pytest.raises(TypeError, match="custom_vjp"):
+        jax.jvp(square_maxima, (x,), (v,))

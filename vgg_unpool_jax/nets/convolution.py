@@ -15,6 +15,25 @@ AUTO = "auto"
 BLOCK_INPUT = "block_input"
 
 
+def zero_beyond(arrays: jax.Array, size: jax.Array | None, scale: int) -> jax.Array:
+    """Zeros where padding was put below and right of images of a smaller size.
+
+    After every convolution this makes the next one see the zeros that it pads with, as
+    if the images ended there.
+
+    Args:
+      arrays: (n, h, w, c).
+      size: int32 (2,), height and width of the images; None for all of it.
+      scale: pixels of the image per position.
+    """
+    if size is None:
+        return arrays
+    rows = jnp.arange(arrays.shape[1], dtype=jnp.int32) < size[0] // scale
+    columns = jnp.arange(arrays.shape[2], dtype=jnp.int32) < size[1] // scale
+    is_inside = (rows[:, None] & columns[None])[None, :, :, None]
+    return jnp.where(is_inside, arrays, jnp.zeros((), arrays.dtype))
+
+
 class Convolution(nn.Module):
     """`nn.Conv(features, (3, 3))` and optional ReLU by `ops.convolution.convolve`.
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
-from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT, Convolution
+from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT, Convolution, zero_beyond
 from vgg_unpool_jax.nets.vgg19_layers import (
     PREPROCESSINGS,
     convolutions_up_to,
@@ -61,11 +61,15 @@ class VGG19Encoder(nn.Module):
     convolution: str = AUTO
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, dict]:
+    def __call__(
+        self, images: jax.Array, size: jax.Array | None = None
+    ) -> tuple[jax.Array, dict]:
         """Encode images.
 
         Args:
           images: (n, h, w, 3) RGB in [0, 255]; h and w multiples of 2^(block-1).
+          size: None, or the height and width, multiples as well, beyond which images
+            are padding that must have no effect; see `zero_beyond`.
 
         Returns:
           features: (n, h/2^(block-1), w/2^(block-1), c) of `dtype`, non-negative.
@@ -74,6 +78,7 @@ class VGG19Encoder(nn.Module):
         """
         check_image_shape(images.shape, self.block)
         outputs = preprocess(images, self.preprocessing).astype(self.dtype)
+        outputs = zero_beyond(outputs, size, 1)
         intermediates, switches, previous = {}, [], 1
         for layer in convolutions_up_to(self.block):
             if layer.block != previous:
@@ -84,7 +89,8 @@ class VGG19Encoder(nn.Module):
             convolution = Convolution(
                 layer.outputs, True, self.convolution, name=layer.name
             )
-            outputs = intermediates[layer.name] = convolution(outputs)
+            outputs = zero_beyond(convolution(outputs), size, 2 ** (layer.block - 1))
+            intermediates[layer.name] = outputs
         intermediates["switches"] = tuple(switches)
         return outputs, intermediates
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from vgg_unpool_jax.errors import ConfigError, first_line
-from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT, Convolution
+from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT, Convolution, zero_beyond
 from vgg_unpool_jax.nets.vgg19_layers import (
     CHANNELS_PER_BLOCK,
     check_block,
@@ -72,13 +72,18 @@ class UnpoolingDecoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: jax.Array, switches: Sequence[jax.Array]
+        self,
+        features: jax.Array,
+        switches: Sequence[jax.Array],
+        size: jax.Array | None = None,
     ) -> tuple[jax.Array, dict]:
         """Decode features.
 
         Args:
           features: (n, h/2^(block-1), w/2^(block-1), c).
           switches: block - 1 uint8 arrays, of pools 1..block-1 in this order.
+          size: None, or height and width of the image, beyond which features are
+            padding that must have no effect, as in `VGG19Encoder`.
 
         Returns:
           images: (n, h, w, 3) float32 RGB on the scale of [0, 255], not clipped.
@@ -117,6 +122,7 @@ class UnpoolingDecoder(nn.Module):
                 ),
                 name=layer.name,
             )(outputs)
+            outputs = zero_beyond(outputs, size, 2 ** (layer.block - 1))
             intermediates[layer.name] = outputs
         return outputs.astype(jnp.float32) * self.output_scale, intermediates
 

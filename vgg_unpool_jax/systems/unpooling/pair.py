@@ -39,6 +39,7 @@ from vgg_unpool_jax.systems.unpooling.decoder import (
     decoder_shapes,
 )
 from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
+from vgg_unpool_jax.systems.unpooling.shapes import ShapedPrograms
 from vgg_unpool_jax.systems.unpooling.tiling import reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.integrity import leaves_by_name
@@ -78,14 +79,15 @@ class Encoder(Recompiled):
         check_photo_range("images", images)
         images = jnp.asarray(images, jnp.float32)
         check_image_shape(images.shape, self.block)
-        return self._jitted_encode(self.encoder_params, images)
+        return self._jitted_encode(self.encoder_params, images, images.shape[1:3])
 
     @functools.cached_property
     def _jitted_encode(self):
-        return jax.jit(self._encode)
+        return ShapedPrograms(self._encode)
 
-    def _encode(self, params, images):
-        features, intermediates = self._encoder.apply({"params": params}, images)
+    def _encode(self, params, images, size=None):
+        variables = {"params": params}
+        features, intermediates = self._encoder.apply(variables, images, size)
         return features, intermediates["switches"]
 
 
@@ -146,11 +148,13 @@ class Pair(Encoder):
         check_decoder_inputs(features.shape, switches, self.block)
         for codes in switches:
             check_codes(codes)
-        return self._jitted_decode(self.decoder_variables, features, switches)
+        size = tuple(side * size_multiple(self.block) for side in features.shape[1:3])
+        encoded = features, switches
+        return self._jitted_decode(self.decoder_variables, encoded, size)
 
     @functools.cached_property
     def _jitted_decode(self):
-        return jax.jit(self._decode)
+        return ShapedPrograms(self._decode)
 
     def reconstruct(self, images) -> jax.Array:
         """Encode and decode images of any size.
@@ -176,7 +180,7 @@ class Pair(Encoder):
         is_traced = isinstance(images, jax.core.Tracer)
         if devices == 1 or len(images) % devices or is_traced:
             variables = self.encoder_params, self.decoder_variables
-            return self._jitted_reconstruct(variables, images)
+            return self._jitted_reconstruct(variables, images, images.shape[1:3])
         with jax.ensure_compile_time_eval():  # where `jit` closes over the images
             shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
             outputs = self._mapped_reconstruct(self._replicated, shards)
@@ -185,7 +189,7 @@ class Pair(Encoder):
 
     @functools.cached_property
     def _jitted_reconstruct(self):
-        return jax.jit(self._reconstruct)
+        return ShapedPrograms(self._reconstruct, size_multiple(self.block))
 
     @functools.cached_property
     def _mapped_reconstruct(self):
@@ -290,13 +294,14 @@ class Pair(Encoder):
             compute_outputs, Report(), split.source, split.indices, **options
         )
 
-    def _decode(self, variables, features, switches):
-        return self.decoder.apply(variables, features, switches)[0]
+    def _decode(self, variables, encoded, size=None):
+        return self.decoder.apply(variables, *encoded, size)[0]
 
-    def _reconstruct(self, variables, images):
+    def _reconstruct(self, variables, images, size=None):
         encoder_params, variables = variables
         padded = pad_to_multiple(images, size_multiple(self.block))
-        outputs = self._decode(variables, *self._encode(encoder_params, padded))
+        encoded = self._encode(encoder_params, padded, size)
+        outputs = self._decode(variables, encoded, size)
         _, height, width, _ = images.shape
         return jnp.clip(outputs[:, :height, :width], 0.0, 255.0)
 

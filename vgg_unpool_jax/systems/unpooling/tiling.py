@@ -114,6 +114,17 @@ def _starts(length: int, tile: int, margin: int, multiple: int) -> list[int]:
     return [*range(0, length - tile, step), length - tile]
 
 
+def pad_on_host(images: np.ndarray, multiple: int) -> np.ndarray:
+    """Like `ops.padding.pad_to_multiple`, (n, h, w, c), without compiling anything."""
+    images = np.asarray(images)
+    for axis in (1, 2):
+        pads = [(0, 0)] * 4
+        pads[axis] = (0, -images.shape[axis] % multiple)
+        mode = "reflect" if images.shape[axis] > 1 else "edge"
+        images = np.pad(images, pads, mode=mode)
+    return images
+
+
 def reconstruct_tiled(
     reconstruct: Callable,
     image: np.ndarray,
@@ -146,12 +157,7 @@ def reconstruct_tiled(
     # A Winograd tile of the deepest layer, so that rounding is as in the whole image.
     grid = multiple * winograd.TILE
     height, width, _ = image.shape
-    # Like `ops.padding.pad_to_multiple`, but on the host.
-    pads = [(0, -height % multiple), (0, -width % multiple), (0, 0)]
-    for axis, pad in enumerate(pads):
-        mode = "reflect" if image.shape[axis] > 1 else "edge"
-        only = [pad if other == axis else (0, 0) for other in range(3)]
-        image = np.pad(image, only, mode=mode)
+    image = pad_on_host(image[None], multiple)[0]
     rows, columns = (
         tile_spans(length, tile, margin, grid) for length in image.shape[:2]
     )
