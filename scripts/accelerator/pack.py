@@ -20,7 +20,14 @@ from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 
 # Packages of requirements.txt that an image for PyTorch and JAX lacks, and what they
 # need beyond it.
-WHEELS = ("ml-collections", "grain", "array-record", "dm-pix", "pooch")
+WHEELS = (
+    "array-record",
+    "dm-pix",
+    "grain",
+    "ml-collections",
+    "platformdirs",
+    "pooch",
+)
 _PLATFORMS = ("2_28", "2_27", "2_24", "2_17")
 _QUALITY = 80  # of WebP
 _SHORT_SIDE = 256
