@@ -20,9 +20,7 @@ from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 _SUITE = flags.DEFINE_list(
     "suite", None, f"Some of {', '.join(SUITES)}, by comma, or all."
 )
-_PEERS = flags.DEFINE_list(
-    "peers", list(PEERS), "Programs to compare with; empty for none."
-)
+_PEERS = flags.DEFINE_list("peers", list(PEERS), "Programs to compare with, or none.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for all numbers.")
 _MARKDOWN = flags.DEFINE_bool("markdown", False, "Print the tables as Markdown.")
 _REPETITIONS = flags.DEFINE_integer("repetitions", LEAST_REPETITIONS, "At least 7.")
@@ -53,7 +51,7 @@ def main() -> None:
     device_per_core(_BATCH_SIZE.value or (1 if _SMALL.value else 4))
     settings = Settings(
         suites=tuple(_SUITE.value),
-        peers=tuple(_PEERS.value),
+        peers=() if _PEERS.value == ["none"] else tuple(_PEERS.value),
         repetitions=_REPETITIONS.value,
         small=_SMALL.value,
         all_shapes=_ALL_SHAPES.value,

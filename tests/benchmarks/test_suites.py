@@ -43,7 +43,7 @@ def _command(*arguments):
 def test_the_command_prints_a_table_and_writes_a_record(tmp_path):
     output = tmp_path / "new" / "ops.json"
     done = _command(
-        *("--suite=ops", "--peers=", "--small", "--repetitions=3", "--markdown"),
+        *("--suite=ops", "--peers=none", "--small", "--repetitions=3", "--markdown"),
         *("--dtypes=float32", "--cases=^(un)?pool: ", f"--output={output}"),
     )
     assert done.returncode == 0, done.stderr
@@ -107,6 +107,7 @@ def test_a_peer_that_unpools_wrongly_stops_the_run_before_its_time_is_taken(
     assert not timed
 
 
+@pytest.mark.extended
 def test_losses_agree_with_the_peers():
     # The value comes with the gradient; alone it is the same program with less.
     cases = "gradient|^l1"
@@ -127,6 +128,7 @@ def test_convolutions_agree_with_torch_in_both_directions():
     assert wide["amount"] == 2 * 9 * 64 * 64 * 32 * 32
 
 
+@pytest.mark.extended
 def test_a_training_step_agrees_with_torch():
     record = _run("step", peers=_peers("torch"), blocks=(1,))
     kinds = [(row["case"].split(":")[0], row["candidate"]) for row in record["rows"]]
@@ -177,6 +179,7 @@ def test_reconstruct_measures_time_and_memory():
     assert row["median_seconds"] > 0 and row["size"] == [40, 72]
 
 
+@pytest.mark.extended
 def test_the_stylize_suite_times_the_loops_and_every_stage():
     installed = importlib.util.find_spec("torch") is not None
     rows = _run("stylize", peers=["torch"] if installed else [])["rows"]

@@ -50,6 +50,7 @@ def _evaluate(folder, results, output):
     )
 
 
+@pytest.mark.extended
 def test_copies_keep_all_structure_and_the_style_takes_all_style(folder, tmp_path):
     names = "copies", "styles", "halves"
     results = ",".join(f"{name}={folder / name}" for name in names)

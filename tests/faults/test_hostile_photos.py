@@ -85,7 +85,7 @@ def _text_bomb() -> bytes:
 
 _PLAIN = {kind: _encode(kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF")}
 _SIZE = (HEIGHT, WIDTH)
-_UNKNOWN = "is not an image in a known format (JPEG, PNG, BMP, WebP, TIFF, GIF or PPM)"
+_UNKNOWN = "is not an image in a known format (JPEG, PNG, BMP, WebP, TIFF, GIF, PPM"
 _LOOP = "cannot be read: Too many levels of symbolic links"
 
 KINDS = (

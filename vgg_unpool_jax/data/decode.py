@@ -24,7 +24,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from vgg_unpool_jax.data.formats import PILLOW_FORMATS
+from vgg_unpool_jax.data.formats import PILLOW_FORMATS, format_names
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.io.paths import read_bytes
 
@@ -156,7 +156,7 @@ def _decode_plain_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
 def _problem(error: Exception) -> str:
     """The part of a message after the photo's name, for an error of Pillow."""
     if isinstance(error, UnidentifiedImageError):
-        return f"is not an image in a known format ({', '.join(PILLOW_FORMATS[:-1])})"
+        return f"is not an image in a known format ({format_names()})"
     if isinstance(error, Image.DecompressionBombError):
         return (
             f"has too many pixels: more than {2 * Image.MAX_IMAGE_PIXELS} (twice "

@@ -51,6 +51,14 @@ def is_built(name: str) -> bool:
 PHOTO_SUFFIXES = tuple(suffix for suffix, name in FORMATS.items() if is_built(name))
 PILLOW_FORMATS = (*dict.fromkeys(FORMATS[suffix] for suffix in PHOTO_SUFFIXES), "DIB")
 
+_WRITTEN = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "HEIF": "HEIC"}
+
+
+def format_names() -> str:
+    """The formats that are read here, for a sentence."""
+    return ", ".join(_WRITTEN.get(name, name) for name in PILLOW_FORMATS[:-1])
+
+
 _UNREADABLE = tuple({*FORMATS, *OTHER_SUFFIXES} - {*PHOTO_SUFFIXES})
 
 

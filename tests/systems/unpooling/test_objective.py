@@ -219,6 +219,7 @@ def _pair(block, *, remat="none", **options):
     )
 
 
+@pytest.mark.extended
 def test_rematerialisation_changes_no_gradient_and_keeps_less():
     images = _images(16, n=2)
     plain, remat = _pair(3, convolution="xla"), _pair(3, remat="blocks")

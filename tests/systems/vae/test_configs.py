@@ -93,7 +93,11 @@ def test_food101_reads_class_folders_too():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "variant"), [(vae_coco, "runlocal"), (vae_food101, "beta,runlocal")]
+    ("module", "variant"),
+    [
+        (vae_coco, "runlocal"),
+        pytest.param(vae_food101, "beta,runlocal", marks=pytest.mark.extended),
+    ],
 )
 def test_runlocal_trains_as_it_is_shipped(module, variant, tmp_path):
     result = train_and_evaluate(module.get_config(variant), tmp_path)

@@ -201,6 +201,7 @@ print("averaged")
 """
 
 
+@pytest.mark.extended
 def test_running_statistics_are_averaged_over_devices():
     done = subprocess.run(
         [sys.executable, "-c", STATISTICS],

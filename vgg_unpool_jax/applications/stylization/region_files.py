@@ -34,7 +34,11 @@ from vgg_unpool_jax.applications.stylization.region_colours import (
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions, soft_regions
 from vgg_unpool_jax.data.decode import decode_photo, shown_name
-from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES, PILLOW_FORMATS
+from vgg_unpool_jax.data.formats import (
+    PHOTO_SUFFIXES,
+    PILLOW_FORMATS,
+    format_names,
+)
 from vgg_unpool_jax.errors import MaskError, first_line
 from vgg_unpool_jax.io import paths
 
@@ -193,8 +197,7 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise
     except UnidentifiedImageError as error:
         raise MaskError(
-            f"mask {name} is empty or not an image in a known format "
-            f"({', '.join(PILLOW_FORMATS[:-1])})"
+            f"mask {name} is empty or not an image in a known format ({format_names()})"
         ) from error
     except Exception as error:
         # Damaged bytes make Pillow's readers raise nearly anything.
