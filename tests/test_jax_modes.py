@@ -13,6 +13,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODES = {
@@ -78,18 +79,20 @@ def _step(system, config, batch):
     return metrics, state.params
 
 
-def compute():
-    """Everything that runs on a device, by name."""
-    from configs.unpooling import base as unpooling
-    from configs.vae import base as vae
+def compute(part):
+    """What runs on a device, by name: everything but training, or "training"."""
+    found = _train() if part == "training" else _apply()
+    names = jax.tree_util.tree_leaves_with_path(found)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in names}
+
+
+def _apply():
     from vgg_unpool_jax.applications.editing import directions
     from vgg_unpool_jax.applications.stylization.cascade import Stylizer
     from vgg_unpool_jax.applications.stylization.guided_filter import (
         SteadyGuidedFilter,
     )
     from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS, smooth
-    from vgg_unpool_jax.systems.unpooling.system import SYSTEM as PAIRS
-    from vgg_unpool_jax.systems.vae.system import SYSTEM as VAES
 
     photo, style = _photo(1), _photo(2)
     found = {name: smooth(name, photo, style) for name in SMOOTHINGS}
@@ -110,8 +113,18 @@ def compute():
             found[f"{implementation} {dtype.__name__}"] = jax.value_and_grad(
                 _pool_and_unpool, has_aux=True
             )(jnp.asarray(images, dtype), implementation, dtype == jnp.bfloat16)
+    return found
+
+
+def _train():
+    from configs.unpooling import base as unpooling
+    from configs.vae import base as vae
+    from vgg_unpool_jax.systems.unpooling.system import SYSTEM as PAIRS
+    from vgg_unpool_jax.systems.vae.system import SYSTEM as VAES
+
+    found = {}
     batch = {
-        "image": np.stack([photo, style]).astype(np.uint8),
+        "image": np.stack([_photo(1), _photo(2)]).astype(np.uint8),
         "index": np.arange(2, dtype=np.int32),
     }
     config = unpooling.make_config(1, "runlocal")
@@ -123,19 +136,21 @@ def compute():
     config.model.image_size, config.model.hidden_size = SIDE, 8
     config.model.encoder_channels = config.model.decoder_channels = (8, 8)
     found["train VAE"] = _step(VAES, config, batch)
-    names = jax.tree_util.tree_leaves_with_path(found)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in names}
+    return found
 
 
-def test_64_bits_and_strict_promotion_change_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "part", ["models", pytest.param("training", marks=pytest.mark.extended)]
+)
+def test_64_bits_and_strict_promotion_change_nothing(part, tmp_path):
     path = tmp_path / "found.npz"
     subprocess.run(
-        [sys.executable, __file__, str(path)],
+        [sys.executable, __file__, str(path), part],
         env=os.environ | MODES | {"PYTHONPATH": str(ROOT)},
         timeout=300,
         check=True,
     )
-    strict, usual = np.load(path), compute()
+    strict, usual = np.load(path), compute(part)
     assert set(strict.files) == set(usual)
     for name, array in usual.items():
         kind = strict[name].dtype
@@ -150,4 +165,4 @@ def test_64_bits_and_strict_promotion_change_nothing(tmp_path):
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], **compute())
+    np.savez(sys.argv[1], **compute(sys.argv[2]))

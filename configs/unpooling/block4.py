@@ -20,8 +20,12 @@ blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² from C
 8,000 crops: 8.16.
 [/results]
 
-The row `best` is the released decoder, whose kernels are rounded to 8 bits. Training
-starts with the layers that the decoder of block 3 shares with this one.
+The row `best` is the released decoder, whose kernels are rounded to 8 bits. An earlier
+`:best` trained it, of 1,000 steps from the layers that the decoder of block 3 shares
+with it. Today's has not been run to its end: it starts with these layers and four in
+front of them that are fitted in closed form
+(vgg_unpool_jax/systems/unpooling/closed_form.py), is four times as long, and its last
+steps see crops of 256².
 
     ./launch.sh release --block=4 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5

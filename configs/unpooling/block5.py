@@ -20,12 +20,12 @@ blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² from C
 4,000 crops: 17.72.
 [/results]
 
-The decoder of the row `best` is not in the package; the command below writes it.
-Training starts with the layers that the decoder of block 4 shares with this one.
+The row `best` is the released decoder. Training starts with the layers of the decoder
+of block 4 and four in front of them that are fitted in closed form
+(vgg_unpool_jax/systems/unpooling/closed_form.py); its last steps see crops of 256².
 
     ./launch.sh release --block=5 --photos=folder:PHOTOS \
-        --test_photos=folder:COCO128 --weights=VGG19.h5 \
-        --shared_from=runs/release/vgg19-block4.safetensors
+        --test_photos=folder:COCO128 --weights=VGG19.h5
 
 The published recipe on COCO's unlabeled photos, read out of the zip file:
 

@@ -169,12 +169,17 @@ def test_every_block_of_the_document_runs_and_more_lines_of_pairs(
     assert load_pair(tmp_path / "other").release["dtype"] == "float32"
 
 
-def test_the_command_tells_of_the_package_and_errors_are_one_sentence():
+def test_the_command_tells_of_the_package_and_errors_are_one_sentence(tmp_path):
     module = (sys.executable, "-m", "experiments.pairs")
     done = _process(*module, "show", "vgg19-block2")
     assert done.returncode == 0, done.stderr
     assert "4.539 (4.155 to 4.924)" in done.stdout
-    done = _process(*module, "fetch", "vgg19-block5")
+    entry = {"file": "vgg19-soon.safetensors", "sha256": None, "remedy": "wait"}
+    entries = {"format_version": 1, "models": {"vgg19-soon": entry}}
+    (tmp_path / index.FILE).write_text(json.dumps(entries))
+    done = _process(*module, "fetch", "vgg19-soon", f"--releases={tmp_path}")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the model vgg19-block5 is not published")
+    assert done.stderr.startswith(
+        "error: the model vgg19-soon is not published yet: wait, name its file"
+    )
     assert done.stderr.count("\n") == 1

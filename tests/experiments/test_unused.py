@@ -40,14 +40,16 @@ def _noted(folder, command, *arguments):
             "--rate=24 --nosound --smoothing=none --steadiness=3 --cut=0.2",
             "style_mask rate quality sound steadiness",
         ),
-        (
+        pytest.param(
             "edit --input={0}/photo.png --output={0}/o.png --edit=drop --count=2 "
             "--pair={0}/missing.safetensors --steps=3 --factors=1,2 --switches=nearest",
             "steps factors switches",
+            marks=pytest.mark.extended,
         ),
-        (
+        pytest.param(
             "pairs show missing --dtype=int8 --licence=MIT --source=samples",
             "dtype licence source",
+            marks=pytest.mark.extended,
         ),
     ],
     ids=["photos", "film", "edit", "pairs"],

@@ -91,7 +91,7 @@ def server(group, monkeypatch):
 def test_the_package_agrees_with_its_index():
     entries = index.read(index.PACKAGE)
     assert sorted(entries) == [f"vgg19-block{block}" for block in range(1, 6)]
-    assert index.packaged_names() == tuple(sorted(entries)[:4])
+    assert index.packaged_names() == tuple(sorted(entries))
     files = {path.name for path in index.PACKAGE.glob("*.safetensors")}
     assert {entries[name].file for name in index.packaged_names()} == files
     for name in index.packaged_names():
@@ -99,7 +99,7 @@ def test_the_package_agrees_with_its_index():
         assert path == index.PACKAGE / f"{name}.safetensors"
         metadata = read(path).metadata
         assert entry.sha256 == _sha256(path)
-        assert entry.facts["size"] == path.stat().st_size < 10_000_000
+        assert entry.facts["size"] == path.stat().st_size < 16_000_000
         assert (entry.facts["system"], entry.facts["licence"]) == ("unpooling", "MIT")
         for field in ("step", "dtype"):
             assert entry.facts[field] == metadata[field]

@@ -250,6 +250,7 @@ def test_another_crop_can_be_asked_for(trained, part):
     np.testing.assert_array_equal(shown, photo[2:18, 4:20])
 
 
+@pytest.mark.extended
 def test_weights_of_a_vgg19_bring_frechet_distances(run, part, weights_file):
     trained = load_trained(run[0], weights_file)
     # The weights of a distance stand beside it in the result file.
