@@ -27,6 +27,7 @@ WHEELS = (
     "ml-collections",
     "platformdirs",
     "pooch",
+    "portpicker",
 )
 _PLATFORMS = ("2_28", "2_27", "2_24", "2_17")
 _QUALITY = 80  # of WebP

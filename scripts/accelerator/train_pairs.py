@@ -88,7 +88,7 @@ def make_config(block: int, folder: pathlib.Path):
     config.data.split_fractions = (1.0, 0.0, 0.0)
     config.data.stages = ((0.85, 256, 2 if on_cpu else 16),)
     # Those that the package lacks start from the closed form of `best`.
-    if f"vgg19-block{block}" in index.entries():
+    if f"vgg19-block{block}" in index.packaged_names():
         config.initialization = "he"
         config.initialize_shared_from = f"vgg19-block{block}"
         # The rate of a decoder that is trained already; higher ones lose accuracy.
