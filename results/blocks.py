@@ -188,7 +188,8 @@ def _intervals() -> str:
 def _config(block: int) -> str:
     facts, pair = read("pairs"), read_pairs()[f"block{block}"]
     metrics = pair["metrics"]
-    crops = f"{pair['steps']:,} steps, {', then '.join(pair['crops'])}"
+    sizes = ", then ".join(pair["crops"])
+    crops = f"{pair['photos_seen']:,} crops, {sizes} a step"
     ours = f"{_number(metrics, 'l1', '.3f')}, {pair['photos']} COCO photos"
     rows = [
         (

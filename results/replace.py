@@ -29,7 +29,7 @@ from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
-from vgg_unpool_jax.training.stages import examples_seen
+from vgg_unpool_jax.training.stages import examples_seen, make_stages
 
 # How the package stores a block: the deep decoders in a quarter of float32, so that the
 # package stays below 30 MB.
@@ -103,10 +103,30 @@ def _l1(evaluation: Evaluation) -> float:
     return evaluation.metrics["l1"].mean
 
 
+def _runs(run: Pair) -> list[Pair]:
+    """A run, and in front of it those that it goes on from."""
+    origin = run.config.get("initialize_from", "")
+    return [*(_runs(load_pair(origin)) if origin else ()), run]
+
+
 def _photos_seen(run: Pair) -> int:
     if run.release is not None and "photos_seen" in run.release["facts"]:
         return run.release["facts"]["photos_seen"]
-    return examples_seen(run.config.data, run.step, run.config.num_steps or run.step)
+    return sum(
+        examples_seen(run.config.data, run.step, run.config.num_steps or run.step)
+        for run in _runs(run)
+    )
+
+
+def _crops(run: Pair) -> list[str]:
+    """Sizes of the crops of all stages, also of runs that it goes on from."""
+    found = []
+    for part in [run] if run.release is not None else _runs(run):
+        data = part.config.data
+        stages = make_stages(data, part.config.num_steps or part.step)
+        begun = [stage for stage in stages if stage.first_step < part.step]
+        found += [f"{stage.batch_size} of {stage.image_size}²" for stage in begun]
+    return found
 
 
 def _facts(run: Pair, hours: float | None) -> dict:
@@ -124,16 +144,13 @@ def _note(origin: str, run: Pair, hours: float | None) -> None:
     for key in ("batch_size", "crop", "metrics", "photos", "border_ratio", "steps"):
         pair.pop(key, None)  # now in the index, or replaced by what follows
     pair["photos_seen"] = _photos_seen(run)
-    data, total = run.config.data, run.config.num_steps or run.step
-    pair["crops"] = [
-        f"{stage[2]} of {stage[1]}²"
-        for stage in ((0, data.image_size, data.batch_size), *data.get("stages", ()))
-    ]
-    pair["hours"] = hours
+    pair["crops"], pair["hours"] = _crops(run), hours
     history = pathlib.Path(origin) / "validation.json"
     if history.exists():
+        data, total = run.config.data, run.config.num_steps or run.step
+        before = pair["photos_seen"] - examples_seen(data, run.step, total)
         pair["validation_l1"] = {
-            str(examples_seen(data, entry["step"], total)): round(
+            str(before + examples_seen(data, entry["step"], total)): round(
                 entry["metrics"]["photo_l1"], 2
             )
             for entry in json.loads(history.read_text())["validations"]

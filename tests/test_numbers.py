@@ -93,7 +93,8 @@ def test_a_better_decoder_replaces_that_of_the_package(run, tmp_path, monkeypatc
     assert (pair["steps"], pair["stored"], pair["photos"]) == (3, "float16", 8)
     l1 = f"{pair['metrics']['l1']['mean']:.3f}"
     text = (tmp_path / "README.md").read_text()
-    assert f"| best | 3 steps, 2 of 16², then 4 of 20² | {l1}, 8 COCO photos |" in text
+    crops = "8 crops, 2 of 16², then 4 of 20² a step"
+    assert f"| best | {crops} | {l1}, 8 COCO photos |" in text
     assert f"| {l1} | " in (package / "vgg19-block1.md").read_text()
 
     stored = (package / "vgg19-block1.safetensors").read_bytes()
