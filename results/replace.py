@@ -86,7 +86,7 @@ def replace(options: argparse.Namespace) -> bool:
         shutil.copy(path, index.PACKAGE / path.name)
     results = {
         **test.to_dict(),
-        "source": "folder:COCO128",
+        "source": f"folder:{options.test_photos}",
         "crop": run.crop,
         "image_size": 256,
         "training_steps": run.step,
