@@ -42,7 +42,7 @@ _PHOTOS = flags.DEFINE_string(
     "photos", "", "Folder of JPEGs for the suite data; default is sample photos."
 )
 _SECONDS = flags.DEFINE_float(
-    "seconds", 0.0, "Begin no case later than this; 0 is no limit.", lower_bound=0.0
+    "seconds", 0.0, "Time box: begin no case later; 0 is no limit.", lower_bound=0.0
 )
 
 

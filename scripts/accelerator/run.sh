@@ -49,7 +49,7 @@ measure() {
   local name=$1 seconds=$2
   shift 2
   echo "== $name: $seconds s"
-  timeout --kill-after=5 $((seconds + 45)) "$PYTHON" -m benchmarks --seconds="$seconds" \
+  timeout --kill-after=5 $((seconds + 20)) "$PYTHON" -m benchmarks --seconds="$seconds" \
     --output="$OUTPUT/$name.json" "$@" >"$WORK/$name.log" 2>&1 ||
     echo "$name ended with status $? (log.txt)"
   tail -n 5 "$WORK/$name.log"

@@ -105,6 +105,10 @@ def test_a_peer_that_unpools_wrongly_stops_the_run_before_its_time_is_taken(
     with pytest.raises(MismatchError, match="image of torch differs"):
         _run("ops", peers=("torch",), cases="^unpool: ")
     assert not timed
+    record = _run("ops", peers=("torch",), cases="^unpool: ", seconds=60.0)
+    assert timed  # in a time box the others are measured
+    reasons = [entry["reason"] for entry in record["skipped"]]
+    assert any("image of torch differs" in reason for reason in reasons)
 
 
 @pytest.mark.extended
