@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--workdirs", type=to_path, required=True)
     parser.add_argument("--output", type=to_path, required=True)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     device_per_core(8, 2)
     end = time.monotonic() + options.seconds
     shares_left = sum(SHARES.values())
