@@ -127,6 +127,7 @@ def _pairs() -> str:
     for block, published in PUBLISHED_L1.items():
         pair = read_pairs()[f"block{block}"]
         metrics = pair["metrics"]
+        on = f" on {pair['hardware']}" if "hardware" in pair else ""
         rows.append(
             (
                 f"block{block}_conv2",
@@ -135,11 +136,16 @@ def _pairs() -> str:
                 f"{_number(metrics, 'psnr', '.2f')} dB",
                 _number(metrics, "ssim", ".4f"),
                 f"{pair['decoder_parameters']:,}",
-                f"{pair['photos_seen']:,} crops, {60 * pair['hours']:.0f} min",
+                f"{pair['photos_seen']:,} crops{_minutes(pair)}{on}",
             )
         )
     head = ("pair", "published L1", "ours", "PSNR", "SSIM", "parameters", "training")
     return table(head, rows)
+
+
+def _minutes(pair: dict) -> str:
+    """The time of a training with a comma in front; "" if it is not known."""
+    return "" if pair["hours"] is None else f", {60 * pair['hours']:.0f} min"
 
 
 def _data() -> str:
@@ -202,7 +208,8 @@ def _config(block: int) -> str:
     ]
     text = (
         f"Decoder: {pair['decoder_parameters']:,} parameters. "
-        f"`:best`: {60 * pair['hours']:.0f} minutes on {facts['hardware']}. "
+        f"Hardware of the training: {pair.get('hardware', facts['hardware'])}"
+        f"{_minutes(pair)}. "
         f"Training: {facts['training_photos']}. VGG19 weights: "
         f"{facts['vgg19_weights']}. Test: {facts['test_photos']}. "
         f"L1 {_number(metrics, 'l1', '.3f', interval=True)}, "

@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import pathlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from results import blocks
 from vgg_unpool_jax.data import Split, make_source, open_splits
 from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
@@ -83,7 +83,8 @@ def replace(options: argparse.Namespace) -> bool:
         photos = Split(source, np.arange(len(source)))
         test = load_pair(path).evaluate(photos, image_size=256)
         print(f"test photos: L1 {_l1(test):.3f}")
-        shutil.copy(path, index.PACKAGE / path.name)
+        with replacing(index.PACKAGE / path.name) as file:
+            file.write(path.read_bytes())
     results = {
         **test.to_dict(),
         "source": f"folder:{options.test_photos}",
@@ -130,7 +131,10 @@ def _crops(run: Pair) -> list[str]:
 
 
 def _facts(run: Pair, hours: float | None) -> dict:
+    """What is stored with the decoder; a release brings its own."""
     facts = {"photos_seen": _photos_seen(run)}
+    if run.release is not None:
+        facts = {**run.release["facts"], **facts}
     if hours is not None:
         facts["training_hours"] = hours
         facts["training_hardware"] = provenance(run.config)["hardware"]
@@ -144,7 +148,12 @@ def _note(origin: str, run: Pair, hours: float | None) -> None:
     for key in ("batch_size", "crop", "metrics", "photos", "border_ratio", "steps"):
         pair.pop(key, None)  # now in the index, or replaced by what follows
     pair["photos_seen"] = _photos_seen(run)
-    pair["crops"], pair["hours"] = _crops(run), hours
+    known = _facts(run, hours)
+    pair["crops"], pair["hours"] = _crops(run), known.get("training_hours")
+    hardware = known.get("training_hardware", {})
+    pair.pop("hardware", None)
+    if hardware.get("platform", "cpu") != "cpu":
+        pair["hardware"] = f"one {hardware['device_kind']}"
     history = pathlib.Path(origin) / "validation.json"
     if history.exists():
         data, total = run.config.data, run.config.num_steps or run.step

@@ -1,5 +1,6 @@
 """Numbers in README.md, docs/, configs/ and model cards are those of results/."""
 
+import json
 import re
 import shutil
 
@@ -11,6 +12,7 @@ from configs.unpooling import base
 from results import blocks, replace
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 
 @pytest.mark.parametrize("path", blocks.documents(), ids=lambda path: path.name)
@@ -79,7 +81,10 @@ def test_a_better_decoder_replaces_that_of_the_package(run, tmp_path, monkeypatc
     shutil.copytree(blocks.ROOT / "results", tmp_path / "results")
     package = tmp_path / "vgg_unpool_jax" / "releases" / "packaged"
     package.mkdir(parents=True)
-    (package / index.FILE).write_text('{"format_version": 1, "models": {}}')
+    known = json.loads((index.PACKAGE / index.FILE).read_text())
+    del known["models"]["vgg19-block1"]
+    others = json.dumps(known)
+    (package / index.FILE).write_text(others)
     (tmp_path / "README.md").write_text("<!-- results:block1 -->\n\n<!-- /results -->")
     monkeypatch.setattr(blocks, "ROOT", tmp_path)
     monkeypatch.setattr(index, "PACKAGE", package)
@@ -96,6 +101,20 @@ def test_a_better_decoder_replaces_that_of_the_package(run, tmp_path, monkeypatc
     crops = "8 crops, 2 of 16², then 4 of 20² a step"
     assert f"| best | {crops} | {l1}, 8 COCO photos |" in text
     assert f"| {l1} | " in (package / "vgg19-block1.md").read_text()
+
+    # A release brings its own facts, on other hardware; its time may be unknown.
+    hardware = {"platform": "gpu", "device_kind": "Thing"}
+    for hours, shown in (
+        (0.25, "60 crops, 15 min on one Thing"),
+        (None, "60 crops on one Thing"),
+    ):
+        facts = {"photos_seen": 60, "training_hours": hours}
+        facts["training_hardware"] = hardware
+        release = tmp_path / "back.safetensors"
+        load_pair(workdir).export(release, dtype="float16", facts=facts)
+        (package / index.FILE).write_text(others)
+        assert replace.replace(replace.parse([str(release), *folders[:2]]))
+        assert f"| {shown} |" in blocks.BLOCKS["pairs"]()
 
     stored = (package / "vgg19-block1.safetensors").read_bytes()
     assert not replace.replace(options)  # equal is not better

@@ -3,7 +3,7 @@
 Blocks have a share of the time each, in the order of how far they are from the
 published figures. Each is one schedule that ends: its number of steps follows from the
 speed of the encoder here. The state with the best validation is written as a release in
-float16 after each block, and again if it was cut short.
+float16 after each block, also of a run that was cut short.
 """
 
 import argparse
@@ -17,11 +17,13 @@ import numpy as np
 
 from configs.unpooling import base
 from vgg_unpool_jax.errors import PreemptedError
+from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems import make_objective, train_and_evaluate
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
+from vgg_unpool_jax.training.stages import examples_seen
 
 # Block -> share of the time.
 SHARES = {5: 0.40, 4: 0.28, 2: 0.12, 3: 0.12, 1: 0.08}
@@ -71,12 +73,13 @@ def train(block: int, seconds: float, options: argparse.Namespace) -> None:
     config.checkpoints.every_steps = max(1, int(60 / rate))
     config.evaluation.every_steps = max(1, steps // 4)
     config.optimizer.warmup_steps = max(1, steps // 20)
-    workdir = options.workdirs / f"block{block}"
+    workdir, began = options.workdirs / f"block{block}", time.monotonic()
     try:
         train_and_evaluate(config, workdir, max_minutes=(seconds - overhead / 3) / 60)
     except PreemptedError:  # the newest checkpoint is there; the best may be older
         _LOG.info("block %d: stopped", block)
-    write(block, workdir, options.output)
+    hours = (time.monotonic() - began) / 3600
+    write(block, workdir, options.output, hours)
 
 
 def make_config(block: int, folder: pathlib.Path):
@@ -120,12 +123,24 @@ def step_seconds(config) -> float:
     return _STEP_PER_ENCODING * (time.monotonic() - began) / 5
 
 
-def write(block: int, workdir: pathlib.Path, output: pathlib.Path) -> None:
+def write(
+    block: int, workdir: pathlib.Path, output: pathlib.Path, hours: float
+) -> None:
     """The best state of a run as a release, in pieces that may come back."""
     best = workdir / "best"
     folder = best if best.joinpath("checkpoints").is_dir() else workdir
     path = output / f"vgg19-block{block}.safetensors"
-    load_pair(folder).export(path, dtype="float16")
+    pair = load_pair(folder)
+    origin = pair.config.initialize_shared_from
+    goes_on = origin == f"vgg19-block{block}"
+    earlier = file.read_metadata(index.find(origin))["facts"] if goes_on else {}
+    seen = examples_seen(pair.config.data, pair.step, pair.config.num_steps)
+    facts = {
+        "photos_seen": seen + earlier.get("photos_seen", 0),
+        "training_hours": round(hours, 4),
+        "training_hardware": provenance(pair.config)["hardware"],
+    }
+    pair.export(path, dtype="float16", facts=facts)
     validations = workdir / "validation.json"
     record = json.loads(validations.read_text()) if validations.exists() else {}
     _LOG.info("block %d: %s", block, json.dumps(record)[:2000])

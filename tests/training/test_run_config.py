@@ -30,6 +30,9 @@ FREE = {
     "checkpoints.keep_best",
     "checkpoints.best_metric",
     "checkpoints.best_mode",
+    "preparation.num_photos",
+    "preparation.image_size",
+    "preparation.batch_size",
 }
 
 

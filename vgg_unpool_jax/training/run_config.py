@@ -34,15 +34,16 @@ FREE_FIELDS = (
     "checkpoints.keep_best",
     "checkpoints.best_metric",
     "checkpoints.best_mode",
+    # Used before the first step alone; older runs lack them.
+    "preparation.num_photos",
+    "preparation.image_size",
+    "preparation.batch_size",
 )
 
 # Fields that older configs lack, and their values then, so that older runs resume.
 LATER_FIELDS = {
     "data.validation_source": "",
     "data.stages": [],
-    "preparation.num_photos": 0,
-    "preparation.image_size": 256,
-    "preparation.batch_size": 8,
     "optimizer.schedule": "linear",
     "optimizer.momentum": 0.95,
     "compute_dtype": "float32",

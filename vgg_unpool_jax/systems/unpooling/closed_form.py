@@ -37,8 +37,8 @@ from vgg_unpool_jax.systems.unpooling.decoder import floored_rms, mean_squares
 
 _LOG = logging.getLogger(__name__)
 
-# Blocks whose decoders end with the whole decoder of the block before: in those of
-# blocks 2 and 3, a fitted layer would be followed by unpooling or be the only new one.
+# Blocks whose new layers end where the decoder of the block before begins. In those of
+# blocks 2 and 3 unpooling comes between, and the old layers meet another input.
 BLOCKS = (4, 5)
 
 # Positions in all photos together at which a layer is fitted: nine for each unknown of
