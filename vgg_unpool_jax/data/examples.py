@@ -138,14 +138,24 @@ class ExampleStream:
         if self._make_example is None:
             return {"image": image}
         number = k if self._shuffle else index
-        return self._make_example(image, _generator(self._seed, _EXAMPLE, number))
+        return self._make_example(image, example_generator(self._seed, number))
 
     def _blank(self) -> dict[str, np.ndarray]:
         blank = self._crop.blank
         if self._make_example is None or not blank.size:
             return {"image": blank}
-        arrays = self._make_example(blank, _generator(self._seed, _EXAMPLE, 0))
+        arrays = self._make_example(blank, example_generator(self._seed, 0))
         return {name: np.zeros_like(array) for name, array in arrays.items()}
+
+
+def example_generator(seed: int, number: int) -> np.random.Generator:
+    """The generator of what an example draws besides its crop.
+
+    Args:
+      seed: of the stream.
+      number: of the example in training, of the photo in its source in evaluation.
+    """
+    return _generator(seed, _EXAMPLE, number)
 
 
 # Around the end of an epoch two orders are in use, a few more with many threads.
