@@ -50,7 +50,7 @@ def guided_filter(
         side, 35 pixels of 700.
       eps: variance of the guide, for intensities in [0, 1], below which a window
         counts as flat; positive. Rounding the guide to 8 bits adds a variance of
-        1.3e-6, and the float32 sums err by about 1e-8.
+        1.3e-6, and the float32 sums err by about 1e-7.
       tile: an image with a longer side is filtered in tiles of at most this many pixels
         per side, margins of 2 · radius included, and the result is a host array; 0
         filters it whole.
@@ -203,7 +203,7 @@ def _apply_fits(means, guide, eps, radius):
     for axis in range(3):
         covariance[axis, axis] += eps
     apart = means["guide"][:, None] * means["image"][None]
-    slopes = jnp.stack(_solve(covariance, means["products"] - apart))
+    slopes = jnp.stack(_solve(covariance, means["products"] - apart, eps))
     offsets = means["image"] - jnp.sum(slopes * means["guide"][:, None], axis=0)
     fits = jnp.concatenate([slopes.reshape(-1, *offsets.shape[1:]), offsets])
     fits = window_means(fits, radius).reshape(4, *offsets.shape)
@@ -231,12 +231,21 @@ def _average(past, total, now, eps, keep, limit):
 
 
 def _guide_covariance(means):
-    """The upper triangle of the guide's covariance in each window."""
+    """The upper triangle of the guide's covariance in each window.
+
+    What rounding alone can make of it is left out: negative variances, correlations
+    beyond 1.
+    """
     guide = means["guide"]
-    return {
+    found = {
         (i, j): square - guide[i] * guide[j]
         for (i, j), square in zip(_TRIANGLE, means["squares"], strict=True)
     }
+    deviations = [jnp.sqrt(jnp.maximum(found[i, i], 0.0)) for i in range(3)]
+    for i, j in _TRIANGLE:
+        largest = deviations[i] * deviations[j]
+        found[i, j] = jnp.clip(found[i, j], -largest, largest)
+    return found
 
 
 def window_means(planes: jax.Array, radius: int) -> jax.Array:
@@ -276,15 +285,19 @@ def _planes(photo):
     return jnp.moveaxis(photo / _WHITE - 0.5, -1, 0)
 
 
-def _solve(matrix, right):
-    """Solve 3×3 systems at every pixel by L D Lᵀ; `matrix` is the upper triangle."""
+def _solve(matrix, right, eps):
+    """Solve 3×3 systems at every pixel by L D Lᵀ.
+
+    `matrix` is the upper triangle of a covariance plus eps · I, whose pivots are at
+    least eps: below it, and to zero, they come by rounding alone.
+    """
     matrix = {place: values[None] for place, values in matrix.items()}
-    first = matrix[0, 0]
+    first = jnp.maximum(matrix[0, 0], eps)
     low1, low2 = matrix[0, 1] / first, matrix[0, 2] / first
-    second = matrix[1, 1] - low1 * matrix[0, 1]
+    second = jnp.maximum(matrix[1, 1] - low1 * matrix[0, 1], eps)
     inner = matrix[1, 2] - low1 * matrix[0, 2]
     low3 = inner / second
-    third = matrix[2, 2] - low2 * matrix[0, 2] - low3 * inner
+    third = jnp.maximum(matrix[2, 2] - low2 * matrix[0, 2] - low3 * inner, eps)
     y0 = right[0]
     y1 = right[1] - low1 * y0
     y2 = right[2] - low2 * y0 - low3 * y1
