@@ -26,9 +26,12 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# Most of the time of the tests is compilation: without LLVM's optimisations it is half.
-# Tests that set flags of their own, such as for several devices, do without.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Most of the time of the tests is compilation: without LLVM's optimisations it is half,
+# and with the older emitters half of that. Tests add flags of their own to these.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+)
 
 # For the workers of pytest-xdist: many arenas, one a thread, keep freed memory.
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")

@@ -88,18 +88,22 @@ def test_a_better_decoder_replaces_that_of_the_package(run, tmp_path, monkeypatc
     (tmp_path / "README.md").write_text("<!-- results:block1 -->\n\n<!-- /results -->")
     monkeypatch.setattr(blocks, "ROOT", tmp_path)
     monkeypatch.setattr(index, "PACKAGE", package)
-    folders = [f"--photos={photos}", f"--test_photos={photos}", "--hours=0.5"]
+    test_photos = tmp_path / "test"
+    test_photos.mkdir()
+    for name in ("0.png", "1.png"):
+        shutil.copy(photos / name, test_photos)
+    folders = [f"--photos={photos}", f"--test_photos={test_photos}", "--hours=0.5"]
     options = replace.parse([str(workdir), *folders])
     assert replace.replace(options)
 
     pair = blocks.read_pairs()["block1"]
     assert pair["photos_seen"] == 2 * 2 + 1 * 4  # Python rounds 1.5 to 2
     assert pair["crops"] == ["2 of 16²", "4 of 20²"]
-    assert (pair["steps"], pair["stored"], pair["photos"]) == (3, "float16", 8)
+    assert (pair["steps"], pair["stored"], pair["photos"]) == (3, "float16", 2)
     l1 = f"{pair['metrics']['l1']['mean']:.3f}"
     text = (tmp_path / "README.md").read_text()
     crops = "8 crops, 2 of 16², then 4 of 20² a step"
-    assert f"| best | {crops} | {l1}, 8 COCO photos |" in text
+    assert f"| best | {crops} | {l1}, 2 COCO photos |" in text
     assert f"| {l1} | " in (package / "vgg19-block1.md").read_text()
 
     # A release brings its own facts, on other hardware; its time may be unknown.

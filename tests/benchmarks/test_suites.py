@@ -2,15 +2,13 @@
 
 import importlib.util
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from benchmarks import data_pipelines, run
 from benchmarks.harness import MismatchError, Settings
+from tests.experiments.commands import run_module
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 TORCH = {"torch", "torch, channels last"}
@@ -28,21 +26,10 @@ def _peers(*names):
     return names
 
 
-def _command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=CHECKOUT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-
 def test_the_command_prints_a_table_and_writes_a_record(tmp_path):
     output = tmp_path / "new" / "ops.json"
-    done = _command(
+    done = run_module(
+        "benchmarks",
         *("--suite=ops", "--peers=none", "--small", "--repetitions=3", "--markdown"),
         *("--dtypes=float32", "--cases=^(un)?pool: ", f"--output={output}"),
     )
@@ -65,7 +52,7 @@ def test_the_command_prints_a_table_and_writes_a_record(tmp_path):
 
 
 def test_a_wrong_flag_is_one_sentence():
-    done = _command("--suite=speed")
+    done = run_module("benchmarks", "--suite=speed")
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "error: --suite must be some of ops, convolution, losses, step, data, "

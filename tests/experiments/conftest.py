@@ -1,28 +1,14 @@
-"""Commands in processes of their own, and stand-ins for what launch.sh calls."""
+"""Stand-ins for what launch.sh calls."""
 
 import dataclasses
 import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def run_command(command, *arguments, **environment):
-    """Run a command as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{command}", *map(str, arguments)],
-        cwd=CHECKOUT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 # Of the machine, the launchers may use these alone: a tool that is not stood in for is

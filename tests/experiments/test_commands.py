@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 
 CONFIG = "configs/vgg19_block2.py:runlocal"
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.applications.stylization.test_files import _pair
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 
 
 @pytest.fixture(scope="module")

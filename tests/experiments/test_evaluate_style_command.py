@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.pretrained.conversion import save_weights
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 

@@ -8,35 +8,11 @@ import sys
 
 import pytest
 
+from tests.experiments.commands import run_command
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = CHECKOUT / "experiments"
 COMMANDS = sorted(file.stem for file in FOLDER.glob("[a-z]*.py"))
-
-# One process imports the libraries, its children run one command each.
-_PROGRAM = """
-import os, runpy, sys
-import vgg_unpool_jax.systems, vgg_unpool_jax.applications.stylization.cascade
-for name in sys.argv[1:]:
-    print("\\n= " + name, flush=True)
-    if os.fork():
-        os.wait()
-    else:
-        sys.argv = [name, "--help"]
-        runpy.run_module("experiments." + name, run_name="__main__", alter_sys=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def help_texts():
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, *COMMANDS],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    parts = re.split(r"^= (\w+)$", done.stdout, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _modules(path):
@@ -65,12 +41,13 @@ def _defined_flags(path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_every_flag_of_a_command_and_an_example(command, help_texts):
+def test_help_shows_every_flag_of_a_command_and_an_example(command):
+    text = run_command(command, "--help").stdout
     defined = _defined_flags(FOLDER / f"{command}.py")
     assert {"weights_cache", "keep_compiled"} < defined
-    shown = set(re.findall(r"^ +--(?:\[no\])?(\w+):", help_texts[command], re.M))
+    shown = set(re.findall(r"^ +--(?:\[no\])?(\w+):", text, re.M))
     assert defined == shown
-    assert f"    python -m vgg_unpool_jax {command} " in help_texts[command]
+    assert f"    python -m vgg_unpool_jax {command} " in text
 
 
 def _run(*arguments):

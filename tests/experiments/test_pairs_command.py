@@ -13,6 +13,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from tests.experiments.commands import run_command
 from vgg_unpool_jax import load_pair
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.releases import index
@@ -170,14 +171,14 @@ def test_every_block_of_the_document_runs_and_more_lines_of_pairs(
 
 
 def test_the_command_tells_of_the_package_and_errors_are_one_sentence(tmp_path):
-    module = (sys.executable, "-m", "experiments.pairs")
-    done = _process(*module, "show", "vgg19-block2")
+    done = run_command("pairs", "show", "vgg19-block2", VGG_UNPOOL_RELEASES="")
     assert done.returncode == 0, done.stderr
     assert "4.539 (4.155 to 4.924)" in done.stdout
     entry = {"file": "vgg19-soon.safetensors", "sha256": None, "remedy": "wait"}
     entries = {"format_version": 1, "models": {"vgg19-soon": entry}}
     (tmp_path / index.FILE).write_text(json.dumps(entries))
-    done = _process(*module, "fetch", "vgg19-soon", f"--releases={tmp_path}")
+    arguments = "pairs", "fetch", "vgg19-soon", f"--releases={tmp_path}"
+    done = run_command(*arguments, VGG_UNPOOL_RELEASES="")
     assert done.returncode == 1
     assert done.stderr.startswith(
         "error: the model vgg19-soon is not published yet: wait, name its file"

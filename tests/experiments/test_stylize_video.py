@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.applications.stylization.test_files import _pair
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.applications.stylization.files import load_stylizer
 from vgg_unpool_jax.applications.stylization.video import VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import open_video

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs.unpooling import base as unpooling
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.evaluation.pictures import square_grid
 from vgg_unpool_jax.systems.vae.trained import load_vae
 from vgg_unpool_jax.training import run_config

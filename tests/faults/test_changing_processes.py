@@ -1,5 +1,7 @@
 """A run that is shared by one process, then by four, by two, by one with 8 devices."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,8 @@ def test_a_run_goes_on_with_other_processes_and_devices(
     for number, share in enumerate(shares):
         last = number == len(shares) - 1
         if last:
-            monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+            flags = "--xla_force_host_platform_device_count=8"
+            monkeypatch.setenv("XLA_FLAGS", f"{os.environ['XLA_FLAGS']} {flags}")
         told = len(training.told())
         process = training.start(share)
         if not last:

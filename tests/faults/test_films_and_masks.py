@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.applications.stylization.test_files import _pair
 from tests.applications.stylization.test_video_files import _film
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.applications.stylization.video_files import open_video
 
 

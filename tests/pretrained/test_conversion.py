@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.pretrained.conversion import save_weights
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 

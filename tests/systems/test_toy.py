@@ -168,6 +168,7 @@ def test_draws_and_results_are_the_same_on_one_two_and_eight_devices(
     processes = {}
     for devices in (2, 8):
         flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = f"{os.environ['XLA_FLAGS']} {flags}"
         processes[devices] = subprocess.Popen(
             [
                 *(sys.executable, "-c", PROGRAM, f"folder:{photos}"),

@@ -69,6 +69,7 @@ def run_processes():
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
         flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = f"{os.environ['XLA_FLAGS']} {flags}"
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", program, str(argument)],

@@ -49,6 +49,7 @@ def runs(make_config, tmp_path_factory):
     processes = {}
     for devices in (1, 8):
         flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = f"{os.environ['XLA_FLAGS']} {flags}"
         processes[devices] = subprocess.Popen(
             [
                 *(sys.executable, "-c", PROGRAM),

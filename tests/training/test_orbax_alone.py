@@ -67,6 +67,7 @@ def programs(tmp_path_factory):
 def _run(folder, name, *arguments, alone, devices=1):
     start = ["-c", f"import sys; del sys.argv[0]\n{ALONE}"] if alone else []
     path = str(folder) if alone else os.pathsep.join([str(folder), str(CHECKOUT)])
+    flags = f"--xla_force_host_platform_device_count={devices}"
     done = subprocess.run(
         [sys.executable, *start, str(folder / name), *map(str, arguments)],
         cwd=folder,
@@ -74,7 +75,7 @@ def _run(folder, name, *arguments, alone, devices=1):
         | {
             "JAX_PLATFORMS": "cpu",
             "PYTHONPATH": path,
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flags}",
         },
         capture_output=True,
         text=True,

@@ -1,13 +1,12 @@
 """The page of pictures, with pairs that make known errors and with a trained one."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.experiments.commands import run_command
 from tests.systems.unpooling.export.conftest import make_pair
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.evaluation.pictures import picture_grid, save_jpeg
@@ -177,16 +176,11 @@ def test_the_command_shows_a_released_pair(folder, tmp_path):
     [file] = tmp_path.glob("*.safetensors")
 
     def run(pairs):
-        return subprocess.run(
-            [
-                *(sys.executable, "-m", "experiments.pairs", "page", str(pairs)),
-                f"--source=folder:{folder}",
-                f"--output={tmp_path / 'page'}",
-                *("--photos=2", "--image_size=32"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
+        return run_command(
+            *("pairs", "page", pairs),
+            f"--source=folder:{folder}",
+            f"--output={tmp_path / 'page'}",
+            *("--photos=2", "--image_size=32"),
         )
 
     done = run(file)

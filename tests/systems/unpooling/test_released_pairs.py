@@ -5,10 +5,7 @@ The workdir is written by hand: a pair need not be trained to be loaded.
 
 import dataclasses
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -17,6 +14,7 @@ import pytest
 from PIL import Image
 
 from configs.unpooling.base import make_config
+from tests.experiments.commands import run_command
 from vgg_unpool_jax import load_pair, load_trained
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.errors import (
@@ -361,25 +359,13 @@ def test_an_evaluation_stands_beside_the_file_that_was_named(
     assert results["training_steps"] == STEP
 
 
-def _run(command, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{command}", *map(str, arguments)],
-        cwd=CHECKOUT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-
 def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_path):
     facts, results = tmp_path / "facts.json", tmp_path / "results.json"
     facts.write_text(json.dumps({"hours": 2}))
     metrics = {"l1": {"mean": 3.5, "interval": [3, 4], "photos": 20}}
     results.write_text(json.dumps({"metrics": metrics, "training_steps": STEP}))
     output = tmp_path / "new" / "vgg19-block2.safetensors"
-    done = _run(
+    done = run_command(
         "export",
         f"--workdir={workdir}",
         f"--output={output}",
@@ -398,7 +384,7 @@ def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_pa
     assert "- hours: 2" in card
     assert "max-unpooling with the encoder's switches" in card
 
-    done = _run(
+    done = run_command(
         "reconstruct",
         f"--workdir={output}",
         f"--weights={vgg19_file[0]}",
@@ -421,7 +407,7 @@ def test_the_commands_export_and_take_a_file(workdir, photos, vgg19_file, tmp_pa
     ],
 )
 def test_errors_are_one_sentence(command, arguments, words, file):
-    done = _run(command, *(argument.format(file=file) for argument in arguments))
+    done = run_command(command, *(argument.format(file=file) for argument in arguments))
     assert done.returncode == 1
     assert words in done.stderr
     assert done.stderr.count("error: ") == 1

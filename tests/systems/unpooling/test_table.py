@@ -1,12 +1,11 @@
 """The table of the five pairs from result files."""
 
 import copy
-import subprocess
-import sys
 
 import pytest
 
 from configs.unpooling.base import make_config
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.systems.unpooling.table import (
@@ -177,8 +176,5 @@ def test_two_files_of_a_block_are_refused(tmp_path):
 def test_the_command_prints_the_table(tmp_path):
     path = _write(tmp_path, _content())
     table = release_table([read_pair_results(path)])
-    command = [sys.executable, "-m", "experiments.pairs", "table"]
-    done = subprocess.run(
-        [*command, str(path)], capture_output=True, text=True, check=False
-    )
+    done = run_command("pairs", "table", path)
     assert (done.returncode, done.stdout) == (0, f"{table}\n"), done.stderr

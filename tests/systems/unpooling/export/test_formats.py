@@ -3,12 +3,11 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.experiments.commands import run_command
 from tests.systems.unpooling.export.conftest import (
     make_pair,
     random_images,
@@ -173,22 +172,12 @@ def test_a_missing_package_is_named_with_what_installs_it():
 # --- the command ----------------------------------------------------------------------
 
 
-def _run(module, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-
-
 def test_the_command_writes_a_folder(tmp_path):
     make_pair(tmp_path, 1)
     [file] = tmp_path.glob("*.safetensors")
     (tmp_path / "facts.json").write_text('{"licence": "CC0"}')
     (tmp_path / "results.json").write_text('{"metrics": {"l1": 1.5}}')
-    done = _run(
+    done = run_command(
         "export",
         *(f"--workdir={file}", "--format=stablehlo", f"--output={tmp_path}/out"),
         *(f"--facts={tmp_path}/facts.json", f"--results={tmp_path}/results.json"),
