@@ -1,0 +1,77 @@
+"""Compress photos with a learned codec.
+
+    python -m vgg_unpool_jax compress --codec=NAME --input=FILE_OR_FOLDER \
+        --output=FOLDER
+
+Writes a file with the input's name and the extension .vuc for each photo, and prints
+its bytes, bits per pixel, the PSNR of the decoded photo and the seconds. NAME is a
+released codec or the workdir of a training run.
+"""
+
+import time
+
+import numpy as np
+from absl import flags
+
+from experiments.cli import command
+from vgg_unpool_jax.data.photo_files import list_photo_files
+from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.outputs import check_outputs
+from vgg_unpool_jax.systems.codec.bitstream import SUFFIX
+from vgg_unpool_jax.systems.codec.trained import load_codec
+from vgg_unpool_jax.systems.saved import model_files
+
+_CODEC = flags.DEFINE_string("codec", None, "Released codec, or folder of a run.")
+_INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the compressed photos.")
+_QUALITY = flags.DEFINE_integer(
+    "quality", None, "From 1, the smallest files; default is the middle one."
+)
+_EFFORT = flags.DEFINE_integer(
+    "effort",
+    0,
+    "Number of gradient steps by which each photo's latents are improved.",
+    lower_bound=0,
+)
+
+
+def main() -> None:
+    """Run the command."""
+    photos = list_photo_files(_INPUT.value, _OUTPUT.value)
+    outputs = [photo.output.with_suffix(SUFFIX) for photo in photos]
+    check_outputs(outputs, [*model_files(_CODEC.value), *(p.path for p in photos)])
+    codec = load_codec(_CODEC.value)
+    quality = codec.quality(_QUALITY.value)
+    broken = []
+    for number, (photo, output) in enumerate(zip(photos, outputs, strict=True), 1):
+        began = time.perf_counter()
+        try:
+            pixels = photo.read()
+        except PhotoError as problem:
+            # The others are still compressed; the command fails at the end.
+            broken.append(str(problem))
+            continue
+        grey = bool((pixels == pixels[..., :1]).all())
+        content = codec.compress(pixels, quality, effort=_EFFORT.value, grey=grey)
+        seconds = time.perf_counter() - began
+        error = codec.decompress(content).astype(np.float64) - pixels
+        psnr = 10 * np.log10(255**2 / max(np.mean(np.square(error)), 1e-3))
+        with replacing(output) as file:
+            file.write(content)
+        rate = 8 * len(content) / (pixels.shape[0] * pixels.shape[1])
+        print(
+            f"[{number}/{len(photos)}] {output} {len(content):,} bytes, {rate:.3f} "
+            f"bits per pixel, PSNR {psnr:.2f} dB, {seconds:.2f} s",
+            flush=True,
+        )
+    if broken:
+        raise PhotoError(
+            f"{len(broken)} of {len(photos)} photos could not be read: "
+            + "; ".join(broken)
+        )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["codec", "input", "output"])
+    command.run(main)

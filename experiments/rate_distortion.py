@@ -1,0 +1,100 @@
+"""Rate and distortion of a codec beside JPEG, JPEG 2000, WebP and AVIF.
+
+    python -m vgg_unpool_jax rate_distortion --codec=NAME --photos=folder:PHOTOS \
+        --output=FOLDER
+
+Every number is of files that were compressed and decoded again; rates are of whole
+files, and without the container of each format. Writes results.json, table.md and
+plot.png.
+"""
+
+import dataclasses
+
+import numpy as np
+from absl import flags
+
+from experiments.cli import command
+from vgg_unpool_jax.data import make_crop, make_source, source_files
+from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.outputs import check_outputs, output_folder
+from vgg_unpool_jax.losses.ms_ssim import ms_ssim
+from vgg_unpool_jax.systems.codec import curves
+from vgg_unpool_jax.systems.codec.rate_distortion import (
+    measure,
+    pillow_methods,
+    trained_method,
+)
+from vgg_unpool_jax.systems.codec.trained import load_codec
+from vgg_unpool_jax.systems.saved import model_files
+from vgg_unpool_jax.training.progress import follow
+
+_FILES = ("results.json", "table.md", "plot.png")
+
+_CODEC = flags.DEFINE_string("codec", None, "Released codec, or folder of a run.")
+_PHOTOS = flags.DEFINE_string(
+    "photos", None, "Photos: folder:PATH, zip:PATH, tfds:NAME[:SPLIT] or samples."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the report.")
+_CROP = flags.DEFINE_string(
+    "crop", "whole", "whole, center, center_resize or center_resize:PIXELS."
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", 128, "Side of crops other than whole ones.", lower_bound=1
+)
+_COUNT = flags.DEFINE_integer(
+    "count", 0, "Number of photos, from the first on; 0: all.", lower_bound=0
+)
+_EFFORT = flags.DEFINE_integer(
+    "effort", 0, "Gradient steps on the latents of each photo.", lower_bound=0
+)
+
+
+def main() -> None:
+    """Run the command."""
+    output = output_folder(_OUTPUT.value)
+    source = make_source(_PHOTOS.value)
+    writes = [output / name for name in _FILES]
+    check_outputs(writes, [*model_files(_CODEC.value), *source_files(source)])
+    crop = make_crop(_CROP.value, _IMAGE_SIZE.value)
+    count = min(_COUNT.value or len(source), len(source))
+    photos = [np.asarray(crop.cut(source[index])) for index in range(count)]
+    codec = load_codec(_CODEC.value)
+    smallest = min(min(photo.shape[:2]) for photo in photos)
+    metrics = {}
+    if smallest > 160:  # five scales of windows of 11 pixels
+        metrics["ms_ssim"] = lambda a, b: float(
+            ms_ssim(a[None].astype(np.float32), b[None].astype(np.float32))[0]
+        )
+    methods = [trained_method(codec.name, codec, _EFFORT.value), *pillow_methods()]
+    measured = {
+        method.name: measure(method, photos, metrics, follow) for method in methods
+    }
+    table = curves.table(measured)
+    print(table)
+    with replacing(output / "table.md") as file:
+        file.write(table.encode())
+    curves.plot(measured, output / "plot.png")
+    facts = {
+        "photos": count,
+        "source": _PHOTOS.value,
+        "crop": _CROP.value,
+        "image_size": _IMAGE_SIZE.value,
+        "effort": _EFFORT.value,
+        "codec": codec.describe(),
+        "model_hash": codec.model_hash.hex(),
+        "curves": {
+            name: [dataclasses.asdict(point) for point in points]
+            for name, points in measured.items()
+        },
+        "bd_rates": curves.bd_rates(measured),
+    }
+    write_results(
+        output / "results.json", facts | {"provenance": provenance(codec.config)}
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["codec", "photos", "output"])
+    command.run(main)

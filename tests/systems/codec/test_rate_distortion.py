@@ -1,0 +1,46 @@
+"""Curves of codecs beside those of Pillow."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.systems.codec import curves
+from vgg_unpool_jax.systems.codec.rate_distortion import (
+    Point,
+    bd_rate,
+    measure,
+    pillow_methods,
+    trained_method,
+)
+
+
+def _curve(factor=1.0):
+    return [
+        Point(q, factor * rate, factor * rate, psnr, {}, 1.0, 1.0)
+        for q, (rate, psnr) in enumerate(((0.2, 25.0), (0.5, 29.0), (1.1, 34.0)))
+    ]
+
+
+def test_bd_rate_of_a_constant_factor_is_that_factor():
+    assert bd_rate(_curve(0.8), _curve()) == pytest.approx(-20.0)
+    assert bd_rate(_curve(), _curve(0.8)) == pytest.approx(25.0)
+    far = [dataclasses.replace(p, psnr=p.psnr + 20) for p in _curve()]
+    assert bd_rate(far, _curve()) is None
+
+
+def test_all_methods_are_measured_on_files(codec, photo, tmp_path):
+    large = np.tile(photo, (2, 1, 1))
+    measured = {}
+    for method in [trained_method("ours", codec), *pillow_methods()]:
+        few = dataclasses.replace(method, settings=method.settings[::6] or (1,))
+        measured[method.name] = measure(few, [large])
+    for name, points in measured.items():
+        assert all(0 < p.payload_bits_per_pixel < p.bits_per_pixel for p in points)
+        if name != "ours":
+            assert points[0].bits_per_pixel < points[-1].bits_per_pixel
+            assert points[0].psnr < points[-1].psnr
+    text = curves.table(measured)
+    assert all(f"| {name} |" in text for name in measured)
+    curves.plot(measured, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 10_000

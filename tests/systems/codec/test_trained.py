@@ -1,0 +1,176 @@
+"""Photos through the learned codec and back."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.systems.codec import bitstream, trained
+from vgg_unpool_jax.systems.codec.bitstream import BitstreamError
+from vgg_unpool_jax.systems.codec.entropy import logistic_bits, mixture_bits, scale_of
+from vgg_unpool_jax.systems.codec.trained import CodecByHash, load_codec
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 9), (43, 70)])
+def test_read_gives_the_integers_that_were_written(codec, photo, size):
+    part = photo[: size[0], : size[1]]
+    for quality in (1, 2):
+        content = codec.compress(part, quality)
+        head, *read = codec.read(content)
+        assert (head.height, head.width, head.quality) == (*size, quality)
+        for found, expected in zip(read, codec.encode(part, quality), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        decoded = codec.decompress(content)
+        assert decoded.shape == part.shape and decoded.dtype == np.uint8
+        expected = codec.decode(codec.encode(part, quality)[1], quality)
+        expected = np.clip(expected[: size[0], : size[1]], 0, 255)
+        assert np.abs(decoded - expected).max() <= 0.5 + 1e-3
+
+
+def test_higher_quality_has_more_bytes_and_less_error(codec, photo):
+    contents = [codec.compress(photo, quality) for quality in (1, 2)]
+    errors = [
+        np.abs(codec.decompress(c) - photo.astype(float)).mean() for c in contents
+    ]
+    assert len(contents[0]) < len(contents[1])
+    assert errors[0] > errors[1]
+
+
+def test_file_has_the_estimated_rate(codec, photo):
+    """Of 96 × 96 pixels, whose latents are what the objective pads as well."""
+    large = np.tile(photo, (3, 2, 1))[:96, :96]
+    content = codec.compress(large, 2)
+    hyper, integers = (a[None].astype(np.float32) for a in codec.encode(large, 2))
+    quality = jnp.array([1])
+    apply = codec.model.apply
+    means, indices = apply(codec.variables, hyper, integers, quality, method="predict")
+    bits = logistic_bits(integers, means, scale_of(indices)).sum()
+    density = apply(codec.variables, quality, method="hyper_density")
+    bits += mixture_bits(hyper, *density).sum()
+    head = 13
+    assert abs(8 * (len(content) - head) / float(bits) - 1) < 0.02
+
+
+def test_large_photos_are_coded_in_tiles_and_windows(codec, photo, monkeypatch):
+    large = np.tile(photo, (4, 3, 1))[:160, :200]
+    whole = codec.encode(large, 2)
+    image = codec.decode(whole[1], 2)
+    monkeypatch.setattr(trained, "_WINDOW", 20)
+    monkeypatch.setattr(trained, "_TILE", 8)
+    # Float32 sums of other windows may round another way at a half.
+    windowed = codec.encode(large, 2)
+    for found, expected in zip(windowed, whole, strict=True):
+        assert np.mean(found != expected) < 1e-3
+    np.testing.assert_allclose(codec.decode(whole[1], 2), image, atol=1e-2)
+    content = codec.compress(large, 2)
+    for found, expected in zip(codec.read(content)[1:], windowed, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+    decoded = codec.decompress(content)
+    damaged = bytearray(content)
+    damaged[len(damaged) // 2] ^= 1
+    with pytest.raises(BitstreamError, match="damaged in 1 of its 12 tiles"):
+        codec.decompress(bytes(damaged))
+    kept = codec.decompress(bytes(damaged), keep_damaged=True)
+    changed = np.any(kept != decoded, axis=2)
+    assert changed.any() and changed.mean() < 0.5
+
+
+def test_every_changed_bit_and_every_truncation_is_found(codec, photo):
+    content = codec.compress(photo[:16, :16], 1)
+    for position in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[position // 8] ^= 1 << position % 8
+        with pytest.raises(BitstreamError):
+            codec.decompress(bytes(changed))
+    for length in range(len(content)):
+        with pytest.raises(BitstreamError):
+            codec.decompress(content[:length])
+    with pytest.raises(BitstreamError):
+        codec.decompress(content + b"\0")
+
+
+def test_streams_with_a_valid_check_sum_but_no_sense(codec):
+    """What nobody wrote is refused, or decoded to some photo, never a crash."""
+    generator = np.random.default_rng(2)
+    head = bitstream.Head(codec.model_hash, 1, 20, 30, False)
+    for _ in range(20):
+        stream = generator.bytes(int(generator.integers(0, 60)))
+        try:
+            photo = codec.decompress(bitstream.write(head, [stream]))
+        except BitstreamError as error:
+            assert "cannot be decoded" in str(error)
+        else:
+            assert photo.shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"GIF89a" * 9, "no compressed photo"),
+        (b"VU\x02" + bytes(20), "format version 2"),
+        (b"VU\x01", "truncated"),
+    ],
+)
+def test_other_files_are_refused(codec, content, message):
+    with pytest.raises(BitstreamError, match=message):
+        codec.decompress(content, name="a.vuc")
+
+
+def test_head_that_asks_for_too_much_memory_is_refused(codec):
+    head = bitstream.Head(codec.model_hash, 1, 65535, 65535, False)
+    with pytest.raises(BitstreamError, match="65535×65535 pixels"):
+        codec.decompress(bitstream.write(head, [b"x"]))
+
+
+def test_file_of_another_model(codec, photo):
+    content = codec.compress(photo)
+    other = bytes([content[3] ^ 1])
+    changed = content[:3] + other + content[4:]
+    with pytest.raises(BitstreamError, match="another model"):
+        codec.decompress(changed)
+    with pytest.raises(BitstreamError, match="none of the released"):
+        CodecByHash().find(b"abc", "a.vuc")
+
+
+def test_grey_photos_stay_grey(codec, photo):
+    grey = np.repeat(photo[..., :1], 3, axis=2)
+    decoded = codec.decompress(codec.compress(grey, grey=True))
+    assert (decoded == decoded[..., :1]).all()
+
+
+@pytest.mark.parametrize("quality", [0, 3, 1.5])
+def test_quality_is_checked(codec, photo, quality):
+    with pytest.raises(ConfigError, match="from 1 to 2"):
+        codec.compress(photo, quality)
+
+
+def test_refinement_improves_rate_and_distortion(codec, photo):
+    part = photo[:32, :32]
+
+    def cost(effort):
+        content = codec.compress(part, 2, effort=effort)
+        error = np.square(codec.decompress(content).astype(float) - part).mean()
+        return 8 * len(content) / part[..., 0].size + 0.1 * error
+
+    assert cost(300) < 0.95 * cost(0)
+
+
+def test_release_holds_what_decides_about_a_file(codec, photo, tmp_path):
+    """Written again, it has the same hash and decodes the same file."""
+    path = tmp_path / "codec-again.safetensors"
+    codec.export(path)
+    again = load_codec(path)
+    assert again.model_hash == codec.model_hash
+    content = codec.compress(photo)
+    np.testing.assert_array_equal(again.read(content)[2], codec.read(content)[2])
+
+
+def test_integers_do_not_depend_on_how_the_device_computes(codec, photo):
+    """Decoding to integers uses no compiled program at all."""
+    content = codec.compress(photo)
+    expected = codec.read(content)[2]
+    with jax.disable_jit(), jax.transfer_guard("disallow"):
+        np.testing.assert_array_equal(codec.read(content)[2], expected)

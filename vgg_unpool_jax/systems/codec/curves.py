@@ -1,0 +1,90 @@
+"""Tables and plots of rate-distortion curves."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vgg_unpool_jax.evaluation.pictures import save_png
+from vgg_unpool_jax.evaluation.tables import markdown_table
+from vgg_unpool_jax.systems.codec.rate_distortion import Point, bd_rate
+
+# Rates at which tables give the PSNR, in bits per pixel.
+_RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
+
+
+def psnr_at(points: Sequence[Point], rate: float) -> float | None:
+    """PSNR at bits per pixel of whole files, linear in their logarithm."""
+    pairs = sorted((point.bits_per_pixel, point.psnr) for point in points)
+    rates, values = (np.asarray(part) for part in zip(*pairs, strict=True))
+    if not rates[0] <= rate <= rates[-1]:
+        return None
+    return float(np.interp(np.log(rate), np.log(rates), values))
+
+
+def bd_rates(measured: Mapping[str, Sequence[Point]]) -> dict[str, dict]:
+    """BD-rates of the first method against the others, in percent."""
+    first, *others = measured
+    return {
+        name: {
+            "whole_files": bd_rate(measured[first], measured[name]),
+            "payload": bd_rate(measured[first], measured[name], payload=True),
+        }
+        for name in others
+    }
+
+
+def table(measured: Mapping[str, Sequence[Point]]) -> str:
+    """PSNR at some rates, BD-rates of the first method, and times, in Markdown."""
+    first, against = next(iter(measured)), bd_rates(measured)
+    head = (
+        "codec",
+        *(f"PSNR at {rate:g} bpp" for rate in _RATES),
+        f"BD-rate of {first}",
+        "without containers",
+        "s/MP to compress",
+        "to decompress",
+    )
+    rows = []
+    for name, points in measured.items():
+        rates = against.get(name, {"whole_files": None, "payload": None})
+        times = (
+            np.mean([getattr(point, field) for point in points])
+            for field in ("compress_seconds", "decompress_seconds")
+        )
+        rows.append(
+            (
+                name,
+                *(_text(psnr_at(points, rate), ".2f") for rate in _RATES),
+                _text(rates["whole_files"], "+.1f", " %"),
+                _text(rates["payload"], "+.1f", " %"),
+                *(f"{value:.2f}" for value in times),
+            )
+        )
+    return markdown_table([head, *rows])
+
+
+def plot(measured: Mapping[str, Sequence[Point]], path: str | os.PathLike) -> None:
+    """Draw PSNR over bits per pixel of whole files, into a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 6), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for number, (name, points) in enumerate(measured.items()):
+        pairs = sorted((point.bits_per_pixel, point.psnr) for point in points)
+        width = 1.5 if number else 3.0
+        axes.plot(*zip(*pairs, strict=True), marker="o", label=name, linewidth=width)
+    largest = max(point.bits_per_pixel for point in measured[next(iter(measured))])
+    axes.set_xlim(0, 1.1 * largest)
+    axes.set_xlabel("bits per pixel of the whole file")
+    axes.set_ylabel("PSNR of RGB in dB, mean over photos")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    canvas.draw()
+    save_png(path, np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def _text(value: float | None, form: str, unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"

@@ -1,0 +1,200 @@
+"""Rate and distortion of codecs on the same photos, from files that were decoded.
+
+Other codecs are those of Pillow. Their files hold a container besides the payload; its
+size is that of a flat grey photo of the same size, and rates are given with and without
+it.
+"""
+
+import dataclasses
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+# Overlapping range of PSNR below which a BD-rate says nothing, in dB.
+_MIN_OVERLAP = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A codec with its settings, from small to large files.
+
+    Attributes:
+      name: for tables and plots.
+      settings: names of the settings.
+      compress: (photo uint8 (h, w, 3), setting) -> bytes of a file.
+      decompress: bytes -> photo.
+    """
+
+    name: str
+    settings: tuple[Any, ...]
+    compress: Callable[[np.ndarray, Any], bytes]
+    decompress: Callable[[bytes], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """Means over photos at one setting.
+
+    Attributes:
+      setting: of the method.
+      bits_per_pixel: of the whole files.
+      payload_bits_per_pixel: without the container.
+      psnr: mean over photos of the PSNR of RGB, in dB.
+      metrics: further metrics, means over photos.
+      compress_seconds: per megapixel.
+      decompress_seconds: per megapixel.
+    """
+
+    setting: Any
+    bits_per_pixel: float
+    payload_bits_per_pixel: float
+    psnr: float
+    metrics: Mapping[str, float]
+    compress_seconds: float
+    decompress_seconds: float
+
+
+def pillow_methods() -> list[Method]:
+    """JPEG, JPEG 2000, WebP and AVIF by Pillow, at their most efficient settings."""
+    qualities = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+    ratios = (160, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4)
+    jpeg = {"format": "JPEG", "optimize": True}
+    avif = {"format": "AVIF", "subsampling": "4:4:4", "speed": 4, "max_threads": 1}
+    return [
+        _pillow("JPEG 4:2:0", qualities, {**jpeg, "subsampling": "4:2:0"}),
+        _pillow("JPEG 4:4:4", qualities, {**jpeg, "subsampling": "4:4:4"}),
+        Method("JPEG 2000", ratios, _compress_jpeg2000, _open),
+        _pillow("WebP", qualities, {"format": "WEBP", "method": 6}),
+        _pillow("AVIF", qualities, avif),
+    ]
+
+
+def _pillow(name: str, qualities: Sequence[int], options: Mapping[str, Any]) -> Method:
+    def compress(photo: np.ndarray, quality: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(photo).save(buffer, quality=quality, **options)
+        return buffer.getvalue()
+
+    return Method(name, tuple(qualities), compress, _open)
+
+
+def _compress_jpeg2000(photo: np.ndarray, ratio: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(photo).save(
+        buffer,
+        format="JPEG2000",
+        quality_mode="rates",
+        quality_layers=[ratio],
+        irreversible=True,
+        no_jp2=True,
+    )
+    return buffer.getvalue()
+
+
+def _open(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def trained_method(name: str, codec: Any, effort: int = 0) -> Method:
+    """A `TrainedCodec` as a method."""
+
+    def compress(photo: np.ndarray, quality: int) -> bytes:
+        return codec.compress(photo, quality, effort=effort)
+
+    qualities = tuple(range(1, codec.num_qualities + 1))
+    return Method(name, qualities, compress, codec.decompress)
+
+
+def measure(
+    method: Method,
+    photos: Sequence[np.ndarray],
+    metrics: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
+    follow: Callable[..., Iterable] | None = None,
+) -> list[Point]:
+    """Compress and decompress all photos at all settings.
+
+    Args:
+      method: the codec.
+      photos: uint8 (h, w, 3) each.
+      metrics: further metrics of (decoded, photo).
+      follow: (settings, desc=...) -> the same, showing progress.
+    """
+    points, settings = [], method.settings
+    if follow is not None:
+        settings = follow(settings, desc=method.name)
+    flat = {
+        photo.shape: len(method.compress(np.full_like(photo, 128), method.settings[0]))
+        for photo in photos
+    }
+    for setting in settings:
+        rows = [
+            _measure_one(method, photo, setting, flat[photo.shape], metrics or {})
+            for photo in photos
+        ]
+        means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        named = {name: means.pop(name) for name in metrics or {}}
+        points.append(Point(setting=setting, metrics=named, **means))
+    return points
+
+
+def _measure_one(method, photo, setting, container, metrics) -> dict[str, float]:
+    pixels = photo.shape[0] * photo.shape[1]
+    times = [time.perf_counter()]
+    content = method.compress(photo, setting)
+    times.append(time.perf_counter())
+    decoded = method.decompress(content)
+    times.append(time.perf_counter())
+    if decoded.shape != photo.shape:
+        raise ValueError(f"{method.name} decoded {decoded.shape} of {photo.shape}")
+    error = np.mean(np.square(decoded.astype(np.float64) - photo))
+    spent = np.diff(times) / pixels * 1e6
+    return {
+        "bits_per_pixel": 8 * len(content) / pixels,
+        "payload_bits_per_pixel": 8 * max(len(content) - container, 0) / pixels,
+        "psnr": float(10 * np.log10(255**2 / max(error, 1e-3))),
+        "compress_seconds": spent[0],
+        "decompress_seconds": spent[1],
+        **{name: metric(decoded, photo) for name, metric in metrics.items()},
+    }
+
+
+def bd_rate(
+    curve: Sequence[Point], anchor: Sequence[Point], *, payload: bool = False
+) -> float | None:
+    """Bjøntegaard's difference of rates at equal PSNR.
+
+    Logarithms of the rates are interpolated over PSNR by monotone cubic polynomials.
+
+    Args:
+      curve: of a codec.
+      anchor: of the codec that it is compared with.
+      payload: whether rates are those without the container.
+
+    Returns:
+      The mean difference in percent, negative if `curve` needs fewer bits; None if the
+      curves have less than half a dB in common.
+
+    Source: ITU-T VCEG-M33, with the interpolation of the JCT-VC's common conditions.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    field = "payload_bits_per_pixel" if payload else "bits_per_pixel"
+    interpolated = []
+    for points in (curve, anchor):
+        by_psnr = sorted((point.psnr, getattr(point, field)) for point in points)
+        psnr, rates = (np.asarray(values) for values in zip(*by_psnr, strict=True))
+        kept = np.concatenate([[True], np.diff(psnr) > 1e-6]) & (rates > 0)
+        if kept.sum() < 2:
+            return None
+        psnr, rates = psnr[kept], rates[kept]
+        interpolated.append((PchipInterpolator(psnr, np.log(rates)), psnr))
+    low = max(psnr[0] for _, psnr in interpolated)
+    high = min(psnr[-1] for _, psnr in interpolated)
+    if high - low < _MIN_OVERLAP:
+        return None
+    ours, other = (curve.integrate(low, high) for curve, _ in interpolated)
+    return float(100 * (np.exp((ours - other) / (high - low)) - 1))
