@@ -47,7 +47,6 @@ def _train(folder, weights):
     config.num_steps = config.checkpoints.every_steps = 2
     config.data.source = f"folder:{photos}"
     config.data.image_size = config.evaluation.image_size = 16
-    config.preparation.image_size = 16
     config.evaluation.num_pictures = 0
     config.loss.ms_ssim = config.loss.perceptual = 0.0
     config.decoder.normalize_features = True
