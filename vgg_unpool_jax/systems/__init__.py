@@ -8,7 +8,7 @@ import importlib
 import os
 from typing import Any
 
-NAMES = ("unpooling", "vae")
+NAMES = ("unpooling", "vae", "restoration")
 
 # Systems of other packages, by name.
 _REGISTERED: dict[str, Any] = {}
