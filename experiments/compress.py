@@ -28,12 +28,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the compressed photos.
 _QUALITY = flags.DEFINE_integer(
     "quality", None, "From 1, the smallest files; default is the middle one."
 )
-_EFFORT = flags.DEFINE_integer(
-    "effort",
-    0,
-    "Number of gradient steps by which each photo's latents are improved.",
-    lower_bound=0,
-)
 
 
 def main() -> None:
@@ -53,7 +47,7 @@ def main() -> None:
             broken.append(str(problem))
             continue
         grey = bool((pixels == pixels[..., :1]).all())
-        content = codec.compress(pixels, quality, effort=_EFFORT.value, grey=grey)
+        content = codec.compress(pixels, quality, grey=grey)
         seconds = time.perf_counter() - began
         error = codec.decompress(content).astype(np.float64) - pixels
         psnr = 10 * np.log10(255**2 / max(np.mean(np.square(error)), 1e-3))

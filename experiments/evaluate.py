@@ -4,14 +4,16 @@
 
 Prints tables; writes results.json, pictures/*.png and both for TensorBoard into the
 workdir; of a released decoder, results and pictures to --output. A pair: L1, L2, PSNR,
-SSIM, MS-SSIM, border, colour cast and grid of reconstructions clipped to [0, 255]. A
-VAE: also PCC, ELBO, active units, its latent space, with --weights Fréchet distances.
+SSIM, MS-SSIM, LPIPS and DISTS where their weights are, border, colour cast and grid of
+reconstructions clipped to [0, 255]. A VAE: also PCC, ELBO, active units, its latent
+space, with --weights Fréchet distances.
 """
 
 import numpy as np
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.perceptual_flag import define_perceptual, load_perceptual
 from experiments.cli.unused import note_unused
 from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits, source_files
 from vgg_unpool_jax.errors import ConfigError
@@ -42,6 +44,7 @@ _CROP = flags.DEFINE_string(
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
+_PERCEPTUAL = define_perceptual()
 _OUTPUT = flags.DEFINE_string("output", None, "Result file; WORKDIR/results.json.")
 
 
@@ -71,6 +74,7 @@ def main() -> None:
     options["max_broken_share"] = data.get("max_broken_share")
     score = trained.evaluate(
         part,
+        perceptual=load_perceptual(_PERCEPTUAL.value),
         batch_size=_BATCH_SIZE.value,
         **{name: value for name, value in options.items() if value is not None},
     )

@@ -46,9 +46,6 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _COUNT = flags.DEFINE_integer(
     "count", 0, "Number of photos, from the first on; 0: all.", lower_bound=0
 )
-_EFFORT = flags.DEFINE_integer(
-    "effort", 0, "Gradient steps on the latents of each photo.", lower_bound=0
-)
 
 
 def main() -> None:
@@ -67,7 +64,7 @@ def main() -> None:
         metrics["ms_ssim"] = lambda a, b: float(
             ms_ssim(a[None].astype(np.float32), b[None].astype(np.float32))[0]
         )
-    methods = [trained_method(codec.name, codec, _EFFORT.value), *pillow_methods()]
+    methods = [trained_method(codec.name, codec), *pillow_methods()]
     measured = {
         method.name: measure(method, photos, metrics, follow) for method in methods
     }
@@ -81,7 +78,6 @@ def main() -> None:
         "source": _PHOTOS.value,
         "crop": _CROP.value,
         "image_size": _IMAGE_SIZE.value,
-        "effort": _EFFORT.value,
         "codec": codec.describe(),
         "model_hash": codec.model_hash.hex(),
         "curves": {

@@ -85,6 +85,22 @@ def vgg19_weights_path() -> pathlib.Path:
     return path
 
 
+@pytest.fixture
+def perceptual_weights(monkeypatch) -> pathlib.Path:
+    """The real weights of LPIPS and DISTS, named by their variables, and examples."""
+    folder = _data_folder() / "weights"
+    for variable, name in (
+        ("ALEXNET", "alexnet_torchvision_conv.safetensors"),
+        ("VGG16", "vgg16_torchvision_conv_f16.npz"),
+        ("LPIPS", "lpips_v0.1_heads.safetensors"),
+        ("DISTS", "dists_alpha_beta.safetensors"),
+    ):
+        if not (folder / name).exists():
+            pytest.skip(f"the real weights {name} are not in {folder}")
+        monkeypatch.setenv(f"{variable}_WEIGHTS", str(folder / name))
+    return folder.parent / "metric_examples"
+
+
 @pytest.fixture(scope="session")
 def photos_folder() -> pathlib.Path:
     """Folder with `train`, `coco_test` and `cbsd68` photos."""
@@ -97,7 +113,8 @@ def photos_folder() -> pathlib.Path:
 @pytest.fixture(autouse=True)
 def _no_user_cache(monkeypatch, tmp_path_factory):
     """Keep tests away from the user's weight cache and environment."""
-    monkeypatch.delenv("VGG19_WEIGHTS", raising=False)
+    for name in ("VGG19", "VGG16", "ALEXNET", "LPIPS", "DISTS"):
+        monkeypatch.delenv(f"{name}_WEIGHTS", raising=False)
     monkeypatch.setenv("VGG_UNPOOL_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 

@@ -108,6 +108,10 @@ def _published(block: int) -> ml_collections.ConfigDict:
     loss.l2 = 1.0
     loss.ms_ssim = 1000.0
     loss.perceptual = 0.1
+    # Not published; about 1e-2 to 1, so that coefficients of 10 to 1000 fit the others.
+    loss.lpips = 0.0  # AlexNet
+    loss.lpips_vgg = 0.0
+    loss.dists = 0.0
 
     config.optimizer = optimizer = ml_collections.ConfigDict()
     optimizer.name = "adam"  # or muon

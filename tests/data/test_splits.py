@@ -4,7 +4,9 @@ import ml_collections
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.data import SPLITS, open_splits, split_indices
+from vgg_unpool_jax.data import SPLITS, make_source, open_splits, split_indices
+from vgg_unpool_jax.data.split import split_groups
+from vgg_unpool_jax.data.splits import read_identities
 from vgg_unpool_jax.errors import ConfigError, SourceError
 
 
@@ -91,3 +93,35 @@ def test_validating_on_the_training_photos_is_refused(make_folder):
     config = _config(source, validation_source=f"{source}/")
     with pytest.raises(ConfigError, match=r"are both folder .*: training photos would"):
         open_splits(config)
+
+
+def test_people_are_split_instead_of_their_photos(make_folder, tmp_path):
+    folder, file = make_folder(12), tmp_path / "identities.txt"
+    people = {f"photo{n:03d}.png": str(n % 5) for n in range(12)}
+    file.write_text("".join(f"{name} {who}\n" for name, who in people.items()))
+    config = _config(f"folder:{folder}", identities=str(file))
+    parts = open_splits(config)
+    seen = [{people[name] for name in _names(part)} for part in parts.values()]
+    # Five people: 2, 2 and 1.
+    assert sorted(map(len, seen)) == [1, 2, 2] and len(set.union(*seen)) == 5
+    assert sum(len(part.indices) for part in parts.values()) == 12
+    file.write_text("photo000.png 1\n")
+    with pytest.raises(ConfigError, match=r"nobody for 11 of the 12 photos.*photo001"):
+        open_splits(config)
+    file.write_text("photo000.png\n")
+    with pytest.raises(ConfigError, match="cannot be read as lines"):
+        open_splits(config)
+
+
+@pytest.mark.real_data
+def test_real_faces_are_split_by_people(photos_folder):
+    faces = photos_folder / "faces"
+    source = make_source(f"zip:{faces / 'celeba_train.zip'}")
+    people = np.array(
+        read_identities(faces / "celeba_train_identities.txt", source), dtype=object
+    )
+    assert len(people) == 3500 and len(set(people)) == 1880
+    split = split_groups(people, (0.8, 0.1, 0.1), seed=0)
+    train, validation, test = (set(people[part]) for part in split)
+    assert not train & validation and not train & test and not validation & test
+    assert [len(train), len(validation), len(test)] == [1504, 188, 188]

@@ -25,6 +25,7 @@ def make_config(photos):
         config.num_steps = 6
         config.data.source = f"folder:{photos}"
         config.data.image_size = config.evaluation.image_size = SIDE
+        config.preparation.image_size = SIDE
         config.loss.ms_ssim = config.loss.perceptual = 0.0
         config.decoder.normalize_features = True
         config.decoder.output_scale = 64.0

@@ -19,6 +19,7 @@ from vgg_unpool_jax.training.optimizers import (
 
 def _optimizer_config(**fields):
     config = make_config(1).optimizer
+    config.unlock()
     config.update({"warmup_steps": 0, **fields})
     return config
 
@@ -57,6 +58,22 @@ def test_adam_makes_the_steps_of_its_paper():
         m_hat, v_hat = m / (1 - 0.8**t), v / (1 - 0.95**t)
         theta -= 0.1 * m_hat / (np.sqrt(v_hat) + 1e-3)
         np.testing.assert_allclose(params, [theta], rtol=1e-5)
+
+
+def test_weight_decay_is_part_of_adams_gradient():
+    rates = {"learning_rate": 0.1, "final_learning_rate": 0.1}
+    decayed = make_optimizer(_optimizer_config(**rates, weight_decay=0.5), 5, 10.0)
+    plain = make_optimizer(_optimizer_config(**rates), 5, 10.0)
+    params, gradient = jnp.asarray([2.0, -4.0]), jnp.asarray([3.0, 1.0])
+    state = decayed.transformation.init(params)
+    updates, _ = decayed.transformation.update(gradient, state, params)
+    state = plain.transformation.init(params)
+    wanted, _ = plain.transformation.update(gradient + 0.5 * params, state, params)
+    np.testing.assert_array_equal(updates, wanted)
+    # The second gradient, 1 - 0.5 * 4, has turned round.
+    assert updates[1] > 0
+    with pytest.raises(ConfigError, match=r"optimizer\.weight_decay"):
+        make_optimizer(_optimizer_config(weight_decay=-1.0), 5, 10.0)
 
 
 def test_muon_takes_its_fields_from_the_config():

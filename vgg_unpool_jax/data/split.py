@@ -1,5 +1,6 @@
 """The split of photos into training, validation and test."""
 
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,3 +60,25 @@ def split_indices(
         validation=order[train_count : train_count + validation_count],
         test=order[train_count + validation_count :],
     )
+
+
+def split_groups(
+    groups: Sequence[Hashable],
+    fractions: tuple[float, float, float],
+    *,
+    seed: int,
+) -> SplitIndices:
+    """Split photos so that those of one group, such as a person, stay together.
+
+    Args:
+      groups: of each photo.
+      fractions: shares of the groups, as in `split_indices`.
+      seed: seed of the permutation of the groups, not negative.
+
+    Returns:
+      Three int64 arrays of photo numbers in ascending order.
+    """
+    numbers = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    of_photo = np.array([numbers[group] for group in groups], np.int64)
+    parts = split_indices(len(numbers), fractions, seed=seed)
+    return SplitIndices(*(np.flatnonzero(np.isin(of_photo, part)) for part in parts))

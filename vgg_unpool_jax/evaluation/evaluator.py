@@ -10,6 +10,7 @@ import numpy as np
 from vgg_unpool_jax.data import Loader, Source, check_crop, make_loader
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.evaluation.artefacts import COLOR_ERRORS
+from vgg_unpool_jax.evaluation.perceptual import PerceptualMetric, compute_perceptual
 from vgg_unpool_jax.evaluation.pictures import error_image, picture_grid
 from vgg_unpool_jax.evaluation.reports import (
     INPUT,
@@ -37,6 +38,7 @@ class Evaluation:
       too_small: photos that the crop does not fit into, name to (height, width).
       broken: photos that could not be read, name to reason.
       drawn: the report's pictures by name, uint8.
+      perceptual: metrics that need weights, which were asked for.
     """
 
     system_report: Report
@@ -46,6 +48,7 @@ class Evaluation:
     too_small: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
     drawn: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    perceptual: Sequence[PerceptualMetric] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,6 +64,7 @@ class Evaluation:
             "image_size": min(self.size) if self.examples else None,
             "too_small": self.too_small,
             "broken": self.broken,
+            "perceptual_weights": {m.name: m.record for m in self.perceptual},
         }
 
     def scalars(self) -> dict[str, float]:
@@ -73,6 +77,9 @@ class Evaluation:
         shown = {k: v for k, v in self.metrics.items() if k not in COLOR_ERRORS}
         lines = [format_table(shown, self.system_report.metrics)]
         lines += self.system_report.lines(self.metrics, self.collected, self.size)
+        lines += [
+            m.too_small(*self.size) for m in self.perceptual if not m.fits(*self.size)
+        ]
         lines += [
             f"left out, too small for the crop: {name} ({height}×{width})"
             for name, (height, width) in self.too_small.items()
@@ -207,6 +214,7 @@ def evaluate_split(
     make_example: Callable | None = None,
     seed: int = 0,
     variables: tuple[PyTree, PyTree] = ({}, {}),
+    perceptual: Sequence[PerceptualMetric] = (),
 ) -> Evaluation:
     """Evaluate a trained model over some photos of a source.
 
@@ -226,6 +234,7 @@ def evaluate_split(
       make_example: see `training/system.System`.
       seed: of the draws of `make_example`.
       variables: params and model state, for the report's pictures.
+      perceptual: metrics that need weights, of `evaluation.perceptual`.
     """
     check_crop(crop, allow_random=False)
     if not len(indices):
@@ -236,7 +245,11 @@ def evaluate_split(
 
     def apply(batch):
         outputs = compute_outputs(batch)
-        return *measure(outputs), outputs
+        metrics, collected = measure(outputs)
+        if OUTPUT in outputs:
+            images = outputs[OUTPUT], outputs[TARGET]
+            metrics |= compute_perceptual(perceptual, *images)
+        return metrics, collected, outputs
 
     with make_loader(
         source,
@@ -253,6 +266,7 @@ def evaluate_split(
         found = evaluate_batches(
             apply, loader, report, source.name, num_examples=max(num_examples, 1)
         )
+        found = dataclasses.replace(found, perceptual=perceptual)
         return _complete(found, loader, source, indices, image_size, variables)
 
 

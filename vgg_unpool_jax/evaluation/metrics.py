@@ -45,6 +45,13 @@ METRICS = {
     "ms_ssim": MetricInfo("MS-SSIM", "", 4, True, (0.0, 1.0)),
 }
 
+# Of `evaluation/perceptual.py`, where their weights are.
+PERCEPTUAL_METRICS = {
+    "lpips": MetricInfo("LPIPS", "", 4, False, (0.0, math.inf)),
+    "lpips_vgg": MetricInfo("LPIPS-VGG", "", 4, False, (0.0, math.inf)),
+    "dists": MetricInfo("DISTS", "", 4, False, (0.0, math.inf)),
+}
+
 
 def _matching_photos(predictions, targets) -> tuple[jax.Array, jax.Array]:
     """Both as float32, after a check of shapes and ranges."""

@@ -25,6 +25,7 @@ from vgg_unpool_jax.evaluation.artefacts import (
 )
 from vgg_unpool_jax.evaluation.metrics import (
     METRICS,
+    PERCEPTUAL_METRICS,
     MetricInfo,
     compute_photo_metrics,
     missing_metrics,
@@ -48,7 +49,9 @@ class Report:
       error_gain: factor by which pictures amplify errors, so that they can be seen.
     """
 
-    metrics: ClassVar[Mapping[str, MetricInfo]] = METRICS | ARTEFACT_METRICS
+    metrics: ClassVar[Mapping[str, MetricInfo]] = (
+        METRICS | PERCEPTUAL_METRICS | ARTEFACT_METRICS
+    )
     error_gain: ClassVar[float] = 8.0
 
     def __init__(self, objective=None):

@@ -4,6 +4,7 @@ Source: Simonyan & Zisserman 2014, arXiv 1409.1556, configuration E.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 from vgg_unpool_jax.errors import ConfigError
 
@@ -17,7 +18,7 @@ PREPROCESSINGS = ("caffe", "torchvision")
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """One 3×3 convolution of VGG19.
+    """One convolution of VGG19, or of another network (VGG16, AlexNet).
 
     Attributes:
       name: its Keras name, such as `block3_conv4`.
@@ -25,6 +26,7 @@ class Convolution:
       inputs: number of input channels.
       outputs: number of output channels.
       torchvision_index: its index in torchvision's `features` sequence.
+      size: side of its kernel.
     """
 
     name: str
@@ -32,19 +34,25 @@ class Convolution:
     inputs: int
     outputs: int
     torchvision_index: int
+    size: int = 3
 
     def shape(self, kind: str) -> tuple[int, ...]:
-        """Shape of the layer's `"kernel"` (3, 3, in, out) or `"bias"` (out,)."""
+        """Shape of the layer's `"kernel"` (h, w, in, out) or `"bias"` (out,)."""
         if kind == "kernel":
-            return (3, 3, self.inputs, self.outputs)
+            return (self.size, self.size, self.inputs, self.outputs)
         return (self.outputs,)
 
 
-def _all_convolutions() -> tuple[Convolution, ...]:
+def vgg_convolutions(per_block: Sequence[int]) -> tuple[Convolution, ...]:
+    """All convolutions of a VGG network, first to last.
+
+    Args:
+      per_block: number of convolutions of each of the five blocks.
+    """
     layers = []
     inputs, index = 3, 0
     for block, (count, outputs) in enumerate(
-        zip(CONVOLUTIONS_PER_BLOCK, CHANNELS_PER_BLOCK, strict=True), start=1
+        zip(per_block, CHANNELS_PER_BLOCK, strict=True), start=1
     ):
         for number in range(1, count + 1):
             name = f"block{block}_conv{number}"
@@ -55,7 +63,7 @@ def _all_convolutions() -> tuple[Convolution, ...]:
     return tuple(layers)
 
 
-VGG19_CONVOLUTIONS = _all_convolutions()
+VGG19_CONVOLUTIONS = vgg_convolutions(CONVOLUTIONS_PER_BLOCK)
 
 
 def check_block(block: int) -> int:

@@ -1,4 +1,4 @@
-"""The public VGG19 files: addresses, digests and the cache."""
+"""Public weight files: addresses, digests and the cache."""
 
 import dataclasses
 import logging
@@ -83,7 +83,35 @@ def fetch(
     Returns:
       The path of a file with the right digest.
     """
-    public = PUBLIC_FILES[flavour]
+    return fetch_file(
+        PUBLIC_FILES[flavour],
+        what="VGG19 weights",
+        variable="VGG19_WEIGHTS",
+        cache_dir=cache_dir,
+        download=download,
+    )
+
+
+def fetch_file(
+    public: PublicFile,
+    *,
+    what: str,
+    variable: str,
+    cache_dir: str | os.PathLike | None = None,
+    download: bool = True,
+) -> pathlib.Path:
+    """`fetch` for the file of any weights.
+
+    Args:
+      public: the file.
+      what: it holds, for messages, such as "VGG19 weights".
+      variable: environment variable by which users name a file instead, for messages.
+      cache_dir: see `cache_folder`.
+      download: False to use only files in the cache.
+
+    Returns:
+      The path of a file with the right digest.
+    """
     path = cache_folder(cache_dir) / public.name
     url = f"{(os.environ.get(URL_VARIABLE) or public.folder).rstrip('/')}/{public.name}"
     if path.exists():
@@ -96,15 +124,15 @@ def fetch(
         _LOG.warning("%s, downloading it again", damaged)
     if not download:
         raise WeightsUnavailableError(
-            f"no VGG19 weights are at {path} and downloading is off: name a weight "
-            f"file, set VGG19_WEIGHTS to it, or allow the download of {url}"
+            f"no {what} are at {path} and downloading is off: name a weight file, set "
+            f"{variable} to it, or allow the download of {url}"
         )
     download_file(
         url,
         path,
         public.known_hash,
-        what="the VGG19 weights",
-        remedy="name the path of a weight file, set VGG19_WEIGHTS to it, or put the "
+        what=f"the {what}",
+        remedy=f"name the path of a weight file, set {variable} to it, or put the "
         f"public file at {path}",
     )
     return path

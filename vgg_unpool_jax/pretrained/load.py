@@ -6,17 +6,20 @@ import logging
 import os
 import pathlib
 import zipfile
+from collections.abc import Iterator, Sequence
 
 from vgg_unpool_jax.errors import WeightsError, first_line
 from vgg_unpool_jax.io.paths import local_path
 from vgg_unpool_jax.nets.vgg19_layers import (
     PREPROCESSINGS,
     VGG19_CONVOLUTIONS,
+    Convolution,
     convolutions_up_to,
 )
 from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, cache_folder, fetch
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.keras_h5 import ARCHIVED, open_keras_h5
+from vgg_unpool_jax.pretrained.npz_file import open_npz
 from vgg_unpool_jax.pretrained.safetensors_file import open_safetensors
 from vgg_unpool_jax.pretrained.torchvision_pth import import_torch, open_torchvision_pth
 from vgg_unpool_jax.pretrained.vgg19 import NOTE_FIELDS, VGG19Weights, arrays_sha256
@@ -71,17 +74,17 @@ def load_vgg19_weights(
         raise ValueError(
             f"flavour must be one of {tuple(PUBLIC_FILES)}, got {flavour!r}"
         )
-    named = os.environ.get(WEIGHTS_VARIABLE)
-    if path is None and named:
-        path = named
-        if not local_path(path).is_file():
-            raise WeightsError(f"{WEIGHTS_VARIABLE} names {path}, which is no file")
+    path = path or named_by(WEIGHTS_VARIABLE)
     if path is None:
         if flavour == "torchvision":
             # Checked before the download, which has half a gigabyte.
             import_torch(f"torchvision's {PUBLIC_FILES[flavour].name}")
         path = fetch(flavour, cache_dir=cache_dir, download=download)
-    return _read(local_path(path), block)
+    path = local_path(path)
+    with open_weights(path, VGG19_CONVOLUTIONS) as file:
+        weights = _read_vgg19(file, block)
+    tell("VGG19 weights", str(path), weights.sha256)
+    return weights
 
 
 def weight_files(path: str | os.PathLike | None = None) -> list[pathlib.Path]:
@@ -93,13 +96,39 @@ def weight_files(path: str | os.PathLike | None = None) -> list[pathlib.Path]:
     return [cache_folder() / public.name for public in PUBLIC_FILES.values()]
 
 
-def _read(path: pathlib.Path, block: int) -> VGG19Weights:
+def named_by(variable: str) -> str | None:
+    """The weight file that an environment variable names, if any."""
+    path = os.environ.get(variable)
+    if path and not local_path(path).is_file():
+        raise WeightsError(f"{variable} names {path}, which is no file")
+    return path or None
+
+
+@contextlib.contextmanager
+def open_weights(
+    path: pathlib.Path, network: Sequence[Convolution]
+) -> Iterator[WeightFile]:
+    """Open a weight file of any kind, which its content tells.
+
+    Args:
+      path: the file.
+      network: the layers to look for.
+
+    Yields:
+      Its arrays; errors of the libraries that read them become `WeightsError`.
+    """
+    with reading(path), _open(path, network) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def reading(path: pathlib.Path) -> Iterator[None]:
+    """Refuse a path that is no file, and a file that cannot be read."""
     # Pipes and devices are excluded as well: reading them could wait indefinitely.
     if not path.is_file():
         raise WeightsError(f"there is no weight file at {path}")
     try:
-        with _open(path) as file:
-            weights = _read_vgg19(file, block)
+        yield
     except WeightsError:
         raise
     # h5py, torch, safetensors and zipfile raise nearly anything for damaged files.
@@ -107,31 +136,35 @@ def _read(path: pathlib.Path, block: int) -> VGG19Weights:
         raise WeightsError(
             f"{path} cannot be read, it is damaged or incomplete ({first_line(error)})"
         ) from error
-    _tell(str(path), weights.sha256)
-    return weights
 
 
 # Once for all pairs of a command, which load it one after the other.
 @functools.lru_cache(maxsize=64)
-def _tell(path: str, sha256: str) -> None:
-    _LOG.info("VGG19 weights: %s (SHA-256 %.12s…)", path, sha256)
+def tell(what: str, path: str, sha256: str) -> None:
+    """Log which file is used."""
+    _LOG.info("%s: %s (SHA-256 %.12s…)", what, path, sha256)
 
 
-def _open(path: pathlib.Path) -> contextlib.AbstractContextManager[WeightFile]:
+def _open(
+    path: pathlib.Path, network: Sequence[Convolution]
+) -> contextlib.AbstractContextManager[WeightFile]:
     with open(path, "rb") as file:
         head = file.read(16)
     # First, because the eight bytes before it are a length: they can be anything.
     if head[8:9] == b"{":
-        return open_safetensors(path, VGG19_CONVOLUTIONS)
+        return open_safetensors(path, network)
     if head.startswith(b"\x89HDF"):
-        return open_keras_h5(path, VGG19_CONVOLUTIONS)
+        return open_keras_h5(path, network)
     if head.startswith(b"PK"):
         with zipfile.ZipFile(path) as archive:
-            if ARCHIVED in archive.namelist():
-                return open_keras_h5(path, VGG19_CONVOLUTIONS, archived=True)
-        return open_torchvision_pth(path, VGG19_CONVOLUTIONS)
+            names = archive.namelist()
+        if ARCHIVED in names:
+            return open_keras_h5(path, network, archived=True)
+        if names and all(name.endswith(".npy") for name in names):
+            return open_npz(path, network)
+        return open_torchvision_pth(path, network)
     if head.startswith(b"\x80"):  # a pickle
-        return open_torchvision_pth(path, VGG19_CONVOLUTIONS, zipped=False)
+        return open_torchvision_pth(path, network, zipped=False)
     raise WeightsError(
         f"{path} is no weight file: it begins with {head[:8]!r}, expected a Keras .h5, "
         "a PyTorch .pth or a .safetensors file"

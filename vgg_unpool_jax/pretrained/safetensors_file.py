@@ -1,4 +1,4 @@
-"""Reader and writer of VGG19 in `.safetensors` files."""
+"""Reader and writer of networks in `.safetensors` files."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from vgg_unpool_jax.pretrained.weight_file import (
     index_arrays,
 )
 
-_KEY = re.compile(r"(block\d+_conv\d+)[/.](kernel|bias)")
+_KEY = re.compile(r"((?:block\d+_)?conv\d+)[/.](kernel|bias)")
 
 
 @contextlib.contextmanager

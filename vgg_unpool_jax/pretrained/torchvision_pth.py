@@ -64,8 +64,8 @@ def torchvision_key(
         if str(layer.torchvision_index) == match[1]:
             return layer.name, _KINDS[match[2]]
     raise WeightsError(
-        f"{path} has {name}, where VGG19 has no convolution, so it belongs to another "
-        "network"
+        f"{path} has {name}, where the expected network has no convolution, so it "
+        "belongs to another network"
     )
 
 

@@ -48,7 +48,7 @@ class WeightFile:
 
     Attributes:
       path: the file.
-      format: "keras", "torchvision" or "safetensors".
+      format: "keras", "torchvision", "safetensors" or "npz".
       layout: "keras" for kernels (height, width, in, out) under Keras' layer names,
         "torchvision" for (out, in, height, width) under indices of `features`.
       arrays: (layer name, "kernel" or "bias") -> array, for layers of the network.
@@ -57,7 +57,7 @@ class WeightFile:
     """
 
     path: pathlib.Path
-    format: Literal["keras", "torchvision", "safetensors"]
+    format: Literal["keras", "torchvision", "safetensors", "npz"]
     layout: Literal["keras", "torchvision"]
     arrays: Mapping[tuple[str, str], StoredArray]
     names: Sequence[str]
@@ -150,9 +150,10 @@ def _raise_missing(file, layer, present, name):
     missing = f"{file.path} has no layer {_name_in_file(file, layer)}"
     last = _name_in_file(file, present[-1])
     if present[-1].torchvision_index > layer.torchvision_index:
+        hint = " (VGG16, for example, has three convolutions where VGG19 has four)"
         raise WeightsError(
-            f"{missing} but has {last}, so it is not {name} (VGG16, for example, has "
-            "three convolutions where VGG19 has four)"
+            f"{missing} but has {last}, so it is not {name}"
+            f"{hint if name == 'VGG19' else ''}"
         )
     raise WeightsError(f"{missing}, which is needed: its last layer is {last}")
 

@@ -8,7 +8,7 @@ import importlib
 import os
 from typing import Any
 
-NAMES = ("codec", "unpooling", "vae")
+NAMES = ("codec", "restoration", "unpooling", "vae")
 
 # Systems of other packages, by name.
 _REGISTERED: dict[str, Any] = {}

@@ -176,7 +176,15 @@ def _make_one(config, schedule, map_arrays) -> optax.GradientTransformation:
     if not config.eps > 0:
         raise ConfigError(f"optimizer.eps must be positive, got {config.eps}")
     if config.name == "adam":
-        return optax.adam(schedule, b1=config.b1, b2=config.b2, eps=config.eps)
+        adam = optax.adam(schedule, b1=config.b1, b2=config.b2, eps=config.eps)
+        # Absent in runs that are older than the field.
+        decay = config.get("weight_decay", 0.0)
+        if not decay >= 0:
+            raise ConfigError(f"optimizer.weight_decay must be at least 0, got {decay}")
+        if not decay:
+            return adam
+        # L2 regularisation as in torch's Adam: part of the gradient, not AdamW.
+        return optax.chain(optax.add_decayed_weights(decay), adam)
     if config.name == "muon":
         return muon(
             schedule,

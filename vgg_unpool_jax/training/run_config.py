@@ -50,6 +50,9 @@ LATER_FIELDS = {
     "initialization": "he",
     "initialize_shared_from": "",
     "decoder.upsampling": "unpool",
+    "loss.lpips": 0.0,
+    "loss.lpips_vgg": 0.0,
+    "loss.dists": 0.0,
 }
 
 # Values that older configs call otherwise: (field, value) -> today's value.

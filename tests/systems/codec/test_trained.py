@@ -147,17 +147,6 @@ def test_quality_is_checked(codec, photo, quality):
         codec.compress(photo, quality)
 
 
-def test_refinement_improves_rate_and_distortion(codec, photo):
-    part = photo[:32, :32]
-
-    def cost(effort):
-        content = codec.compress(part, 2, effort=effort)
-        error = np.square(codec.decompress(content).astype(float) - part).mean()
-        return 8 * len(content) / part[..., 0].size + 0.1 * error
-
-    assert cost(300) < 0.95 * cost(0)
-
-
 def test_release_holds_what_decides_about_a_file(codec, photo, tmp_path):
     """Written again, it has the same hash and decodes the same file."""
     path = tmp_path / "codec-again.safetensors"

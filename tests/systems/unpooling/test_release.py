@@ -28,6 +28,7 @@ def config():
     config.optimizer.warmup_steps = 0
     config.data.image_size = config.evaluation.image_size = 16
     config.data.batch_size = config.evaluation.batch_size = 8
+    config.preparation.image_size = 16
     config.evaluation.num_photos = config.evaluation.num_pictures = 2
     return config
 

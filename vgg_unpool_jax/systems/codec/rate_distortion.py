@@ -99,14 +99,10 @@ def _open(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-def trained_method(name: str, codec: Any, effort: int = 0) -> Method:
+def trained_method(name: str, codec: Any) -> Method:
     """A `TrainedCodec` as a method."""
-
-    def compress(photo: np.ndarray, quality: int) -> bytes:
-        return codec.compress(photo, quality, effort=effort)
-
     qualities = tuple(range(1, codec.num_qualities + 1))
-    return Method(name, qualities, compress, codec.decompress)
+    return Method(name, qualities, codec.compress, codec.decompress)
 
 
 def measure(

@@ -27,7 +27,6 @@ from vgg_unpool_jax.systems.codec.bitstream import BitstreamError, Head
 from vgg_unpool_jax.systems.codec.integer_net import IntegerNet
 from vgg_unpool_jax.systems.codec.model import HYPER_STRIDE, STRIDE
 from vgg_unpool_jax.systems.codec.objective import from_config, make_model
-from vgg_unpool_jax.systems.codec.refinement import refine
 from vgg_unpool_jax.systems.codec.report import CodecReport
 from vgg_unpool_jax.systems.codec.tables import (
     Tables,
@@ -85,7 +84,6 @@ class TrainedCodec(Recompiled):
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
         self.num_qualities = self.model.num_qualities
-        self._lambdas = tuple(config.loss.lambdas)
         stored = dict(variables)
         params = jax.tree.map(np.asarray, stored["params"])
         self._tables = stored.get("tables") or _make_tables(params)
@@ -109,14 +107,13 @@ class TrainedCodec(Recompiled):
         return photo
 
     def compress(
-        self, photo, quality: int | None = None, *, effort: int = 0, grey: bool = False
+        self, photo, quality: int | None = None, *, grey: bool = False
     ) -> bytes:
         """Compress a photo.
 
         Args:
           photo: (h, w, 3) RGB in [0, 255], any real dtype.
           quality: 1 to `num_qualities`; None for the middle one.
-          effort: number of steps by which the latents of this photo are improved.
           grey: whether the decoded photo is to have three equal channels.
 
         Returns:
@@ -133,7 +130,7 @@ class TrainedCodec(Recompiled):
             raise ValueError(
                 f"photo must have sides up to {largest}, got {photo.shape}"
             )
-        hyper, integers = self.encode(photo, quality, effort=effort)
+        hyper, integers = self.encode(photo, quality)
         streams = [
             coder.write_tile(
                 self.tables, self.net, self.model.steps, quality - 1, *tile
@@ -229,15 +226,12 @@ class TrainedCodec(Recompiled):
             )
         return int(quality)
 
-    def encode(
-        self, photo: np.ndarray, quality: int, *, effort: int = 0
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, photo: np.ndarray, quality: int) -> tuple[np.ndarray, np.ndarray]:
         """Integers of a photo.
 
         Args:
           photo: (h, w, 3) RGB in [0, 255].
           quality: from 1.
-          effort: see `compress`.
 
         Returns:
           hyper: int64 (⌈h / 32⌉, ⌈w / 32⌉, hyper channels).
@@ -251,9 +245,6 @@ class TrainedCodec(Recompiled):
             pixels = tuple(slice(STRIDE * s.start, STRIDE * s.stop) for s in window)
             part = padded[pixels].astype(np.float32)
             encoded = self._jitted_encode(self.variables, part, quality - 1)
-            if effort:
-                arguments = part, encoded, quality - 1, self._lambdas[quality - 1]
-                encoded = self._jitted_refine(self.variables, *arguments, effort)
             scaled[outer] = np.asarray(encoded)[inner]
         below, right = (-side % _RATIO for side in size)
         whole = np.pad(scaled, [(0, below), (0, right), (0, 0)])
@@ -350,10 +341,6 @@ class TrainedCodec(Recompiled):
             return self.model.apply(variables, scaled[None], **arguments)[0]
 
         return jax.jit(encode)
-
-    @functools.cached_property
-    def _jitted_refine(self) -> Callable:
-        return jax.jit(functools.partial(refine, self.model), static_argnums=5)
 
     def _apply(self, method, variables, array, quality):
         qualities = jnp.asarray(quality, jnp.int32)[None]

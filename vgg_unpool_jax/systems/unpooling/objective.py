@@ -1,15 +1,16 @@
 """Train an unpooling decoder to reconstruct photos from the features of a frozen VGG19.
 
-    loss = w1·L1 + w2·L2 + w3·(1 - MS-SSIM) + w4·perceptual
+    loss = w1·L1 + w2·L2 + w3·(1 - MS-SSIM) + w4·perceptual + w5·LPIPS + w6·DISTS
 
 The perceptual term is the mean squared error between the encoder's features of the
 photo and of its reconstruction. The encoder runs once on the photo and, unless the
 coefficient of the perceptual term is 0, once on the reconstruction; its parameters are
-inputs of the step without gradient.
+inputs of the step without gradient, and so are the networks of LPIPS and DISTS.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +19,11 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.metrics import PERCEPTUAL_METRICS
+from vgg_unpool_jax.evaluation.perceptual import (
+    PerceptualMetric,
+    load_recorded_metrics,
+)
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT
@@ -53,12 +59,15 @@ COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 @dataclasses.dataclass(frozen=True)
 class LossCoefficients:
-    """Coefficients of the four terms; a term with coefficient 0 is not computed."""
+    """Coefficients of the terms; a term with coefficient 0 is not computed."""
 
     l1: float
     l2: float
     ms_ssim: float
     perceptual: float
+    lpips: float = 0.0
+    lpips_vgg: float = 0.0
+    dists: float = 0.0
 
     def __post_init__(self):
         values = dataclasses.astuple(self)
@@ -67,6 +76,11 @@ class LossCoefficients:
                 "loss coefficients must not be negative and one must be positive, got "
                 f"{self}"
             )
+
+    @property
+    def perceptual_metrics(self) -> list[str]:
+        """Names of the terms that are metrics with weights of their own."""
+        return [name for name in PERCEPTUAL_METRICS if getattr(self, name)]
 
 
 class UnpoolingObjective:
@@ -81,6 +95,7 @@ class UnpoolingObjective:
         *,
         remat: str = "none",
         initialization: str = "he",
+        metrics: Sequence[PerceptualMetric] = (),
     ):
         """Combine the models and weights of a pair.
 
@@ -91,6 +106,7 @@ class UnpoolingObjective:
           coefficients: of the loss terms.
           remat: one of `REMAT`: arrays of the forward pass kept for the gradient.
           initialization: of the decoder's kernels; see `initialize_kernels`.
+          metrics: those that `coefficients.perceptual_metrics` names.
         """
         check_initialization(initialization)
         if remat not in REMAT:
@@ -102,6 +118,9 @@ class UnpoolingObjective:
         self.initialization = initialization
         self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
         self.record = {"vgg19": weights_record(weights)}
+        self._metrics = {metric.name: metric for metric in metrics}
+        for name, metric in self._metrics.items():
+            self.frozen[name], self.record[name] = metric.params, metric.record
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise the decoder and measure its input statistics on the batch."""
@@ -154,6 +173,13 @@ class UnpoolingObjective:
             decode, encode = _keep_block_inputs(decode), _keep_block_inputs(encode)
         outputs = decode({"params": params, **model_state}, features, switches)
         coefficients = dataclasses.asdict(self.coefficients)
+
+        def distance(name):
+            compute = self._metrics[name].distances
+            if self.remat == "blocks":
+                compute = _keep_block_inputs(compute)
+            return jnp.mean(compute(frozen[name], outputs, images))
+
         compute = {
             "l1": lambda: l1(outputs, images),
             "l2": lambda: l2(outputs, images),
@@ -161,6 +187,7 @@ class UnpoolingObjective:
             "perceptual": lambda: perceptual(
                 encode(frozen["encoder"], outputs), features
             ),
+            **{name: functools.partial(distance, name) for name in self._metrics},
         }
         terms = {name: compute[name]() for name, c in coefficients.items() if c}
         total = sum(coefficients[name] * term for name, term in terms.items())
@@ -200,6 +227,9 @@ def from_config(
         weights = find_weights(config.encoder)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
     coefficients = LossCoefficients(**config.loss.to_dict())
+    metrics = load_recorded_metrics(
+        coefficients.perceptual_metrics, record, dtype=encoder.dtype
+    )
     return UnpoolingObjective(
         encoder,
         decoder,
@@ -207,6 +237,7 @@ def from_config(
         coefficients,
         remat=config.get("remat", "none"),
         initialization=config.get("initialization", "he"),
+        metrics=metrics,
     )
 
 

@@ -150,18 +150,57 @@ def reconstruct_tiled(
     Returns:
       (h, w, 3) float32, equal to `reconstruct` of the whole image up to rounding.
     """
+    multiple = size_multiple(block)
+    return apply_in_tiles(
+        reconstruct,
+        image,
+        margin=receptive_margin(block),
+        multiple=multiple,
+        tile=tile,
+        batch=batch,
+        progress=progress,
+    )
+
+
+def apply_in_tiles(
+    function: Callable,
+    image: np.ndarray,
+    *,
+    margin: int,
+    multiple: int,
+    tile: int,
+    scale: int = 1,
+    batch: int = 1,
+    progress: Callable | None = None,
+) -> np.ndarray:
+    """Apply a function of a neighbourhood to a large image tile by tile.
+
+    Args:
+      function: images (batch, h, w, 3) float32 in [0, 255] to arrays
+        (batch, h / scale, w / scale, c); it is called with a single shape.
+      image: (h, w, 3) RGB in [0, 255], any real dtype; it stays on the host.
+      margin: distance in pixels beyond which nothing influences a position.
+      multiple: of which the function needs sides and tiles begin at; the image is
+        padded to it by reflection.
+      tile: largest side of a tile in pixels, margins included.
+      scale: pixels per position of the outputs; `multiple` is a multiple of it.
+      batch: number of tiles per call, such as one for each device.
+      progress: wraps the list of groups of tiles, such as `tqdm`.
+
+    Returns:
+      (h, w, c) / scale, rounded up, float32: the function of the whole image up to
+      rounding.
+    """
     if image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"image must have shape (height, width, 3), got {image.shape}")
-    multiple = size_multiple(block)
-    margin = receptive_margin(block)
     # A Winograd tile of the deepest layer, so that rounding is as in the whole image.
     grid = multiple * winograd.TILE
-    height, width, _ = image.shape
+    sides = [-(-length // scale) for length in image.shape[:2]]
     image = pad_on_host(image[None], multiple)[0]
     rows, columns = (
         tile_spans(length, tile, margin, grid) for length in image.shape[:2]
     )
-    result = np.empty(image.shape, np.float32)
+    result = None
     spans = [(row, column) for row in rows for column in columns]
     groups = [spans[start : start + batch] for start in range(0, len(spans), batch)]
     for group in groups if progress is None else progress(groups):
@@ -170,7 +209,16 @@ def reconstruct_tiled(
         windows = np.stack(
             [image[row.start : row.stop, col.start : col.stop] for row, col in filled]
         )
-        outputs = np.asarray(reconstruct(windows.astype(np.float32)))
+        outputs = np.asarray(function(windows.astype(np.float32)))
+        if result is None:
+            shape = (length // scale for length in image.shape[:2])
+            result = np.empty((*shape, outputs.shape[3]), np.float32)
         for (row, column), output in zip(group, outputs, strict=False):
-            result[row.outer, column.outer] = output[row.inner, column.inner]
-    return result[:height, :width]
+            outer = _scaled(row.outer, scale), _scaled(column.outer, scale)
+            inner = _scaled(row.inner, scale), _scaled(column.inner, scale)
+            result[outer] = output[inner]
+    return result[: sides[0], : sides[1]]
+
+
+def _scaled(part: slice, scale: int) -> slice:
+    return slice(part.start // scale, part.stop // scale)

@@ -1,0 +1,102 @@
+"""Layers that the restoration networks share.
+
+Images are in [0, 255] outside of the networks and in [-1, 1] inside. Padding is that of
+torch: one pixel of zeros around, also at stride 2. Kernels start as in torch, uniform
+with a variance of 1 / (3 · fan); biases at zero.
+"""
+
+import zlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vgg_unpool_jax.nets.convolution import Convolution
+from vgg_unpool_jax.ops.conv_transpose import conv_transpose
+from vgg_unpool_jax.ops.padding import pad_to_multiple
+
+HALF_RANGE = 127.5
+# Torch's defaults: its momentum 0.1 is the weight of the new batch.
+_MOMENTUM, _EPSILON = 0.9, 1e-5
+_KERNEL_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# Torch counts the fan of a transposed kernel on its other side.
+_TRANSPOSED_INIT = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
+_PADDING = ((1, 1), (1, 1))
+_TRANSPOSED_PADDING = (1, 2)  # kernel 3, stride 2, padding 1, output padding 1
+
+
+def conv3(features: int, *, stride: int = 1, name: str) -> nn.Module:
+    """3×3 convolution with bias."""
+    if stride == 1:
+        return Convolution(features, relu=False, kernel_init=_KERNEL_INIT, name=name)
+    return nn.Conv(
+        features,
+        (3, 3),
+        strides=stride,
+        padding=_PADDING,
+        kernel_init=_KERNEL_INIT,
+        name=name,
+    )
+
+
+def conv1(features: int, *, name: str) -> nn.Module:
+    """1×1 convolution with bias."""
+    return nn.Conv(features, (1, 1), kernel_init=_KERNEL_INIT, name=name)
+
+
+class TransposedConv(nn.Module):
+    """3×3 transposed convolution with bias; doubles height and width."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """(n, h, w, c) to (n, 2h, 2w, features)."""
+        shape = (3, 3, inputs.shape[-1], self.features)
+        kernel = self.param("kernel", _TRANSPOSED_INIT, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        outputs = conv_transpose(inputs, kernel, stride=2, padding=_TRANSPOSED_PADDING)
+        return outputs + bias[None, None, None]
+
+
+def batch_norm(train: bool, *, name: str) -> nn.BatchNorm:
+    """Batch normalisation with torch's defaults."""
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=_MOMENTUM,
+        epsilon=_EPSILON,
+        name=name,
+    )
+
+
+class Dropout(nn.Module):
+    """Drops single values; the draws of a photo depend on its own key alone."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, keys: jax.Array | None) -> jax.Array:
+        """(n, h, w, c) to the same; unchanged without keys (n,), in evaluation."""
+        if keys is None or not self.rate:
+            return inputs
+        layer = zlib.crc32("/".join(self.path).encode())
+
+        def keep(key):
+            # Of a float32 probability the draws are the same in 64-bit mode.
+            share = jnp.float32(1 - self.rate)
+            return jax.random.bernoulli(
+                jax.random.fold_in(key, layer), share, inputs.shape[1:]
+            )
+
+        kept = jax.vmap(keep)(keys)
+        return jnp.where(kept, inputs / (1 - self.rate), jnp.zeros_like(inputs))
+
+
+def to_signed(images: jax.Array, multiple: int) -> jax.Array:
+    """[0, 255] to [-1, 1], padded by reflection to sides that are multiples."""
+    return pad_to_multiple(images, multiple) / HALF_RANGE - 1.0
+
+
+def from_signed(outputs: jax.Array, like: jax.Array) -> jax.Array:
+    """[-1, 1] to [0, 255], without the padding of `to_signed`."""
+    return (outputs[:, : like.shape[1], : like.shape[2]] + 1.0) * HALF_RANGE
