@@ -6,4 +6,8 @@ from configs.codec import base
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    return base.make_config("folder:faces", variant)
+    config = base.make_config("folder:faces", variant)
+    if not variant:
+        config.num_steps = 10_000
+        config.data.stages = ((0.7, 128, 4),)
+    return config

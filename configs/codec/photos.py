@@ -6,4 +6,11 @@ from configs.codec import base
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    return base.make_config("folder:photos", variant)
+    config = base.make_config("folder:photos", variant)
+    if not variant:
+        config.data.crop = "random_resize:0.5"
+        config.data.image_size = config.evaluation.image_size = 128
+        config.data.batch_size = 6
+        config.preparation.image_size = 128
+        config.preparation.batch_size = 32
+    return config

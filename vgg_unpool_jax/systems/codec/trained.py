@@ -8,6 +8,7 @@ its own arrays; predictions and entropy coding run on the host in integers.
 import functools
 import hashlib
 import os
+import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -415,7 +416,7 @@ def load_codec(
     del weights
     saved = read_saved(workdir, "codec")
     with run_config.describing(saved.path, "codec"):
-        name = os.path.basename(os.fspath(workdir))
+        name = pathlib.PurePath(workdir).name.removesuffix(file.SUFFIX)
         return TrainedCodec(saved.config, saved.variables, saved.step, name)
 
 
