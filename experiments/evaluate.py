@@ -44,7 +44,7 @@ _CROP = flags.DEFINE_string(
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos at a time.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weights; default: trained with.")
-_PERCEPTUAL = define_perceptual()
+_PERCEPTUAL = define_perceptual("perceptual")
 _OUTPUT = flags.DEFINE_string("output", None, "Result file; WORKDIR/results.json.")
 
 

@@ -30,7 +30,7 @@ from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 _A = flags.DEFINE_string("a", None, "Picture, or folder of pictures.")
 _B = flags.DEFINE_string("b", None, "Picture or folder to compare with.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for results.json and table.md.")
-_PERCEPTUAL = define_perceptual()
+_PERCEPTUAL = define_perceptual("perceptual")
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ from vgg_unpool_jax.evaluation.perceptual import (
 _NONE = "none"
 
 
-def define_perceptual() -> flags.FlagHolder:
-    """Define the flag --perceptual."""
+def define_perceptual(name: str) -> flags.FlagHolder:
+    """Define the flag, which `load_perceptual` calls --perceptual."""
     return flags.DEFINE_list(
-        "perceptual",
+        name,
         None,
         f"Perceptual metrics of {', '.join(PERCEPTUAL_METRICS)} or {_NONE}; weights "
         f"are downloaded. Default: those of {' and '.join(DEFAULT_METRICS)} whose "

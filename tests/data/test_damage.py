@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.experiments.conftest import run_command
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.data import make_loader
 from vgg_unpool_jax.data.damage import make_damage
 from vgg_unpool_jax.errors import ConfigError

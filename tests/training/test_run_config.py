@@ -97,7 +97,7 @@ def test_a_run_from_before_a_field_goes_on_with_what_the_field_says(tmp_path):
     config = make_config(1)
     older = config.copy_and_resolve_references()
     with older.unlocked():
-        del older.data.validation_source, older.optimizer.schedule
+        del older.data.validation_source, older.optimizer.schedule, older.loss.lpips
     run_config.save(tmp_path, older)
     run_config.compare(tmp_path, config)
     config.optimizer.schedule = "constant"

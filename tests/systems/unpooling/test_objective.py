@@ -14,9 +14,13 @@ from vgg_unpool_jax.errors import (
     WeightsMismatchError,
     WeightsUnavailableError,
 )
+from vgg_unpool_jax.evaluation.perceptual import LPIPS
 from vgg_unpool_jax.losses import ms_ssim_loss
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
+from vgg_unpool_jax.ops.photo_range import any_range
 from vgg_unpool_jax.pretrained import recorded as unpooling_weights
+from vgg_unpool_jax.pretrained.metric_heads import LPIPS_CHANNELS, Heads
+from vgg_unpool_jax.pretrained.networks import random_network_weights
 from vgg_unpool_jax.pretrained.recorded import load_recorded_weights, weights_record
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
@@ -137,6 +141,49 @@ def test_a_term_of_weight_zero_is_absent():
     np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
 
 
+def _lpips():
+    """LPIPS with weights that nobody has trained."""
+    channels, rng = LPIPS_CHANNELS["alex"], np.random.default_rng(0)
+    arrays = tuple(rng.uniform(size=c).astype(np.float32) for c in channels)
+    return LPIPS("alex", random_network_weights("alexnet"), Heads(arrays, "h", "0"))
+
+
+def test_a_metric_is_a_term():
+    metric = _lpips()
+    coefficients = LossCoefficients(1.0, 0.0, 0.0, 0.0, lpips=100.0)
+    objective = UnpoolingObjective(
+        VGG19Encoder(1),
+        UnpoolingDecoder(1),
+        random_vgg19_weights(0, block=1),
+        coefficients,
+        metrics=[metric],
+        remat="blocks",
+    )
+    assert objective.record["lpips"] == metric.record
+    images = _images(32)
+    params, state = objective.init(jax.random.key(0), {"image": images})
+    step = jax.jit(jax.value_and_grad(_loss_of(objective), has_aux=True))
+    (loss, aux), gradients = step(params, state, images)
+    with any_range():  # a decoder that nobody has trained
+        wanted = metric(aux.outputs["output"], images)
+    np.testing.assert_allclose(aux.terms["lpips"], wanted[0], rtol=1e-4)
+    by_hand = aux.terms["l1"] + 100.0 * aux.terms["lpips"]
+    np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_a_config_names_metrics_and_older_ones_lack_them(monkeypatch):
+    monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    config = _config()
+    config.loss.dists = 2.0
+    with pytest.raises(WeightsUnavailableError, match="DISTS_WEIGHTS"):
+        make_objective(config)
+    for name in ("lpips", "lpips_vgg", "dists"):
+        del config.loss[name]
+    assert make_objective(config).coefficients.dists == 0.0
+
+
 def _count_primitives(jaxpr, name):
     """How often a primitive stands in a jaxpr, inner jaxprs included."""
     count = 0
@@ -215,7 +262,7 @@ def _pair(block, *, remat="none", **options):
         UnpoolingDecoder(block, True, 64.0, 114.0, **options),
         random_vgg19_weights(0, block=block),
         LossCoefficients(l1=10.0, l2=1.0, ms_ssim=0.0, perceptual=0.1),
-        remat=remat,
+        remat="blocks",
     )
 
 
