@@ -62,7 +62,7 @@ def _page(*pairs: str) -> str:
     if not (_SOURCE.value and _OUTPUT.value):
         raise ConfigError("a page needs --source and --output")
     source = make_source(_SOURCE.value)
-    names = index.packaged_names() if pairs == ("released",) else pairs
+    names = index.packaged_names("unpooling") if pairs == ("released",) else pairs
     reads = [path for name in names for path in model_files(name, _WEIGHTS.value)]
     check_outputs(output_folder(_OUTPUT.value).glob("*"), reads + source_files(source))
     try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.tables import limits_lines, suite_table
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read_metadata
+from vgg_unpool_jax.systems.codec import release as codec_release
 from vgg_unpool_jax.systems.unpooling.release import card_text
 from vgg_unpool_jax.systems.unpooling.table import PUBLISHED_L1
 
@@ -72,14 +73,18 @@ def cards() -> dict[pathlib.Path, str]:
     found = {}
     for name, entry in index.read(index.PACKAGE).items():
         file = index.PACKAGE / entry.file
-        if file.exists():
-            found[file.with_suffix(".md")] = card_text(
-                read_metadata(file),
-                index.known_results(entry),
-                name,
-                source=name,
-                licence=entry.facts.get("licence"),
-            )
+        if not file.exists():
+            continue
+        text, options = card_text, {"source": name}
+        if entry.facts["system"] == "codec":
+            text, options = codec_release.card_text, {}
+        found[file.with_suffix(".md")] = text(
+            read_metadata(file),
+            index.known_results(entry),
+            name,
+            licence=entry.facts.get("licence"),
+            **options,
+        )
     return found
 
 

@@ -36,7 +36,7 @@ def test_without_weights_a_page_fails_or_is_skipped(without_weights, tmp_path, c
 
 def test_released_means_every_pair_of_the_package(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(pairs.index, "packaged_names", lambda: ("a", "b"))
+    monkeypatch.setattr(pairs.index, "packaged_names", lambda _: ("a", "b"))
     monkeypatch.setattr(pairs, "load_pair", lambda name, weights: name)
     monkeypatch.setattr(
         pairs.page,

@@ -106,9 +106,17 @@ def find_entry(name: str) -> Entry:
     return known[name]
 
 
-def packaged_names() -> tuple[str, ...]:
-    """Names of the models whose files come with this package, sorted."""
-    return tuple(n for n, e in sorted(read(PACKAGE).items()) if e.sha256)
+def packaged_names(system: str | None = None) -> tuple[str, ...]:
+    """Names of the models whose files come with this package, sorted.
+
+    Args:
+      system: whose models; None for those of all systems.
+    """
+    return tuple(
+        name
+        for name, entry in sorted(read(PACKAGE).items())
+        if entry.sha256 and system in (None, entry.facts["system"])
+    )
 
 
 def read(folder: str | os.PathLike) -> dict[str, Entry]:

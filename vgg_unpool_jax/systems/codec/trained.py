@@ -438,7 +438,7 @@ class CodecByHash:
           model: first bytes of its hash, from the head of a file.
           name: of the file, for messages.
         """
-        released = (n for n in index.packaged_names() if n.startswith("codec-"))
+        released = index.packaged_names("codec")
         names = [self._named] if self._named else list(released)
         for candidate in names:
             if candidate not in self._loaded:
