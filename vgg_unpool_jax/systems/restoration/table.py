@@ -1,0 +1,205 @@
+"""Tables of restorers over whole damaged photos.
+
+Every method sees the same damaged photos. Its results are clipped and rounded to uint8,
+as saved pictures are, before they are measured.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from vgg_unpool_jax.data import Source
+from vgg_unpool_jax.data.damage import Damage, Damaged
+from vgg_unpool_jax.data.examples import example_generator
+from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.evaluation.metrics import METRICS, photo_psnr, photo_ssim
+from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
+from vgg_unpool_jax.evaluation.provenance import provenance
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.evaluation.statistics import Summary, interval_text, summarize
+from vgg_unpool_jax.evaluation.tables import markdown_table
+from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.losses import WINDOW_SIZE
+
+# The damaged photo itself.
+DAMAGED = "damaged"
+REPORT_FILES = ("results.json", "table.md", "page.jpg")
+_PAGE_HEIGHT = 320
+# A damaged photo -> (h, w, 3) in [0, 255].
+Method = Callable[[Damaged], np.ndarray]
+_MEASURES = {"psnr": jax.jit(photo_psnr), "ssim": jax.jit(photo_ssim)}
+# BT.601.
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RestorationScore:
+    """How close the results of all methods are to one photo.
+
+    Attributes:
+      photo: its name.
+      noise: see `Damaged`.
+      quality: see `Damaged`.
+      metrics: "psnr" in dB and "ssim" by method; the latter is left out of photos that
+        are smaller than its window.
+      pictures: by method, and "photo", uint8 (h, w, 3).
+    """
+
+    photo: str
+    noise: float
+    quality: float
+    metrics: dict[str, dict[str, float]]
+    pictures: dict[str, np.ndarray]
+
+    def numbers(self) -> "RestorationScore":
+        """The same without pictures."""
+        return dataclasses.replace(self, pictures={})
+
+    def describe(self) -> str:
+        """One line for people."""
+        found = ", ".join(
+            f"{method} {metrics['psnr']:.2f}"
+            for method, metrics in self.metrics.items()
+        )
+        return f"{self.photo} PSNR {found} dB"
+
+
+def score_photos(
+    methods: Mapping[str, Method],
+    source: Source,
+    damage: Damage,
+    *,
+    seed: int = 0,
+    gray: bool = False,
+) -> Iterator[RestorationScore]:
+    """Damage, restore and measure photos one by one.
+
+    Args:
+      methods: by name, beside the damaged photo itself.
+      source: the photos, all of them.
+      damage: drawn for each photo from the seed and its number.
+      seed: of the damage.
+      gray: reduce the photos to their luma first; results are reduced to the mean of
+        their channels before they are measured.
+
+    Raises:
+      PhotoError: by the iterator, for a photo that cannot be read.
+    """
+    methods = {DAMAGED: lambda damaged: damaged.photo, **methods}
+    for number in range(len(source)):
+        photo = source[number]
+        if gray:
+            photo = _equal_channels(photo @ _LUMA)
+        damaged = damage(photo, example_generator(seed, number))
+        pictures = {"photo": photo}
+        for name, method in methods.items():
+            restored = np.asarray(method(damaged), np.float32)
+            if restored.shape != photo.shape:
+                raise PhotoError(
+                    f"{source.name(number)}: {name} made {restored.shape} of a photo "
+                    f"of {photo.shape}"
+                )
+            pictures[name] = (
+                _equal_channels(restored.mean(-1)) if gray else _rounded(restored)
+            )
+        metrics = {name: _measure(pictures[name], photo) for name in methods}
+        yield RestorationScore(
+            source.name(number), damaged.noise, damaged.quality, metrics, pictures
+        )
+
+
+def summarize_scores(
+    scores: Sequence[RestorationScore],
+) -> dict[str, dict[str, Summary]]:
+    """Means over photos, by method and metric."""
+    return {
+        method: {
+            name: summarize(
+                [score.metrics[method][name] for score in scores], METRICS[name].bounds
+            )
+            for name in _MEASURES
+            if all(name in score.metrics[method] for score in scores)
+        }
+        for method in scores[0].metrics
+    }
+
+
+def restoration_table(summaries: Mapping[str, Mapping[str, Summary]]) -> str:
+    """Markdown: a row for each method."""
+    rows = [["method", "PSNR, dB", "95 % interval", "SSIM", "95 % interval", "photos"]]
+    for method, metrics in summaries.items():
+        cells = [method]
+        for name in _MEASURES:
+            found, decimals = metrics.get(name), METRICS[name].decimals
+            if found is None:
+                cells += ["", ""]
+                continue
+            interval = interval_text(found.interval, found.photos, decimals)
+            cells += [f"{found.mean:.{decimals}f}", interval]
+        rows.append([*cells, str(metrics["psnr"].photos)])
+    return markdown_table(rows)
+
+
+def write_report(
+    folder: str | os.PathLike,
+    scores: Sequence[RestorationScore],
+    facts: Mapping[str, Any],
+) -> str:
+    """Write results.json, table.md and, of scores with pictures, page.jpg.
+
+    Args:
+      folder: for the files.
+      scores: of all photos.
+      facts: photos, damage and seed, written with the numbers.
+
+    Returns:
+      The table.
+    """
+    folder = to_path(folder)
+    summaries = summarize_scores(scores)
+    text = restoration_table(summaries)
+    with replacing(folder / "table.md") as file:
+        file.write(f"{text}\n".encode())
+    photos = [
+        {
+            name: getattr(score, name)
+            for name in ("photo", "noise", "quality", "metrics")
+        }
+        for score in scores
+    ]
+    record = {**facts, "metrics": summaries, "scores": photos}
+    write_results(folder / "results.json", {**record, **provenance(dict(facts))})
+    shown = {score.photo: score.pictures for score in scores if score.pictures}
+    if shown:
+        titles = {
+            (score.photo, method): f"{method} {metrics['psnr']:.2f} dB"
+            for score in scores
+            for method, metrics in score.metrics.items()
+        }
+        page = contact_sheet(shown, titles=titles, height=_PAGE_HEIGHT)
+        save_jpeg(folder / "page.jpg", page, max_bytes=4_000_000)
+    return text
+
+
+def _measure(picture: np.ndarray, photo: np.ndarray) -> dict[str, float]:
+    names = [
+        name
+        for name in _MEASURES
+        if name != "ssim" or min(photo.shape[:2]) >= WINDOW_SIZE
+    ]
+    return {
+        name: float(_MEASURES[name](picture[None], photo[None])[0]) for name in names
+    }
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def _equal_channels(values: np.ndarray) -> np.ndarray:
+    return np.repeat(_rounded(values)[..., None], 3, axis=-1)
