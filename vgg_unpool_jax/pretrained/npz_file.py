@@ -29,7 +29,7 @@ def open_npz(
       Its arrays.
     """
     layers = {layer.name for layer in network}
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(path) as file:
         found = []
         for name in file.files:
             array = file[name]

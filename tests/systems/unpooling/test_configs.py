@@ -24,6 +24,9 @@ def test_the_default_is_the_published_recipe(block):
         "l2": 1.0,
         "ms_ssim": 1000.0,
         "perceptual": 0.1,
+        "lpips": 0.0,
+        "lpips_vgg": 0.0,
+        "dists": 0.0,
     }
     assert config.optimizer.name == "adam"
     assert config.optimizer.learning_rate == 1e-3
