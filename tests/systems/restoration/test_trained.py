@@ -164,7 +164,7 @@ def test_tables_measure_what_is_saved(tmp_path, photo):
     assert (score.noise, score.quality) == (20, 100)
     np.testing.assert_array_equal(score.pictures["half"], saved)
     (gray,) = table.score_photos({}, source, damage, seed=3, gray=True)
-    luma = np.asarray(Image.fromarray(photo).convert("L")).astype(int)
+    luma = np.asarray(Image.fromarray(photo).convert("L")) * 219.0 / 255.0 + 16.0
     assert np.abs(gray.pictures["photo"][..., 1] - luma).max() <= 1
     text = table.restoration_table(table.summarize_scores([score]))
     assert f"| half | {wanted:.2f} | too few photos |" in text
