@@ -25,7 +25,7 @@ _MODEL = define_path_list("model", None, "Names, released files or workdirs.")
 _PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH, all.")
 _DAMAGE = flags.DEFINE_string("damage", None, "As of the command `damage`.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the report.")
-_GRAY = flags.DEFINE_bool("gray", False, "Reduce the photos to their luma first.")
+_GRAY = flags.DEFINE_bool("gray", False, "Reduce photos to their luma first.")
 _SEED = flags.DEFINE_integer("seed", 0, "Random seed of the damage.", lower_bound=0)
 _PICTURES = flags.DEFINE_integer(
     "pictures", 4, "Number of photos on the page.", lower_bound=0

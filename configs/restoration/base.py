@@ -90,6 +90,8 @@ def make_shared() -> ml_collections.ConfigDict:
     # Start from the parameters of another run's workdir.
     config.initialize_from = ""
     config.log_every_steps = 50
+    # On a CPU, a device for each core: normalisation sees a part of the batch then.
+    config.device_per_core = False
 
     config.model = ml_collections.ConfigDict()
 

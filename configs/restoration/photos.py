@@ -7,9 +7,13 @@ Trained on random crops of photos, turned and mirrored, one in ten without colou
 one half the blocks of JPEG begin anywhere. Noise is added to one half of the noisy
 photos as files have it (rounded, clipped), to the other half as papers measure it.
 
+At equal time (2.5 minutes on two cores, validation on 32 photos with the mixture) the
+pyramid reaches 28.70 dB in 345 steps, DnCNN 25.37 dB in 73. After 250 steps, 16 photos:
+loss `psnr` 28.19 dB and `l1` 28.00 at a learning rate of 2e-3, 27.77 and 28.04 at 1e-3.
+
 | variant | |
 |---|---|
-| `best` | the long schedule, see the function |
+| `best` | 40,000 steps, about five hours on two cores |
 | `dncnn` | plain DnCNN of 20 layers, with the same estimator |
 | `runlocal` | seconds on a CPU, without any file |
 
@@ -30,6 +34,7 @@ DAMAGE = "noise:0-55|noise:0-55:unclipped|jpeg:10-90"
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = base.make_shared()
     config.num_epochs, config.num_steps = 0.0, 20_000
+    config.device_per_core = True
     config.model.name = "pyramid"
     config.model.widths, config.model.blocks = (64, 96, 128), (2, 2, 4)
     data, evaluation = config.data, config.evaluation
@@ -47,7 +52,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.loss.name = "psnr"
     config.loss.estimation = 10.0
     optimizer = config.optimizer
-    optimizer.schedule, optimizer.learning_rate = "linear", 1e-3
+    optimizer.schedule, optimizer.learning_rate = "linear", 2e-3
     optimizer.warmup_steps = 200
     optimizer.weight_decay = 0.0
     optimizer.average_decay = 0.999
@@ -64,8 +69,8 @@ def _dncnn(config: ml_collections.ConfigDict) -> None:
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
-    """The long schedule."""
-    config.num_steps = 60_000
+    """About five hours on two idle cores: 0.35 s a step, 0.6 s of the last fifth."""
+    config.num_steps = 40_000
     # Larger crops at the end: more of a pixel's surroundings, and of the lowest level.
     config.data.stages = ((0.8, 136, 8),)
-    config.evaluation.every_steps = 3000
+    config.evaluation.every_steps = config.checkpoints.every_steps = 2000

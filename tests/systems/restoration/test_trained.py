@@ -113,7 +113,7 @@ def test_a_release_restores_as_the_run(run, photo, tmp_path):
         load_restorer(run, "weights.h5")
 
 
-def test_commands_restore_and_measure(run, photo, tmp_path):
+def test_restore_writes_what_the_library_makes(run, photo, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray(photo).save(folder / "a.png")
@@ -130,7 +130,13 @@ def test_commands_restore_and_measure(run, photo, tmp_path):
         wanted = trained.restore(photo, noise=10, strength=0.5)
         assert np.abs(np.asarray(picture) - wanted).max() < 1
     assert (tmp_path / "out" / "a_grid.png").exists()
-    report = tmp_path / "report"
+
+
+@pytest.mark.extended
+def test_evaluate_restoration_writes_its_report(run, photo, tmp_path):
+    folder, report = tmp_path / "photos", tmp_path / "report"
+    folder.mkdir()
+    Image.fromarray(photo).save(folder / "a.png")
     done = run_command(
         "evaluate_restoration",
         *(f"--model={run}", f"--photos=folder:{folder}", f"--output={report}"),
@@ -164,7 +170,7 @@ def test_tables_measure_what_is_saved(tmp_path, photo):
     assert (score.noise, score.quality) == (20, 100)
     np.testing.assert_array_equal(score.pictures["half"], saved)
     (gray,) = table.score_photos({}, source, damage, seed=3, gray=True)
-    luma = np.asarray(Image.fromarray(photo).convert("L")).astype(int)
+    luma = np.asarray(Image.fromarray(photo).convert("L")) * 219.0 / 255.0 + 16.0
     assert np.abs(gray.pictures["photo"][..., 1] - luma).max() <= 1
     text = table.restoration_table(table.summarize_scores([score]))
     assert f"| half | {wanted:.2f} | too few photos |" in text

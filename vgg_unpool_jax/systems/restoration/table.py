@@ -33,8 +33,8 @@ _PAGE_HEIGHT = 320
 # A damaged photo -> (h, w, 3) in [0, 255].
 Method = Callable[[Damaged], np.ndarray]
 _MEASURES = {"psnr": jax.jit(photo_psnr), "ssim": jax.jit(photo_ssim)}
-# BT.601.
-_LUMA = np.array([0.299, 0.587, 0.114])
+# BT.601 in [16, 235], as MATLAB's rgb2ycbcr.
+_LUMA, _BLACK = np.array([65.481, 128.553, 24.966]) / 255, 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,8 +84,9 @@ def score_photos(
       source: the photos, all of them.
       damage: drawn for each photo from the seed and its number.
       seed: of the damage.
-      gray: reduce the photos to their luma first; results are reduced to the mean of
-        their channels before they are measured.
+      gray: reduce photos that have colour to their luma first, in [16, 235] as in
+        published tables; results are reduced to the mean of their channels before they
+        are measured.
 
     Raises:
       PhotoError: by the iterator, for a photo that cannot be read.
@@ -94,7 +95,7 @@ def score_photos(
     for number in range(len(source)):
         photo = source[number]
         if gray:
-            photo = _equal_channels(photo @ _LUMA)
+            photo = _luma(photo)
         damaged = damage(photo, example_generator(seed, number))
         pictures = {"photo": photo}
         for name, method in methods.items():
@@ -195,6 +196,12 @@ def _measure(picture: np.ndarray, photo: np.ndarray) -> dict[str, float]:
     return {
         name: float(_MEASURES[name](picture[None], photo[None])[0]) for name in names
     }
+
+
+def _luma(photo: np.ndarray) -> np.ndarray:
+    if (photo == photo[..., :1]).all():
+        return photo
+    return _equal_channels(photo @ _LUMA + _BLACK)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
