@@ -29,6 +29,7 @@ from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
+from vgg_unpool_jax.systems.unpooling.release import photos_seen
 from vgg_unpool_jax.training.stages import examples_seen, make_stages
 
 # How the package stores a block: the deep decoders in a quarter of float32, so that the
@@ -64,9 +65,10 @@ def replace(options: argparse.Namespace) -> bool:
     config = base.make_config(run.block)
     config.data.source = f"folder:{options.photos}"
     validation = open_splits(config.data)["validation"]
+    facts = _facts(run, options.hours)
     with tempfile.TemporaryDirectory() as aside:
         path = pathlib.Path(aside) / f"{name}.safetensors"
-        run.export(path, dtype=DTYPES[run.block], facts=_facts(run, options.hours))
+        run.export(path, dtype=DTYPES[run.block], facts=facts)
         how = {
             "crop": config.evaluation.crop,
             "image_size": config.evaluation.image_size,
@@ -95,7 +97,7 @@ def replace(options: argparse.Namespace) -> bool:
     }
     results = json.loads(json.dumps(results, default=dataclasses.asdict))
     index.register(index.PACKAGE / path.name, results=results, licence="MIT")
-    _note(options.run, run, options.hours)
+    _note(options.run, run, facts)
     documents.write()
     return True
 
@@ -108,15 +110,6 @@ def _runs(run: Pair) -> list[Pair]:
     """A run, and in front of it those that it goes on from."""
     origin = run.config.get("initialize_from", "")
     return [*(_runs(load_pair(origin)) if origin else ()), run]
-
-
-def _photos_seen(run: Pair) -> int:
-    if run.release is not None and "photos_seen" in run.release["facts"]:
-        return run.release["facts"]["photos_seen"]
-    return sum(
-        examples_seen(run.config.data, run.step, run.config.num_steps or run.step)
-        for run in _runs(run)
-    )
 
 
 def _crops(run: Pair) -> list[str]:
@@ -132,7 +125,7 @@ def _crops(run: Pair) -> list[str]:
 
 def _facts(run: Pair, hours: float | None) -> dict:
     """What is stored with the decoder; a release brings its own."""
-    facts = {"photos_seen": _photos_seen(run)}
+    facts = {"photos_seen": photos_seen(run)}
     if run.release is not None:
         facts = {**run.release["facts"], **facts}
     if hours is not None:
@@ -141,15 +134,24 @@ def _facts(run: Pair, hours: float | None) -> dict:
     return facts
 
 
-def _note(origin: str, run: Pair, hours: float | None) -> None:
-    """Enter what the index does not hold into results/pairs.json."""
+def _note(origin: str, run: Pair, known: dict) -> None:
+    """Enter what the index does not hold into results/pairs.json.
+
+    Args:
+      origin: folder of the run.
+      run: of it.
+      known: as from `_facts`.
+    """
     facts = blocks.read("pairs")
     pair = facts["pairs"][f"block{run.block}"]
     for key in ("batch_size", "crop", "metrics", "photos", "border_ratio", "steps"):
         pair.pop(key, None)  # now in the index, or replaced by what follows
-    pair["photos_seen"] = _photos_seen(run)
-    known = _facts(run, hours)
-    pair["crops"], pair["hours"] = _crops(run), known.get("training_hours")
+    pair["photos_seen"] = known["photos_seen"]
+    shared_from = run.config.get("initialize_shared_from", "")
+    goes_on = run.release is None and shared_from == f"vgg19-block{run.block}"
+    earlier = pair["crops"] if goes_on else []
+    pair["crops"] = [*dict.fromkeys([*earlier, *_crops(run)])]
+    pair["hours"] = known.get("training_hours")
     hardware = known.get("training_hardware", {})
     pair.pop("hardware", None)
     if hardware.get("platform", "cpu") != "cpu":

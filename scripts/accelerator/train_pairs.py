@@ -19,11 +19,11 @@ from configs.unpooling import base
 from vgg_unpool_jax.errors import PreemptedError
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.releases import file, index
+from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems import make_objective, train_and_evaluate
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
-from vgg_unpool_jax.training.stages import examples_seen
+from vgg_unpool_jax.systems.unpooling.release import photos_seen
 
 # Block -> share of the time.
 SHARES = {5: 0.40, 4: 0.28, 2: 0.12, 3: 0.12, 1: 0.08}
@@ -131,12 +131,8 @@ def write(
     folder = best if best.joinpath("checkpoints").is_dir() else workdir
     path = output / f"vgg19-block{block}.safetensors"
     pair = load_pair(folder)
-    origin = pair.config.initialize_shared_from
-    goes_on = origin == f"vgg19-block{block}"
-    earlier = file.read_metadata(index.find(origin))["facts"] if goes_on else {}
-    seen = examples_seen(pair.config.data, pair.step, pair.config.num_steps)
     facts = {
-        "photos_seen": seen + earlier.get("photos_seen", 0),
+        "photos_seen": photos_seen(pair),
         "training_hours": round(hours, 4),
         "training_hardware": provenance(pair.config)["hardware"],
     }

@@ -44,7 +44,11 @@ def test_the_second_start_compiles_nothing(tmp_path):
 
 
 def test_a_folder_of_the_environment_wins(tmp_path):
-    _start(tmp_path / "kept", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
+    _start(
+        tmp_path / "kept",
+        JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+    )
     assert not (tmp_path / "kept").exists()
     assert any((tmp_path / "mine").iterdir())
 

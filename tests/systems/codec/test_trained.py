@@ -56,7 +56,7 @@ def test_large_photos_are_coded_in_tiles_and_windows(codec, photo, monkeypatch):
     large = np.tile(photo, (4, 3, 1))[:160, :200]
     whole = codec.encode(large, 2)
     image = codec.decode(whole[1], 2)
-    monkeypatch.setattr(trained, "_WINDOW", 20)
+    monkeypatch.setattr(trained, "_WINDOW", 8)
     monkeypatch.setattr(trained, "_TILE", 8)
     # Float32 sums of other windows may round another way at a half.
     windowed = codec.encode(large, 2)

@@ -12,8 +12,8 @@
 
 A photo of one tile has its stream as it is; with more of them, each stream has its
 length in front, as above, and its own CRC-32 behind it, and the CRC-32 at the end is of
-the head alone: so damage stays in its tile. The head has at most 14 bytes with the
-CRC-32 at the end.
+the head alone: so damage stays in its tile. Nine to 13 bytes are in front of the first
+stream.
 """
 
 import dataclasses

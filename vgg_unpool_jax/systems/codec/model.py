@@ -16,6 +16,7 @@ Mandt 2023 for shallow synthesis.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -292,6 +293,22 @@ class Codec(nn.Module):
     def steps(self) -> tuple[tuple[int, int, int], ...]:
         """The order of decoding: (first channel, end, parity or BOTH)."""
         return decoding_steps(self.groups, self.checkerboards)
+
+    @property
+    def reach(self) -> int:
+        """Latents around a part of a photo that its coding depends on, at most.
+
+        A multiple of the ratio to the hyper latent. At a quarter of the photo's size a
+        convolution reaches half a latent, at an eighth one, in each residual block two;
+        the hyper analysis reaches three.
+        """
+        quarters, eighths = zip(
+            *(self.analysis_depths, self.synthesis_depths), strict=True
+        )
+        analysis = 0.5 * (1 + 2 * quarters[0]) + 2 + 2 * eighths[0]
+        synthesis = 0.5 * (2 + 2 * quarters[1]) + 2 + 2 * eighths[1]
+        ratio = HYPER_STRIDE // STRIDE
+        return ratio * math.ceil(max(analysis, synthesis, 3) / ratio)
 
     def setup(self):
         """Make the parts."""

@@ -37,10 +37,9 @@ from vgg_unpool_jax.systems.codec.tables import (
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.training import run_config
 
-# Sides of the windows of the transforms and what they overlap, and of the tiles of the
-# entropy coding, in latents. The overlap is the reach of the transforms: at most five
-# residual blocks and what is around them.
-_WINDOW, _OVERLAP = 80, 8
+# Sides of what the transforms work on at a time, without the overlap that they need,
+# and of the tiles of the entropy coding, in latents.
+_WINDOW = 64
 _TILE = 64
 _RATIO = HYPER_STRIDE // STRIDE
 _LARGEST_HYPER = 1023
@@ -242,7 +241,7 @@ class TrainedCodec(Recompiled):
         padded = np.pad(photo, [(0, below), (0, right), (0, 0)], mode="edge")
         size = tuple(side // STRIDE for side in padded.shape[:2])
         scaled = np.empty((*size, self.model.channels), np.float32)
-        for window, inner, outer in _windows(size):
+        for window, inner, outer in _windows(size, self.model.reach):
             pixels = tuple(slice(STRIDE * s.start, STRIDE * s.stop) for s in window)
             part = padded[pixels].astype(np.float32)
             encoded = self._jitted_encode(self.variables, part, quality - 1)
@@ -251,7 +250,7 @@ class TrainedCodec(Recompiled):
         whole = np.pad(scaled, [(0, below), (0, right), (0, 0)])
         rows, columns = (side // _RATIO for side in whole.shape[:2])
         hyper = np.empty((rows, columns, self.model.hyper_channels), np.float32)
-        for window, inner, outer in _windows(whole.shape[:2]):
+        for window, inner, outer in _windows(whole.shape[:2], self.model.reach):
             encoded = self._jitted_hyper(self.variables, whole[window])
             part, place = (
                 tuple(slice(s.start // _RATIO, s.stop // _RATIO) for s in slices)
@@ -267,7 +266,7 @@ class TrainedCodec(Recompiled):
         """Integers (h, w, channels) to float32 (8 h, 8 w, 3), not clipped."""
         size = integers.shape[:2]
         image = np.empty((STRIDE * size[0], STRIDE * size[1], 3), np.float32)
-        for window, inner, outer in _windows(size):
+        for window, inner, outer in _windows(size, self.model.reach):
             part = integers[window].astype(np.float32)
             decoded = self._jitted_decode(self.variables, part, quality - 1)
             source, place = (
@@ -363,25 +362,30 @@ def _digest(params, tables: Mapping[str, np.ndarray]) -> bytes:
     return digest.digest()
 
 
-def _windows(size: tuple[int, int]) -> Iterator[tuple]:
+def _windows(size: tuple[int, int], overlap: int) -> Iterator[tuple]:
     """Windows of equal shape that cover (h, w) latents.
+
+    Args:
+      size: (h, w).
+      overlap: number of latents around what is kept of a window.
 
     Yields:
       the window, what of it is kept, and where that belongs; a pair of slices each,
       with bounds that are multiples of the ratio to the hyper latent.
     """
-    for row in _spans(size[0]):
-        for column in _spans(size[1]):
+    for row in _spans(size[0], overlap):
+        for column in _spans(size[1], overlap):
             yield tuple(zip(row, column, strict=True))
 
 
-def _spans(length: int) -> Iterator[tuple[slice, slice, slice]]:
-    step = _WINDOW - 2 * _OVERLAP
-    for start in range(0, length, step) if length > _WINDOW else (0,):
-        end = min(start + step, length) if length > _WINDOW else length
-        first = max(min(start - _OVERLAP, length - _WINDOW), 0)
-        last = min(first + _WINDOW, length)
-        yield slice(first, last), slice(start - first, end - first), slice(start, end)
+def _spans(length: int, overlap: int) -> Iterator[tuple[slice, slice, slice]]:
+    whole = min(_WINDOW + 2 * overlap, length)
+    step = _WINDOW if whole < length else length
+    for start in range(0, length, step):
+        end = min(start + step, length)
+        first = max(min(start - overlap, length - whole), 0)
+        window = slice(first, first + whole)
+        yield window, slice(start - first, end - first), slice(start, end)
 
 
 def _tile_places(rows: int, columns: int) -> list[tuple]:

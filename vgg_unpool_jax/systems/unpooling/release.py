@@ -166,15 +166,35 @@ def export_release(
             dtype = "float16"
     known = {**facts, "crop": pair.crop, **training_facts(workdir)}
     evaluation = write_evaluation(workdir, pair, score, known)
-    total_steps = pair.config.num_steps or pair.step
-    seen = examples_seen(pair.config.data, pair.step, total_steps)
-    photos_seen = {"photos_seen": seen}
+    seen = {"photos_seen": photos_seen(pair)}
     path = folder / f"vgg19-block{pair.block}.safetensors"
-    pair.export(path, dtype=dtype, facts=photos_seen | training_facts(workdir))
+    pair.export(path, dtype=dtype, facts=seen | training_facts(workdir))
     results = json_file.read(evaluation[0])
     card = write_card(path, results)
     index.register(path, results=results)
     return [path, card, write_table(folder), *evaluation]
+
+
+def photos_seen(pair: Pair) -> int:
+    """Number of crops that a decoder was trained on, earlier runs included.
+
+    Those are the run that it goes on from, and the release of its own block whose
+    decoder it starts with, as far as its facts tell.
+
+    Args:
+      pair: of a run, or a release with this number among its facts.
+    """
+    if pair.release is not None and "photos_seen" in pair.release["facts"]:
+        return pair.release["facts"]["photos_seen"]
+    config = pair.config
+    seen = examples_seen(config.data, pair.step, config.num_steps or pair.step)
+    if config.get("initialize_from", ""):
+        return seen + photos_seen(load_pair(config.initialize_from))
+    shared_from = config.get("initialize_shared_from", "")
+    if shared_from == f"vgg19-block{pair.block}":
+        facts = release_file.read_metadata(index.find(shared_from))["facts"]
+        seen += facts.get("photos_seen", 0)
+    return seen
 
 
 def write_pair_folder(
