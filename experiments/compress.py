@@ -14,12 +14,12 @@ import numpy as np
 from absl import flags
 
 from experiments.cli import command
-from vgg_unpool_jax.data.photo_files import list_photo_files
-from vgg_unpool_jax.errors import PhotoError
+from experiments.cli.each import for_each
+from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.systems.codec.bitstream import SUFFIX
-from vgg_unpool_jax.systems.codec.trained import load_codec
+from vgg_unpool_jax.systems.codec.trained import TrainedCodec, load_codec
 from vgg_unpool_jax.systems.saved import model_files
 
 _CODEC = flags.DEFINE_string("codec", None, "Released codec, or folder of a run.")
@@ -37,33 +37,25 @@ def main() -> None:
     check_outputs(outputs, [*model_files(_CODEC.value), *(p.path for p in photos)])
     codec = load_codec(_CODEC.value)
     quality = codec.quality(_QUALITY.value)
-    broken = []
-    for number, (photo, output) in enumerate(zip(photos, outputs, strict=True), 1):
-        began = time.perf_counter()
-        try:
-            pixels = photo.read()
-        except PhotoError as problem:
-            # The others are still compressed; the command fails at the end.
-            broken.append(str(problem))
-            continue
-        grey = bool((pixels == pixels[..., :1]).all())
-        content = codec.compress(pixels, quality, grey=grey)
-        seconds = time.perf_counter() - began
-        error = codec.decompress(content).astype(np.float64) - pixels
-        psnr = 10 * np.log10(255**2 / max(np.mean(np.square(error)), 1e-3))
-        with replacing(output) as file:
-            file.write(content)
-        rate = 8 * len(content) / (pixels.shape[0] * pixels.shape[1])
-        print(
-            f"[{number}/{len(photos)}] {output} {len(content):,} bytes, {rate:.3f} "
-            f"bits per pixel, PSNR {psnr:.2f} dB, {seconds:.2f} s",
-            flush=True,
-        )
-    if broken:
-        raise PhotoError(
-            f"{len(broken)} of {len(photos)} photos could not be read: "
-            + "; ".join(broken)
-        )
+    for_each(photos, lambda photo: _compress(codec, quality, photo))
+
+
+def _compress(codec: TrainedCodec, quality: int, photo: PhotoFile) -> str:
+    began = time.perf_counter()
+    pixels = photo.read()
+    grey = bool((pixels == pixels[..., :1]).all())
+    content = codec.compress(pixels, quality, grey=grey)
+    seconds = time.perf_counter() - began
+    error = codec.decompress(content).astype(np.float64) - pixels
+    psnr = 10 * np.log10(255**2 / max(np.mean(np.square(error)), 1e-3))
+    output = photo.output.with_suffix(SUFFIX)
+    with replacing(output) as file:
+        file.write(content)
+    rate = 8 * len(content) / (pixels.shape[0] * pixels.shape[1])
+    return (
+        f"{output} {len(content):,} bytes, {rate:.3f} bits per pixel, "
+        f"PSNR {psnr:.2f} dB, {seconds:.2f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ block:32, squares, grid, blur:15, jpeg:10; numbers may be ranges that are drawn
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.each import for_each
 from vgg_unpool_jax.data.damage import make_damage
 from vgg_unpool_jax.data.examples import example_generator
-from vgg_unpool_jax.data.photo_files import list_photo_files
-from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.evaluation.pictures import save_png
 
 _INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")
@@ -30,26 +30,15 @@ def main() -> None:
     """Run the command."""
     damage = make_damage(_DAMAGE.value, is_fixed=_FIXED.value)
     photos = list_photo_files(_INPUT.value, _OUTPUT.value)
-    broken = []
-    for number, photo in enumerate(photos):
-        try:
-            pixels = photo.read()
-        except PhotoError as problem:
-            # The others are still processed; the command fails at the end.
-            broken.append(str(problem))
-            continue
-        damaged = damage(pixels, example_generator(_SEED.value, number))
+
+    def work(photo: PhotoFile) -> str:
+        generator = example_generator(_SEED.value, photos.index(photo))
+        damaged = damage(photo.read(), generator)
         save_png(photo.output, damaged.photo)
-        print(
-            f"[{number + 1}/{len(photos)}] {photo.output} noise {damaged.noise:.1f}, "
-            f"JPEG quality {damaged.quality:.0f}",
-            flush=True,
-        )
-    if broken:
-        raise PhotoError(
-            f"{len(broken)} of {len(photos)} photos could not be read: "
-            + "; ".join(broken)
-        )
+        seen = f"noise {damaged.noise:.1f}, JPEG quality {damaged.quality:.0f}"
+        return f"{photo.output} {seen}"
+
+    for_each(photos, work)
 
 
 if __name__ == "__main__":

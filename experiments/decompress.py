@@ -8,9 +8,11 @@ released ones; --codec names another, such as the workdir of a training run.
 
 import pathlib
 
+import numpy as np
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.each import for_each
 from vgg_unpool_jax.data.decode import shown_name
 from vgg_unpool_jax.errors import PhotoError, SourceError, first_line
 from vgg_unpool_jax.evaluation.pictures import save_png
@@ -35,35 +37,28 @@ def main() -> None:
     models = [] if _CODEC.value is None else model_files(_CODEC.value)
     check_outputs(writes, [*models, *(path for path, _ in files)])
     codecs = CodecByHash(_CODEC.value)
-    broken = []
-    for number, ((path, _), target) in enumerate(zip(files, writes, strict=True), 1):
-        try:
-            name = shown_name(str(path))
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise PhotoError(
-                    f"{name} cannot be read ({error.strerror or first_line(error)})"
-                ) from error
-            head, _ = bitstream.read_head(content, name)
-            codec = codecs.find(head.model, name)
-            photo = codec.decompress(
-                content, name=name, keep_damaged=_KEEP_DAMAGED.value
-            )
-        except PhotoError as problem:
-            # The others are still decoded; the command fails at the end.
-            broken.append(str(problem))
-            continue
+
+    def work(pair) -> str:
+        path, target = pair
+        photo = _decompress(codecs, path)
         save_png(target, photo)
-        height, width = photo.shape[:2]
-        print(f"[{number}/{len(files)}] {target} {height}×{width}", flush=True)
-    if len(broken) == 1:
-        raise PhotoError(broken[0])
-    if broken:
+        return f"{target} {photo.shape[0]}×{photo.shape[1]}"
+
+    pairs = zip((path for path, _ in files), writes, strict=True)
+    for_each(list(pairs), work, "files could not be decoded")
+
+
+def _decompress(codecs: CodecByHash, path: pathlib.Path) -> np.ndarray:
+    name = shown_name(str(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
         raise PhotoError(
-            f"{len(broken)} of {len(files)} files could not be decoded: "
-            + "; ".join(broken)
-        )
+            f"{name} cannot be read ({error.strerror or first_line(error)})"
+        ) from error
+    head, _ = bitstream.read_head(content, name)
+    codec = codecs.find(head.model, name)
+    return codec.decompress(content, name=name, keep_damaged=_KEEP_DAMAGED.value)
 
 
 def _files() -> list[tuple[pathlib.Path, pathlib.Path]]:

@@ -12,12 +12,12 @@ import numpy as np
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.each import for_each, print_peak_memory
 from experiments.cli.unused import note_unused
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import error_image, save_png, side_by_side
 from vgg_unpool_jax.io.outputs import check_outputs
-from vgg_unpool_jax.runtime.memory import peak_memory
 from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.training.progress import follow
@@ -45,25 +45,13 @@ def main() -> None:
     trained = load_trained(_WORKDIR.value, _WEIGHTS.value)
     if not trained.tiles:
         note_unused("this system takes photos of one size", "tile")
-    broken = []
-    for number, photo in enumerate(photos, start=1):
-        try:
-            error = _reconstruct(trained, photo)
-        except PhotoError as problem:
-            # The others are still processed; the command fails at the end.
-            broken.append(str(problem))
-            continue
-        print(f"[{number}/{len(photos)}] {photo.output} L1 {error:.3f}", flush=True)
-    peaks = (f"{where} {size / 2**30:.2f} GiB" for where, size in peak_memory().items())
-    print(f"peak memory: {', '.join(peaks)}")
-    if broken:
-        raise PhotoError(
-            f"{len(broken)} of {len(photos)} photos could not be read: "
-            + "; ".join(broken)
-        )
+    try:
+        for_each(photos, lambda photo: _reconstruct(trained, photo))
+    finally:
+        print_peak_memory()
 
 
-def _reconstruct(trained, photo: PhotoFile) -> float:
+def _reconstruct(trained, photo: PhotoFile) -> str:
     pixels = photo.read()
     try:
         image = trained.prepare(pixels)
@@ -75,7 +63,7 @@ def _reconstruct(trained, photo: PhotoFile) -> float:
     if _GRID.value:
         parts = [image, result, error_image(result, image, trained.error_gain)]
         save_png(photo.grid, side_by_side(parts))
-    return float(np.mean(np.abs(result - image)))
+    return f"{photo.output} L1 {np.mean(np.abs(result - image)):.3f}"
 
 
 if __name__ == "__main__":

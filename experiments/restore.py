@@ -11,11 +11,10 @@ noise and JPEG quality that the network believes to see; both can be set.
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.each import for_each, print_peak_memory
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
-from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import error_image, save_png, side_by_side
 from vgg_unpool_jax.io.outputs import check_outputs
-from vgg_unpool_jax.runtime.memory import peak_memory
 from vgg_unpool_jax.systems.restoration.trained import TILE, load_restorer
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.training.progress import follow
@@ -48,26 +47,14 @@ def main() -> None:
     check_outputs(writes, model_files(_MODEL.value))
     restorer = load_restorer(_MODEL.value)
     print(restorer.describe(), flush=True)
-    broken = []
-    for number, photo in enumerate(photos, start=1):
-        try:
-            believed = _restore(restorer, photo)
-        except PhotoError as problem:
-            # The others are still processed; the command fails at the end.
-            broken.append(str(problem))
-            continue
-        print(f"[{number}/{len(photos)}] {photo.output}{believed}", flush=True)
-    peaks = (f"{where} {size / 2**30:.2f} GiB" for where, size in peak_memory().items())
-    print(f"peak memory: {', '.join(peaks)}")
-    if broken:
-        raise PhotoError(
-            f"{len(broken)} of {len(photos)} photos could not be read: "
-            + "; ".join(broken)
-        )
+    try:
+        for_each(photos, lambda photo: _restore(restorer, photo))
+    finally:
+        print_peak_memory()
 
 
 def _restore(restorer, photo: PhotoFile) -> str:
-    """Write the results; returns what the network believes to see."""
+    """Write the results; returns their file and what the network believes to see."""
     pixels, believed = photo.read(), ""
     options = {"noise": _NOISE.value, "quality": _QUALITY.value}
     if restorer.is_blind and None in options.values():
@@ -86,7 +73,7 @@ def _restore(restorer, photo: PhotoFile) -> str:
     if _GRID.value:
         removed = error_image(restored, pixels, restorer.error_gain)
         save_png(photo.grid, side_by_side([pixels, restored, removed]))
-    return believed
+    return f"{photo.output}{believed}"
 
 
 if __name__ == "__main__":

@@ -141,6 +141,23 @@ def test_older_packaged_files_are_of_version_1_and_read_as_version_3():
             assert metadata[field] == old[field]
 
 
+def test_version_2_is_read_as_version_3(tmp_path):
+    """A file of the package, with the metadata that version 2 had."""
+    path = index.PACKAGE / "vgg19-block1.safetensors"
+    with safetensors.safe_open(path, framework="numpy") as stored:
+        old = json.loads(stored.metadata()["vgg_unpool_jax_decoder"])
+    variables = read(path).variables
+    small = write_toy(tmp_path / "small.safetensors", variables, dtype="int8")
+    arrays = safetensors.numpy.load_file(small)
+    old |= {"format_version": 2, "dtype": "int8"}
+    old["arrays_sha256"] = read_metadata(small)["arrays_sha256"]
+    metadata = {"vgg_unpool_jax_decoder": json.dumps(old)}
+    safetensors.numpy.save_file(arrays, tmp_path / "old.safetensors", metadata)
+    found = read(tmp_path / "old.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, found.variables, read(small).variables)
+    assert (found.metadata["dtype"], found.metadata["system"]) == ("int8", "unpooling")
+
+
 # --- paths of the machine -------------------------------------------------------------
 
 

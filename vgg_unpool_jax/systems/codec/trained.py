@@ -286,21 +286,35 @@ class TrainedCodec(Recompiled):
         return jnp.stack([jnp.asarray(self.reconstruct_photo(i)) for i in images])
 
     def evaluate(self, split: Split, **options) -> Evaluation:
-        """Evaluate over photos, with estimated rates; see `evaluate_split`."""
+        """Evaluate over crops, with estimated rates of all qualities.
+
+        Args:
+          split: the photos; `rate_distortion` measures whole ones, and files.
+          **options: of `evaluate_split`; crops are multiples of 32 pixels.
+        """
+        options = {"image_size": self.image_size, "crop": self.crop, **options}
+        options["image_size"] = options["image_size"] or self.image_size
+        if options["image_size"] % HYPER_STRIDE or options["crop"] == "whole":
+            raise ConfigError(
+                f"a codec is evaluated on crops of a multiple of {HYPER_STRIDE} pixels,"
+                f" got {options['crop']} and {options['image_size']}: rate_distortion "
+                "takes photos of any size"
+            )
         objective = from_config(self.config)
-        params = self.variables["params"]
         state = {"statistics": self.variables["statistics"]}
+
+        @jax.jit
+        def compute(params, images):
+            batch = {"image": images.astype(jnp.float32)}
+            return objective.losses(params, state, batch, None, False)[1].outputs
+
         return evaluate_split(
-            objective,
+            lambda batch: compute(self.variables["params"], batch["image"]),
             CodecReport(objective),
-            split,
-            **{
-                "image_size": self.image_size,
-                "crop": self.crop,
-                "batch_size": 8,
-                **options,
-            },
-            variables=(params, state),
+            split.source,
+            split.indices,
+            variables=(self.variables["params"], state),
+            **options,
         )
 
     def export(

@@ -1,0 +1,71 @@
+"""The codec on the trainer: its configs, training, and what loads a run."""
+
+import numpy as np
+import pytest
+
+from configs.codec import faces, photos
+from vgg_unpool_jax.data import Split, make_source
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.systems import load_trained, train_and_evaluate
+from vgg_unpool_jax.systems.codec.objective import from_config, make_model
+
+
+@pytest.mark.parametrize("module", [faces, photos])
+def test_configs_hold_what_the_model_needs(module):
+    config = module.get_config()
+    model = make_model(config)
+    assert model.channels == 96 and model.num_qualities == 8
+    assert model.reach == 8
+    assert config.data.image_size % 32 == config.evaluation.image_size % 32 == 0
+    with pytest.raises(ValueError, match="'runlocal', got 'other'"):
+        module.get_config("other")
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = faces.get_config("runlocal")
+    config.num_steps = config.evaluation.every_steps = 120
+    config.checkpoints.every_steps = 60
+    config.optimizer.average_decay = 0.0
+    config.optimizer.learning_rate = 3e-3
+    train_and_evaluate(config, folder)
+    return folder
+
+
+def test_training_improves_rate_and_distortion(workdir):
+    source = make_source("samples")
+    part = Split(source, np.arange(len(source)))
+    config = faces.get_config("runlocal")
+    config.num_steps = 1
+    config.optimizer.learning_rate = config.optimizer.final_learning_rate = 1e-12
+    start = workdir.parent / f"{workdir.name}-start"
+    train_and_evaluate(config, start)
+    costs = []
+    for folder in (start, workdir):
+        trained = load_trained(folder)
+        points = trained.evaluate(part).to_dict()["estimated"]
+        errors = [255**2 / 10 ** (point["psnr"] / 10) for point in points]
+        rates = [point["bits_per_pixel"] for point in points]
+        lambdas = config.loss.lambdas
+        costs.append(np.mean(rates) + np.mean(np.multiply(lambdas, errors)))
+    assert costs[1] < 0.9 * costs[0]
+    photo = source[0][:40, :50]
+    assert trained.decompress(trained.compress(photo)).shape == photo.shape
+    with pytest.raises(ConfigError, match="multiple of 32 pixels, got whole"):
+        trained.evaluate(part, crop="whole")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("loss.lambdas", (0.1, 0.1), "positive and rising"),
+        ("loss.rounding_from", 1.5, r"in \[0, 1\]"),
+        ("model.checkerboards", 9, "model.checkerboards"),
+    ],
+)
+def test_configs_that_cannot_be_used(field, value, message):
+    config = faces.get_config("runlocal")
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ConfigError, match=message):
+        from_config(config)
