@@ -13,6 +13,7 @@ from results import blocks, replace
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.unpooling.pair import load_pair
+from vgg_unpool_jax.systems.unpooling.release import photos_seen
 
 
 @pytest.mark.parametrize("path", blocks.documents(), ids=lambda path: path.name)
@@ -105,6 +106,12 @@ def test_a_better_decoder_replaces_that_of_the_package(run, tmp_path, monkeypatc
     crops = "8 crops, 2 of 16², then 4 of 20² a step"
     assert f"| best | {crops} | {l1}, 2 COCO photos |" in text
     assert f"| {l1} | " in (package / "vgg19-block1.md").read_text()
+
+    # A run that starts from the decoder of the package has seen its photos as well.
+    run = load_pair(workdir)
+    run.config.initialize_from = ""
+    run.config.initialize_shared_from = "vgg19-block1"
+    assert photos_seen(run) == 8 + 8
 
     # A release brings its own facts, on other hardware; its time may be unknown.
     hardware = {"platform": "gpu", "device_kind": "Thing"}

@@ -20,12 +20,11 @@ blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² from C
 6,736, 7,336, 7,936, 8,536 crops: 7.62, 7.15, 6.85, 6.68.
 [/results]
 
-The row `best` is the released decoder, whose kernels are rounded to 8 bits. An earlier
-`:best` trained it, of 1,000 steps from the layers that the decoder of block 3 shares
-with it. Today's has not been run to its end: it starts with these layers and four in
-front of them that are fitted in closed form
-(vgg_unpool_jax/systems/unpooling/closed_form.py), is four times as long, and its last
-steps see crops of 256².
+The row `best` is the released decoder, whose kernels are rounded to 8 bits. Training
+starts with the layers of the decoder of block 3 and four in front of them that are
+fitted in closed form (vgg_unpool_jax/systems/unpooling/closed_form.py). It was stopped
+after 767 of the 4,000 steps of `:best`, and went on with 1,200 steps of 2 crops of 256²
+(docs/training_notes.md), where `:best` has 600 at its end.
 
     ./launch.sh release --block=4 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5
