@@ -3,7 +3,8 @@
 Data: 2,229 photos of faces, 1,229 of CelebA's test part (crops of about 200 pixels,
 reduced to 128²) and 1,000 of LFW's training part (their centre 176²); 95 % of them for
 training. At 64 pixels, 70 % of the steps, JPEG sources are reduced by 1.6 or more; at
-128 pixels crops of LFW are hardly reduced, or enlarged. Hardware: two cores of a shared AMD EPYC server, 47 minutes beside other programs.
+128 pixels crops of LFW are hardly reduced, or enlarged. Hardware: two cores of a shared
+AMD EPYC server, 47 minutes beside other programs.
 Results on test photos: docs/codec.md.
 
     ./launch.sh train --config=configs/codec/faces.py --workdir=runs/codec-faces \

@@ -23,8 +23,8 @@ of blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² fro
 The row `best` is the released decoder, whose kernels are rounded to 8 bits. Training
 starts with the layers of the decoder of block 4 and four in front of them that are
 fitted in closed form (vgg_unpool_jax/systems/unpooling/closed_form.py). It was stopped
-after 1,101 of the 2,200 steps of `:best`, and went on with 400 and 1,600 steps of 2 crops
-of 256² (docs/training_notes.md), where `:best` has 330 at its end.
+after 1,101 of the 2,200 steps of `:best`, and went on with 400 and 1,600 steps of 2
+crops of 256² (docs/training_notes.md), where `:best` has 330 at its end.
 
     ./launch.sh release --block=5 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5
