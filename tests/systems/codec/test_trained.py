@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.systems.codec import bitstream, trained
+from vgg_unpool_jax.systems.codec import bitstream, coder, trained
 from vgg_unpool_jax.systems.codec.bitstream import BitstreamError
 from vgg_unpool_jax.systems.codec.entropy import logistic_bits, mixture_bits, scale_of
 from vgg_unpool_jax.systems.codec.trained import CodecByHash, load_codec
@@ -75,6 +75,19 @@ def test_large_photos_are_coded_in_tiles_and_windows(codec, photo, monkeypatch):
     kept = codec.decompress(bytes(damaged), keep_damaged=True)
     changed = np.any(kept != decoded, axis=2)
     assert changed.any() and changed.mean() < 0.5
+
+
+def test_numbers_beyond_their_tables_are_coded_too(codec):
+    generator = np.random.default_rng(3)
+    hyper = generator.integers(-1023, 1024, (2, 2, codec.model.hyper_channels))
+    integers = generator.integers(-9, 10, (7, 8, codec.model.channels))
+    integers[3, 4], integers[5, 6] = coder.LARGEST, -coder.LARGEST
+    parts = codec.tables, codec.net, codec.model.steps, 1
+    stream = coder.write_tile(*parts, hyper, integers)
+    empty = np.zeros_like(hyper), np.zeros_like(integers)
+    found = coder.read_tile(*parts, *empty, stream)
+    for array, expected in zip(found, (hyper, integers), strict=True):
+        np.testing.assert_array_equal(array, expected)
 
 
 def test_every_changed_bit_and_every_truncation_is_found(codec, photo):

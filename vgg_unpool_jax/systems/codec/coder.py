@@ -15,7 +15,7 @@ from vgg_unpool_jax.systems.codec.model import BOTH, checkerboard
 from vgg_unpool_jax.systems.codec.tables import Tables
 
 _ESCAPE_BITS = 16  # of the numbers that are coded without a table
-_LARGEST = 2 ** (_ESCAPE_BITS - 1) - 1
+LARGEST = 2 ** (_ESCAPE_BITS - 1) - 1  # number that can be coded
 # Streams up to this number of bytes are shortened by trying.
 _SHORT = 4096
 
@@ -69,9 +69,7 @@ class Writer:
         for start, end in zip(starts, ends, strict=True):
             self._encoder.encode(symbols[start:end], self._tables.model(numbers[start]))
         for value in integers[order][escapes[order]]:
-            if abs(value) > _LARGEST:
-                raise ValueError(f"a latent of {value} cannot be coded")
-            self._encoder.encode(int(value) + _LARGEST, _escape())
+            self._encoder.encode(int(value) + LARGEST, _escape())
         return integers
 
     def finish(self) -> bytes:
@@ -101,7 +99,7 @@ class Reader:
         reach = self._tables.reach[numbers]
         values = symbols - reach - 1 + middles[order]
         for place in np.flatnonzero(symbols == 0):
-            values[place] = self._decode(_escape(), 1)[0].astype(np.int64) - _LARGEST
+            values[place] = self._decode(_escape(), 1)[0].astype(np.int64) - LARGEST
         result = np.empty_like(values)
         result[order] = values
         return result

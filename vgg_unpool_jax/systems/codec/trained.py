@@ -259,7 +259,9 @@ class TrainedCodec(Recompiled):
             hyper[place] = np.asarray(encoded)[part]
         limit = _LARGEST_HYPER
         hyper = np.clip(np.round(hyper), -limit, limit).astype(np.int64)
-        integers = np.clip(np.round(scaled), -32767, 32767).astype(np.int64)
+        integers = np.clip(np.round(scaled), -coder.LARGEST, coder.LARGEST).astype(
+            np.int64
+        )
         return hyper, integers
 
     def decode(self, integers: np.ndarray, quality: int) -> np.ndarray:
