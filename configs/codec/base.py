@@ -65,6 +65,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     optimizer.b1 = 0.9
     optimizer.b2 = 0.999
     optimizer.eps = 1e-8
+    optimizer.clip_norm = 0.0
     optimizer.average_decay = 0.999
 
     config.evaluation = evaluation = ml_collections.ConfigDict()

@@ -76,6 +76,19 @@ def test_weight_decay_is_part_of_adams_gradient():
         make_optimizer(_optimizer_config(weight_decay=-1.0), 5, 10.0)
 
 
+def test_a_large_gradient_is_clipped_to_its_norm_and_a_small_one_is_not():
+    # With eps far above it, a step of Adam's is its rate times the gradient over eps.
+    config = _optimizer_config(
+        learning_rate=1e3, final_learning_rate=1e3, eps=1e3, clip_norm=2.0
+    )
+    optimizer = make_optimizer(config, 5, 10.0).transformation
+    params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
+    for gradient, step in (((3.0, 4.0), (-1.2, -1.6)), ((0.6, 0.8), (-0.6, -0.8))):
+        gradients = {"a": jnp.asarray([gradient[0]]), "b": jnp.asarray([gradient[1]])}
+        updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+        np.testing.assert_allclose([updates["a"][0], updates["b"][0]], step, rtol=1e-2)
+
+
 def test_muon_takes_its_fields_from_the_config():
     config = _optimizer_config(
         name="muon", learning_rate=0.1, final_learning_rate=0.1, momentum=0.5

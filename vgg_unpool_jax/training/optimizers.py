@@ -3,7 +3,8 @@
 The section `optimizer` describes one optimizer for all parameters, or, with entries in
 `optimizer.parts`, one for each named part of them: an entry's name is that of a
 top-level collection of parameters ("encoder"), and its fields replace those of the
-section. Each parameter then has exactly one owner.
+section. Each parameter then has exactly one owner. `clip_norm`, where it is not 0,
+limits the norm of the gradient of all parameters of one optimizer.
 """
 
 import dataclasses
@@ -173,6 +174,17 @@ def _make_one(config, schedule, map_arrays) -> optax.GradientTransformation:
             "optimizer.name 'frozen' is for an entry of optimizer.parts: a run must "
             "train something"
         )
+    # Absent in runs that are older than the field.
+    largest = config.get("clip_norm", 0.0)
+    if not largest >= 0:
+        raise ConfigError(f"optimizer.clip_norm must be at least 0, got {largest}")
+    one = _make_unclipped(config, schedule, map_arrays)
+    if not largest:
+        return one
+    return optax.chain(optax.clip_by_global_norm(largest), one)
+
+
+def _make_unclipped(config, schedule, map_arrays) -> optax.GradientTransformation:
     if not config.eps > 0:
         raise ConfigError(f"optimizer.eps must be positive, got {config.eps}")
     if config.name == "adam":
