@@ -5,7 +5,8 @@
 
 Writes a file with the input's name and the extension .vuc for each photo, and prints
 its bytes, bits per pixel, the PSNR of the decoded photo and the seconds. NAME is a
-released codec or the workdir of a training run.
+released codec or the workdir of a training run; of a compressive autoencoder, the
+quality is the number of bits of each value, which are written without entropy coding.
 """
 
 import time
@@ -19,7 +20,7 @@ from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.systems.codec.bitstream import SUFFIX
-from vgg_unpool_jax.systems.codec.trained import TrainedCodec, load_codec
+from vgg_unpool_jax.systems.codec.trained import load_compressor
 from vgg_unpool_jax.systems.saved import model_files
 
 _CODEC = flags.DEFINE_string("codec", None, "Released codec, or folder of a run.")
@@ -35,12 +36,12 @@ def main() -> None:
     photos = list_photo_files(_INPUT.value, _OUTPUT.value)
     outputs = [photo.output.with_suffix(SUFFIX) for photo in photos]
     check_outputs(outputs, [*model_files(_CODEC.value), *(p.path for p in photos)])
-    codec = load_codec(_CODEC.value)
+    codec = load_compressor(_CODEC.value)
     quality = codec.quality(_QUALITY.value)
     for_each(photos, lambda photo: _compress(codec, quality, photo))
 
 
-def _compress(codec: TrainedCodec, quality: int, photo: PhotoFile) -> str:
+def _compress(codec, quality: int, photo: PhotoFile) -> str:
     began = time.perf_counter()
     pixels = photo.read()
     grey = bool((pixels == pixels[..., :1]).all())

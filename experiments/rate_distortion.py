@@ -26,7 +26,7 @@ from vgg_unpool_jax.systems.codec.rate_distortion import (
     pillow_methods,
     trained_method,
 )
-from vgg_unpool_jax.systems.codec.trained import load_codec
+from vgg_unpool_jax.systems.codec.trained import load_compressor
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.training.progress import follow
 
@@ -57,7 +57,7 @@ def main() -> None:
     crop = make_crop(_CROP.value, _IMAGE_SIZE.value)
     count = min(_COUNT.value or len(source), len(source))
     photos = [np.asarray(crop.cut(source[index])) for index in range(count)]
-    codec = load_codec(_CODEC.value)
+    codec = load_compressor(_CODEC.value)
     smallest = min(min(photo.shape[:2]) for photo in photos)
     metrics = {}
     if smallest > 160:  # five scales of windows of 11 pixels

@@ -46,6 +46,7 @@ LATER_FIELDS = {
     "data.stages": [],
     "optimizer.schedule": "linear",
     "optimizer.momentum": 0.95,
+    "optimizer.clip_norm": 0.0,
     "compute_dtype": "float32",
     "initialization": "he",
     "initialize_shared_from": "",

@@ -23,6 +23,7 @@ from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.runtime.recompiled import Recompiled
+from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.codec import bitstream, coder
 from vgg_unpool_jax.systems.codec.bitstream import BitstreamError, Head
 from vgg_unpool_jax.systems.codec.integer_net import IntegerNet
@@ -440,6 +441,18 @@ def load_codec(
         return TrainedCodec(saved.config, saved.variables, saved.step, name)
 
 
+def load_compressor(name: str | os.PathLike) -> Any:
+    """Load a trained model of any system that has `compress` and `decompress`.
+
+    Args:
+      name: as in `load_codec`.
+    """
+    model = load_trained(name)
+    if not hasattr(model, "compress"):
+        raise ConfigError(f"{name} compresses no photos: it is a {model.describe()}")
+    return model
+
+
 class CodecByHash:
     """Finds the codec of a compressed photo."""
 
@@ -447,11 +460,11 @@ class CodecByHash:
         """Look among released codecs, or take a named one.
 
         Args:
-          named: as in `load_codec`; None for the released ones.
+          named: as in `load_compressor`; None for the released ones.
         """
         self._named, self._loaded = named, {}
 
-    def find(self, model: bytes, name: str) -> TrainedCodec:
+    def find(self, model: bytes, name: str) -> Any:
         """The codec with a hash.
 
         Args:
@@ -462,7 +475,7 @@ class CodecByHash:
         names = [self._named] if self._named else list(released)
         for candidate in names:
             if candidate not in self._loaded:
-                self._loaded[candidate] = load_codec(candidate)
+                self._loaded[candidate] = load_compressor(candidate)
             codec = self._loaded[candidate]
             # A named one says itself what does not fit.
             if self._named or codec.model_hash == model:
