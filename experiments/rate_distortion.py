@@ -9,17 +9,20 @@ plot.png.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import flags
 
 from experiments.cli import command
+from experiments.cli.perceptual_flag import define_perceptual, load_perceptual
 from vgg_unpool_jax.data import make_crop, make_source, source_files
+from vgg_unpool_jax.evaluation.metrics import missing_metrics, photo_ms_ssim
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
-from vgg_unpool_jax.losses.ms_ssim import ms_ssim
 from vgg_unpool_jax.systems.codec import curves
 from vgg_unpool_jax.systems.codec.rate_distortion import (
     measure,
@@ -46,6 +49,13 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _COUNT = flags.DEFINE_integer(
     "count", 0, "Number of photos, from the first on; 0: all.", lower_bound=0
 )
+_EFFORT = flags.DEFINE_integer(
+    "effort",
+    0,
+    "Measure the codec with this effort too, see compress.",
+    lower_bound=0,
+)
+_PERCEPTUAL = define_perceptual("perceptual")
 
 
 def main() -> None:
@@ -58,17 +68,14 @@ def main() -> None:
     count = min(_COUNT.value or len(source), len(source))
     photos = [np.asarray(crop.cut(source[index])) for index in range(count)]
     codec = load_compressor(_CODEC.value)
-    smallest = min(min(photo.shape[:2]) for photo in photos)
-    metrics = {}
-    if smallest > 160:  # five scales of windows of 11 pixels
-        metrics["ms_ssim"] = lambda a, b: float(
-            ms_ssim(a[None].astype(np.float32), b[None].astype(np.float32))[0]
-        )
-    methods = [trained_method(codec.name, codec), *pillow_methods()]
+    metrics = _metrics(photos)
+    efforts = dict.fromkeys([_EFFORT.value, 0])
+    methods = [*(trained_method(codec, e) for e in efforts), *pillow_methods()]
     measured = {
         method.name: measure(method, photos, metrics, follow) for method in methods
     }
-    table = curves.table(measured)
+    tables = [curves.table(measured, metric) for metric in ("psnr", *metrics)]
+    table = "\n".join(tables)
     print(table)
     with replacing(output / "table.md") as file:
         file.write(table.encode())
@@ -84,11 +91,30 @@ def main() -> None:
             name: [dataclasses.asdict(point) for point in points]
             for name, points in measured.items()
         },
-        "bd_rates": curves.bd_rates(measured),
+        "bd_rates": {
+            metric: curves.bd_rates(measured, metric) for metric in ("psnr", *metrics)
+        },
     }
     write_results(
         output / "results.json", facts | {"provenance": provenance(codec.config)}
     )
+
+
+def _metrics(photos: Sequence[np.ndarray]) -> dict[str, Callable]:
+    """The metrics beside the PSNR that are defined for all photos."""
+    sides = [photo.shape[:2] for photo in photos]
+    found = {}
+    if not any("ms_ssim" in missing_metrics(*side) for side in sides):
+        found["ms_ssim"] = photo_ms_ssim
+    for metric in load_perceptual(_PERCEPTUAL.value):
+        if all(metric.fits(*side) for side in sides):
+            found[metric.name] = metric
+    return {name: functools.partial(_of_one, each) for name, each in found.items()}
+
+
+def _of_one(metric: Callable, decoded: np.ndarray, photo: np.ndarray) -> float:
+    arrays = (array[None].astype(np.float32) for array in (decoded, photo))
+    return float(metric(*arrays)[0])
 
 
 if __name__ == "__main__":

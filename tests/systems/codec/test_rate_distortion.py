@@ -25,6 +25,12 @@ def _curve(factor=1.0):
 def test_bd_rate_of_a_constant_factor_is_that_factor():
     assert bd_rate(_curve(0.8), _curve()) == pytest.approx(-20.0)
     assert bd_rate(_curve(), _curve(0.8)) == pytest.approx(25.0)
+    # A metric of which less is better.
+    lpips = [
+        [dataclasses.replace(p, metrics={"lpips": 1 / p.psnr}) for p in _curve(factor)]
+        for factor in (0.8, 1.0)
+    ]
+    assert bd_rate(*lpips, metric="lpips") == pytest.approx(-20.0)
     far = [dataclasses.replace(p, psnr=p.psnr + 20) for p in _curve()]
     assert bd_rate(far, _curve()) is None
 
@@ -32,14 +38,16 @@ def test_bd_rate_of_a_constant_factor_is_that_factor():
 def test_all_methods_are_measured_on_files(codec, photo, tmp_path):
     large = np.tile(photo, (2, 1, 1))
     measured = {}
-    for method in [trained_method("ours", codec), *pillow_methods()]:
+    for method in [trained_method(codec), *pillow_methods()]:
         few = dataclasses.replace(method, settings=method.settings[::6] or (1,))
-        measured[method.name] = measure(few, [large])
+        brightness = {"brightness": lambda a, _: float(a.mean())}
+        measured[method.name] = measure(few, [large], brightness)
     for name, points in measured.items():
         assert all(0 < p.payload_bits_per_pixel < p.bits_per_pixel for p in points)
-        if name != "ours":
+        if name != codec.name:
             assert points[0].bits_per_pixel < points[-1].bits_per_pixel
             assert points[0].psnr < points[-1].psnr
+        assert points[0].metrics["brightness"] == pytest.approx(large.mean(), abs=9)
     text = curves.table(measured)
     assert all(f"| {name} |" in text for name in measured)
     curves.plot(measured, tmp_path / "plot.png")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.systems.codec import bitstream, coder, trained
+from vgg_unpool_jax.systems.codec import bitstream, coder, windows
 from vgg_unpool_jax.systems.codec.bitstream import BitstreamError
 from vgg_unpool_jax.systems.codec.entropy import logistic_bits, mixture_bits, scale_of
 from vgg_unpool_jax.systems.codec.trained import CodecByHash, load_codec
@@ -56,8 +56,8 @@ def test_large_photos_are_coded_in_tiles_and_windows(codec, photo, monkeypatch):
     large = np.tile(photo, (4, 3, 1))[:160, :200]
     whole = codec.encode(large, 2)
     image = codec.decode(whole[1], 2)
-    monkeypatch.setattr(trained, "_WINDOW", 8)
-    monkeypatch.setattr(trained, "_TILE", 8)
+    monkeypatch.setattr(windows, "WINDOW", 8)
+    monkeypatch.setattr(windows, "TILE", 8)
     # Float32 sums of other windows may round another way at a half.
     windowed = codec.encode(large, 2)
     for found, expected in zip(windowed, whole, strict=True):
@@ -75,6 +75,22 @@ def test_large_photos_are_coded_in_tiles_and_windows(codec, photo, monkeypatch):
     kept = codec.decompress(bytes(damaged), keep_damaged=True)
     changed = np.any(kept != decoded, axis=2)
     assert changed.any() and changed.mean() < 0.5
+
+
+@pytest.mark.parametrize("window", [64, 8])
+def test_effort_lowers_the_cost_of_files(codec, photo, monkeypatch, window):
+    monkeypatch.setattr(windows, "WINDOW", window)
+    large = np.tile(photo, (4, 3, 1))[:150, :202]
+    for quality in (1, 2):
+        costs = []
+        for effort in (0, 6):
+            content = codec.compress(large, quality, effort=effort)
+            error = codec.decompress(content).astype(float) - large
+            weight = codec.config.loss.lambdas[quality - 1] / 3
+            costs.append(8 * len(content) + weight * np.sum(np.square(error)))
+        assert costs[1] < 0.99 * costs[0]
+    with pytest.raises(ConfigError, match="effort must be at least 0, got -1"):
+        codec.compress(photo, effort=-1)
 
 
 def test_numbers_beyond_their_tables_are_coded_too(codec):

@@ -5,41 +5,52 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vgg_unpool_jax.evaluation.metrics import METRICS, PERCEPTUAL_METRICS
 from vgg_unpool_jax.evaluation.pictures import save_png
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.systems.codec.rate_distortion import Point, bd_rate
 
-# Rates at which tables give the PSNR, in bits per pixel.
+# Rates at which tables give the quality, in bits per pixel.
 _RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
 
 
-def psnr_at(points: Sequence[Point], rate: float) -> float | None:
-    """PSNR at bits per pixel of whole files, linear in their logarithm."""
-    pairs = sorted((point.bits_per_pixel, point.psnr) for point in points)
+def quality_at(points: Sequence[Point], rate: float, metric: str) -> float | None:
+    """Quality at bits per pixel of whole files, linear in their logarithm."""
+    pairs = sorted((point.bits_per_pixel, point.quality(metric)) for point in points)
     rates, values = (np.asarray(part) for part in zip(*pairs, strict=True))
     if not rates[0] <= rate <= rates[-1]:
         return None
     return float(np.interp(np.log(rate), np.log(rates), values))
 
 
-def bd_rates(measured: Mapping[str, Sequence[Point]]) -> dict[str, dict]:
+def bd_rates(
+    measured: Mapping[str, Sequence[Point]], metric: str = "psnr"
+) -> dict[str, dict]:
     """BD-rates of the first method against the others, in percent."""
     first, *others = measured
     return {
         name: {
-            "whole_files": bd_rate(measured[first], measured[name]),
-            "payload": bd_rate(measured[first], measured[name], payload=True),
+            "whole_files": bd_rate(measured[first], measured[name], metric=metric),
+            "payload": bd_rate(
+                measured[first], measured[name], payload=True, metric=metric
+            ),
         }
         for name in others
     }
 
 
-def table(measured: Mapping[str, Sequence[Point]]) -> str:
-    """PSNR at some rates, BD-rates of the first method, and times, in Markdown."""
-    first, against = next(iter(measured)), bd_rates(measured)
+def table(measured: Mapping[str, Sequence[Point]], metric: str = "psnr") -> str:
+    """Quality at some rates, BD-rates of the first method, and times, in Markdown.
+
+    Args:
+      measured: points by the name of the method.
+      metric: see `Point.quality`.
+    """
+    info = (METRICS | PERCEPTUAL_METRICS)[metric]
+    first, against = next(iter(measured)), bd_rates(measured, metric)
     head = (
         "codec",
-        *(f"PSNR at {rate:g} bpp" for rate in _RATES),
+        *(f"{info.title} at {rate:g} bpp" for rate in _RATES),
         f"BD-rate of {first}",
         "without containers",
         "s/MP to compress",
@@ -52,10 +63,11 @@ def table(measured: Mapping[str, Sequence[Point]]) -> str:
             np.mean([getattr(point, field) for point in points])
             for field in ("compress_seconds", "decompress_seconds")
         )
+        qualities = (quality_at(points, rate, metric) for rate in _RATES)
         rows.append(
             (
                 name,
-                *(_text(psnr_at(points, rate), ".2f") for rate in _RATES),
+                *(_text(value, f".{info.decimals}f") for value in qualities),
                 _text(rates["whole_files"], "+.1f", " %"),
                 _text(rates["payload"], "+.1f", " %"),
                 *(f"{value:.2f}" for value in times),

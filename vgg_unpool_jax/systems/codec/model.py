@@ -378,16 +378,18 @@ class Codec(nn.Module):
 
         Args:
           hyper: integers of the hyper latent.
-          integers: (n, h, w, channels), integers of the latents.
+          integers: (n, h, w, channels), integers of the latents; h and w may be less
+            than four times those of the hyper latent.
           quality: int32 (n,).
 
         Returns:
           means and real-valued indices, (n, h, w, channels) each.
         """
-        features = self.hyper_synthesis(hyper, quality)
+        height, width = integers.shape[1:3]
+        features = self.hyper_synthesis(hyper, quality)[:, :height, :width]
         limit = float(LARGEST_INPUT)
         context = jnp.clip(integers, -limit, limit) / INPUT_SCALE
-        odd = checkerboard(*integers.shape[1:3])[None, :, :, None]
+        odd = checkerboard(height, width)[None, :, :, None]
         means, indices, half = [], [], None
         for predictor, (first, end, parity) in zip(
             self.predictors, self.steps, strict=True

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Overlapping range of PSNR below which a BD-rate says nothing, in dB.
-_MIN_OVERLAP = 0.5
+# Share of a curve's range of quality that both must have for a BD-rate.
+_MIN_OVERLAP = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,10 @@ class Point:
     metrics: Mapping[str, float]
     compress_seconds: float
     decompress_seconds: float
+
+    def quality(self, metric: str) -> float:
+        """The PSNR ("psnr"), or another metric; of some, less is better."""
+        return self.psnr if metric == "psnr" else self.metrics[metric]
 
 
 def pillow_methods() -> list[Method]:
@@ -103,10 +107,15 @@ def _open(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-def trained_method(name: str, codec: Any) -> Method:
-    """A `TrainedCodec` as a method."""
+def trained_method(codec: Any, effort: int = 0) -> Method:
+    """A `TrainedCodec` as a method; see its `compress` for the effort."""
     qualities = tuple(range(1, codec.num_qualities + 1))
-    return Method(name, qualities, codec.compress, codec.decompress)
+    name = f"{codec.name}, effort {effort}" if effort else codec.name
+
+    def compress(photo: np.ndarray, quality: int) -> bytes:
+        return codec.compress(photo, quality, effort=effort)
+
+    return Method(name, qualities, compress, codec.decompress)
 
 
 def measure(
@@ -163,20 +172,26 @@ def _measure_one(method, photo, setting, container, metrics) -> dict[str, float]
 
 
 def bd_rate(
-    curve: Sequence[Point], anchor: Sequence[Point], *, payload: bool = False
+    curve: Sequence[Point],
+    anchor: Sequence[Point],
+    *,
+    payload: bool = False,
+    metric: str = "psnr",
 ) -> float | None:
-    """Bjøntegaard's difference of rates at equal PSNR.
+    """Bjøntegaard's difference of rates at equal quality.
 
-    Logarithms of the rates are interpolated over PSNR by monotone cubic polynomials.
+    Logarithms of the rates are interpolated over the quality by monotone cubic
+    polynomials.
 
     Args:
       curve: of a codec.
       anchor: of the codec that it is compared with.
       payload: whether rates are those without the container.
+      metric: the quality, see `Point.quality`.
 
     Returns:
       The mean difference in percent, negative if `curve` needs fewer bits; None if the
-      curves have less than half a dB in common.
+      curves have less than a twentieth of their qualities in common.
 
     Source: ITU-T VCEG-M33, with the interpolation of the JCT-VC's common conditions.
     """
@@ -185,16 +200,19 @@ def bd_rate(
     field = "payload_bits_per_pixel" if payload else "bits_per_pixel"
     interpolated = []
     for points in (curve, anchor):
-        by_psnr = sorted((point.psnr, getattr(point, field)) for point in points)
-        psnr, rates = (np.asarray(values) for values in zip(*by_psnr, strict=True))
-        kept = np.concatenate([[True], np.diff(psnr) > 1e-6]) & (rates > 0)
+        pairs = sorted(
+            (point.quality(metric), getattr(point, field)) for point in points
+        )
+        quality, rates = (np.asarray(values) for values in zip(*pairs, strict=True))
+        kept = np.concatenate([[True], np.diff(quality) > 1e-9]) & (rates > 0)
         if kept.sum() < 2:
             return None
-        psnr, rates = psnr[kept], rates[kept]
-        interpolated.append((PchipInterpolator(psnr, np.log(rates)), psnr))
-    low = max(psnr[0] for _, psnr in interpolated)
-    high = min(psnr[-1] for _, psnr in interpolated)
-    if high - low < _MIN_OVERLAP:
+        quality, rates = quality[kept], rates[kept]
+        interpolated.append((PchipInterpolator(quality, np.log(rates)), quality))
+    low = max(quality[0] for _, quality in interpolated)
+    high = min(quality[-1] for _, quality in interpolated)
+    spans = [quality[-1] - quality[0] for _, quality in interpolated]
+    if high - low < _MIN_OVERLAP * min(spans):
         return None
     ours, other = (curve.integrate(low, high) for curve, _ in interpolated)
     return float(100 * (np.exp((ours - other) / (high - low)) - 1))

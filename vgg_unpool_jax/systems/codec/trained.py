@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -29,20 +29,17 @@ from vgg_unpool_jax.systems.codec.bitstream import BitstreamError, Head
 from vgg_unpool_jax.systems.codec.integer_net import IntegerNet
 from vgg_unpool_jax.systems.codec.model import HYPER_STRIDE, STRIDE
 from vgg_unpool_jax.systems.codec.objective import from_config, make_model
+from vgg_unpool_jax.systems.codec.refinement import make_estimate, refine_photo
 from vgg_unpool_jax.systems.codec.report import CodecReport
 from vgg_unpool_jax.systems.codec.tables import (
     Tables,
     conditional_tables,
     hyper_tables,
 )
+from vgg_unpool_jax.systems.codec.windows import RATIO, tile_places, tiles, windows
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.training import run_config
 
-# Sides of what the transforms work on at a time, without the overlap that they need,
-# and of the tiles of the entropy coding, in latents.
-_WINDOW = 64
-_TILE = 64
-_RATIO = HYPER_STRIDE // STRIDE
 _LARGEST_HYPER = 1023
 
 # Photos beyond this are refused when they are read from a file, before any memory is
@@ -108,7 +105,12 @@ class TrainedCodec(Recompiled):
         return photo
 
     def compress(
-        self, photo, quality: int | None = None, *, grey: bool = False
+        self,
+        photo,
+        quality: int | None = None,
+        *,
+        grey: bool = False,
+        effort: int = 0,
     ) -> bytes:
         """Compress a photo.
 
@@ -116,6 +118,8 @@ class TrainedCodec(Recompiled):
           photo: (h, w, 3) RGB in [0, 255], any real dtype.
           quality: 1 to `num_qualities`; None for the middle one.
           grey: whether the decoded photo is to have three equal channels.
+          effort: how often integers are changed for a lower cost, see `refinement`; 10
+            have most of the gain.
 
         Returns:
           The content of a file; see `bitstream`.
@@ -132,11 +136,21 @@ class TrainedCodec(Recompiled):
                 f"photo must have sides up to {largest}, got {photo.shape}"
             )
         hyper, integers = self.encode(photo, quality)
+        if effort < 0:
+            raise ConfigError(f"effort must be at least 0, got {effort}")
+        if effort:
+
+            def estimate(*window):
+                return self._jitted_estimate(self.variables, *window, quality - 1)
+
+            integers = refine_photo(
+                estimate, photo, hyper, integers, self.model.reach, effort
+            )
         streams = [
             coder.write_tile(
                 self.tables, self.net, self.model.steps, quality - 1, *tile
             )
-            for tile in _tiles(hyper, integers)
+            for tile in tiles(hyper, integers)
         ]
         head = Head(self.model_hash, quality, height, width, grey)
         return bitstream.write(head, streams)
@@ -174,7 +188,7 @@ class TrainedCodec(Recompiled):
         """Head, hyper integers and integers of a compressed photo."""
         head, position = bitstream.read_head(content, name)
         size = tuple(-(-side // STRIDE) for side in (head.height, head.width))
-        rows, columns = (-(-side // _RATIO) for side in size)
+        rows, columns = (-(-side // RATIO) for side in size)
         if rows * columns * HYPER_STRIDE**2 > MAX_PIXELS:
             raise BitstreamError(
                 f"{name} claims {head.height}×{head.width} pixels, and photos of at "
@@ -185,7 +199,7 @@ class TrainedCodec(Recompiled):
                 f"{name} was compressed by another model ({head.model.hex()}, this one "
                 f"is {self.model_hash.hex()}), or its head is damaged"
             )
-        places = _tile_places(rows, columns)
+        places = tile_places(rows, columns)
         streams = bitstream.read_streams(content, position, len(places), name)
         if not 1 <= head.quality <= self.num_qualities:
             raise BitstreamError(
@@ -242,19 +256,19 @@ class TrainedCodec(Recompiled):
         padded = np.pad(photo, [(0, below), (0, right), (0, 0)], mode="edge")
         size = tuple(side // STRIDE for side in padded.shape[:2])
         scaled = np.empty((*size, self.model.channels), np.float32)
-        for window, inner, outer in _windows(size, self.model.reach):
+        for window, inner, outer in windows(size, self.model.reach):
             pixels = tuple(slice(STRIDE * s.start, STRIDE * s.stop) for s in window)
             part = padded[pixels].astype(np.float32)
             encoded = self._jitted_encode(self.variables, part, quality - 1)
             scaled[outer] = np.asarray(encoded)[inner]
-        below, right = (-side % _RATIO for side in size)
+        below, right = (-side % RATIO for side in size)
         whole = np.pad(scaled, [(0, below), (0, right), (0, 0)])
-        rows, columns = (side // _RATIO for side in whole.shape[:2])
+        rows, columns = (side // RATIO for side in whole.shape[:2])
         hyper = np.empty((rows, columns, self.model.hyper_channels), np.float32)
-        for window, inner, outer in _windows(whole.shape[:2], self.model.reach):
+        for window, inner, outer in windows(whole.shape[:2], self.model.reach):
             encoded = self._jitted_hyper(self.variables, whole[window])
             part, place = (
-                tuple(slice(s.start // _RATIO, s.stop // _RATIO) for s in slices)
+                tuple(slice(s.start // RATIO, s.stop // RATIO) for s in slices)
                 for slices in (inner, outer)
             )
             hyper[place] = np.asarray(encoded)[part]
@@ -269,7 +283,7 @@ class TrainedCodec(Recompiled):
         """Integers (h, w, channels) to float32 (8 h, 8 w, 3), not clipped."""
         size = integers.shape[:2]
         image = np.empty((STRIDE * size[0], STRIDE * size[1], 3), np.float32)
-        for window, inner, outer in _windows(size, self.model.reach):
+        for window, inner, outer in windows(size, self.model.reach):
             part = integers[window].astype(np.float32)
             decoded = self._jitted_decode(self.variables, part, quality - 1)
             source, place = (
@@ -352,6 +366,11 @@ class TrainedCodec(Recompiled):
         return jax.jit(functools.partial(self._apply, "decode"))
 
     @functools.cached_property
+    def _jitted_estimate(self) -> Callable:
+        lambdas = tuple(self.config.loss.lambdas)
+        return jax.jit(make_estimate(self.model, lambdas))
+
+    @functools.cached_property
     def _jitted_hyper(self) -> Callable:
         def encode(variables, scaled):
             arguments = {"method": "encode_hyper"}
@@ -377,48 +396,6 @@ def _digest(params, tables: Mapping[str, np.ndarray]) -> bytes:
     for leaf in leaves:
         digest.update(np.ascontiguousarray(leaf, np.float32).tobytes())
     return digest.digest()
-
-
-def _windows(size: tuple[int, int], overlap: int) -> Iterator[tuple]:
-    """Windows of equal shape that cover (h, w) latents.
-
-    Args:
-      size: (h, w).
-      overlap: number of latents around what is kept of a window.
-
-    Yields:
-      the window, what of it is kept, and where that belongs; a pair of slices each,
-      with bounds that are multiples of the ratio to the hyper latent.
-    """
-    for row in _spans(size[0], overlap):
-        for column in _spans(size[1], overlap):
-            yield tuple(zip(row, column, strict=True))
-
-
-def _spans(length: int, overlap: int) -> Iterator[tuple[slice, slice, slice]]:
-    whole = min(_WINDOW + 2 * overlap, length)
-    step = _WINDOW if whole < length else length
-    for start in range(0, length, step):
-        end = min(start + step, length)
-        first = max(min(start - overlap, length - whole), 0)
-        window = slice(first, first + whole)
-        yield window, slice(start - first, end - first), slice(start, end)
-
-
-def _tile_places(rows: int, columns: int) -> list[tuple]:
-    """Places of the tiles of (rows, columns) hyper latents: in them, and in latents."""
-    places, side = [], _TILE // _RATIO
-    for row in range(0, rows, side):
-        for column in range(0, columns, side):
-            outer = (slice(row, row + side), slice(column, column + side))
-            inner = tuple(slice(_RATIO * s.start, _RATIO * s.stop) for s in outer)
-            places.append((outer, inner))
-    return places
-
-
-def _tiles(hyper: np.ndarray, integers: np.ndarray):
-    for outer, inner in _tile_places(*hyper.shape[:2]):
-        yield hyper[outer], integers[inner]
 
 
 def load_codec(

@@ -109,7 +109,12 @@ class TrainedCompressive(Recompiled):
         return int(quality)
 
     def compress(
-        self, photo, quality: int | None = None, *, grey: bool = False
+        self,
+        photo,
+        quality: int | None = None,
+        *,
+        grey: bool = False,
+        effort: int = 0,
     ) -> bytes:
         """Compress a photo.
 
@@ -117,7 +122,10 @@ class TrainedCompressive(Recompiled):
           photo: (h, w, 3) RGB in [0, 255], any real dtype.
           quality: bits of each value; None for those of the training, or 6.
           grey: whether the decoded photo is to have three equal channels.
+          effort: 0; all files of a size are of one length.
         """
+        if effort:
+            raise ConfigError(f"a compressive autoencoder has no effort, got {effort}")
         photo = np.asarray(photo)
         require_image("photo", photo, 3)
         check_photo_range("photo", photo)
