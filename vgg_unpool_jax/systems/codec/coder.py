@@ -52,15 +52,16 @@ def _runs(tables: np.ndarray):
 
 
 class Writer:
-    """Writes integers into a stream."""
+    """Writes integers into a stream, and remembers what was asked for."""
 
     def __init__(self, tables: Tables):
         """Begin a stream."""
-        self._tables = tables
+        self._tables, self._calls = tables, []
         self._encoder = constriction.stream.queue.RangeEncoder()
 
     def code(self, tables, middles, integers):
         """See `Coder`."""
+        self._calls.append((tables, middles, integers))
         order, numbers, starts, ends = _runs(tables)
         reach = self._tables.reach[tables]
         shifted = integers - middles + reach + 1
@@ -73,9 +74,27 @@ class Writer:
         return integers
 
     def finish(self) -> bytes:
-        """The stream, without the zeros at its end."""
+        """The stream, without bytes at its end that a reader does not need."""
         words = self._encoder.get_compressed()
-        return words.astype(">u4").tobytes().rstrip(b"\0")
+        stream = words.astype(">u4").tobytes().rstrip(b"\0")
+        if len(stream) > _SHORT:
+            return stream
+        # The coder ends with whole words, of which fewer bytes may do.
+        for length in range(max(len(stream) - 4, 0), len(stream)):
+            for shorter in _endings(stream, length):
+                if self._is_read_from(shorter):
+                    return shorter
+        return stream
+
+    def _is_read_from(self, stream: bytes) -> bool:
+        reader = Reader(self._tables, stream)
+        try:
+            return all(
+                np.array_equal(reader.code(tables, middles), integers)
+                for tables, middles, integers in self._calls
+            )
+        except StreamError:
+            return False
 
 
 class Reader:
@@ -160,20 +179,7 @@ def write_tile(tables, net, steps, quality, hyper, integers) -> bytes:
     """The stream of a tile; arguments as of `code_tile`."""
     writer = Writer(tables)
     code_tile(writer, tables, net, steps, quality, hyper, integers)
-    stream = writer.finish()
-    if len(stream) > _SHORT:
-        return stream
-    # The coder ends with whole words, of which fewer bytes may do.
-    for length in range(max(len(stream) - 4, 0), len(stream)):
-        for shorter in _endings(stream, length):
-            try:
-                found = read_tile(tables, net, steps, quality, hyper, integers, shorter)
-            except StreamError:
-                continue
-            same = zip(found, (hyper, integers), strict=True)
-            if all(np.array_equal(*pair) for pair in same):
-                return shorter
-    return stream
+    return writer.finish()
 
 
 def _endings(stream: bytes, length: int):
