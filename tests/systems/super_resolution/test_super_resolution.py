@@ -1,0 +1,182 @@
+"""Super-resolution on the trainer, and what loads a run."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.super_resolution import photos
+from tests.experiments.commands import run_command
+from vgg_unpool_jax.data import Split, make_source
+from vgg_unpool_jax.data.bicubic import reduce_bicubic, resize_bicubic
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.systems import load_trained, train_and_evaluate
+from vgg_unpool_jax.systems.super_resolution.examples import make_example
+from vgg_unpool_jax.systems.super_resolution.model import (
+    FastUpscaler,
+    SRGANGenerator,
+    blocks_of,
+    from_blocks,
+    make_model,
+)
+from vgg_unpool_jax.systems.super_resolution.objective import from_config
+from vgg_unpool_jax.systems.super_resolution.report import enlarge, psnr_y
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = photos.get_config("runlocal")
+    config.num_steps = config.evaluation.every_steps = 250
+    config.checkpoints.every_steps = 250
+    config.optimizer.average_decay = 0.0
+    config.optimizer.learning_rate = 3e-3
+    train_and_evaluate(config, folder)
+    return folder
+
+
+def _count(model):
+    images = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+    return sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def test_numbers_of_parameters():
+    def conv(size, inputs, outputs):
+        return size**2 * inputs * outputs + outputs
+
+    fast = conv(3, 3, 48) + 6 * conv(3, 48, 48) + conv(3, 48, 48)
+    assert _count(make_model(photos.get_config())) == fast == 146_832
+    srgan = conv(9, 3, 64) + 33 * (conv(3, 64, 64) + 2 * 64)
+    srgan += 2 * conv(3, 64, 256) - conv(3, 64, 256) + conv(3, 256, 256)
+    srgan += conv(9, 256, 3)
+    assert _count(SRGANGenerator()) == srgan
+
+
+def test_an_untrained_network_enlarges_bicubically():
+    photo = make_source("samples")[0][:20, :24]
+    model = FastUpscaler(4, 8, 1)
+    variables = model.init(jax.random.key(0), photo[None].astype(np.float32))
+    found = model.apply(variables, photo[None].astype(np.float32))[0]
+    expected = resize_bicubic(photo.astype(np.float64), 80, 96)
+    np.testing.assert_allclose(found[8:-8, 8:-8], expected[8:-8, 8:-8], atol=2e-3)
+    np.testing.assert_allclose(
+        enlarge(jnp.asarray(photo[None], jnp.float32), 4)[0], expected, atol=2e-3
+    )
+
+
+def test_blocks_and_back():
+    images = jnp.arange(2 * 6 * 9 * 2.0).reshape(2, 6, 9, 2)
+    blocks = blocks_of(images, 3)
+    np.testing.assert_array_equal(blocks[0, 0, 1, :2], images[0, 0, 3])
+    np.testing.assert_array_equal(from_blocks(blocks, 3), images)
+
+
+def test_psnr_of_luma_without_border():
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 256, (1, 20, 24, 3)).astype(np.float32)
+    outputs = targets + rng.normal(0, 5, targets.shape).astype(np.float32)
+    outputs[:, :4], outputs[:, -4:] = 0, 0  # in the border alone
+    rounded = np.round(np.clip(outputs, 0, 255)).astype(np.float64)
+    luma = [
+        16 + (65.481 * a[..., 0] + 128.553 * a[..., 1] + 24.966 * a[..., 2]) / 255
+        for a in (rounded, targets)
+    ]
+    error = (luma[0] - luma[1])[:, 4:-4, 4:-4]
+    expected = 10 * np.log10(255**2 / np.mean(error**2))
+    found = psnr_y(jnp.asarray(outputs), jnp.asarray(targets), border=4)
+    np.testing.assert_allclose(found, [expected], atol=1e-3)
+    assert expected > 30
+
+
+def test_examples_are_reduced_after_they_are_turned():
+    config = photos.get_config()
+    crop = make_source("samples")[0][:96, :96]
+    for seed in range(4):
+        example = make_example(config, "data")(crop, np.random.default_rng(seed))
+        np.testing.assert_array_equal(
+            example["input"], reduce_bicubic(example["image"], 4)
+        )
+    whole = make_example(config, "evaluation")(crop[:51, :38], None)
+    assert whole["image"].shape == (48, 36, 3) and whole["input"].shape == (12, 9, 3)
+    config.data.image_size = 50
+    with pytest.raises(ConfigError, match="multiple of the factor"):
+        make_example(config, "data")
+
+
+def test_training_improves_on_bicubic(workdir):
+    source = make_source("samples")
+    part = Split(source, np.arange(len(source)))
+    trained = load_trained(workdir)
+    found = trained.evaluate(part, crop="center", image_size=96).metrics
+    assert found["psnr_y"].mean > found["bicubic_psnr_y"].mean + 0.05
+
+
+def test_tiles_are_as_the_whole(workdir):
+    trained = load_trained(workdir)
+    photo = make_source("samples")[0][:70, :90]
+    whole = trained.upscale(photo, tile=0)
+    assert whole.shape == (280, 360, 3)
+    np.testing.assert_allclose(trained.upscale(photo, tile=40), whole, atol=1e-3)
+
+
+def test_other_factors_are_reached_again_and_again(workdir):
+    trained = load_trained(workdir)
+    photo = make_source("samples")[0][:16, :20]
+    for factor in (2, 3, 8):
+        found = trained.upscale(photo, factor, iterative=True)
+        assert found.shape == (16 * factor, 20 * factor, 3)
+    once = trained.upscale(photo, 3, iterative=True)
+    expected = np.clip(resize_bicubic(trained.upscale(photo), 48, 60), 0, 255)
+    assert np.abs(once - expected).mean() < 0.5
+    with pytest.raises(ConfigError, match="enlarges by 4, got the factor 3"):
+        trained.upscale(photo, 3)
+
+
+def test_the_command_writes_the_result(workdir, tmp_path):
+    photo = make_source("samples")[0][:16, :20]
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    run = run_command(
+        "upscale",
+        f"--model={workdir}",
+        f"--input={tmp_path / 'a.png'}",
+        f"--output={tmp_path / 'out'}",
+        "--grid",
+    )
+    assert run.returncode == 0, run.stderr
+    found = np.asarray(Image.open(tmp_path / "out/a.png"))
+    expected = np.round(load_trained(workdir).upscale(photo))
+    np.testing.assert_array_equal(found, expected.astype(np.uint8))
+    with Image.open(tmp_path / "out/a_grid.png") as grid:
+        assert grid.size == (2 * 80 + 4, 64)
+
+
+def test_batches_are_normalised_by_srgan_and_statistics_kept():
+    config = photos.get_config("runlocal")
+    config.model.name = "srgan"
+    objective = from_config(config)
+    images = make_source("samples")[0][None, :32, :32].astype(np.float32)
+    batch = {"image": images, "input": images[:, ::4, ::4], "step": 0}
+    params, state = objective.init(jax.random.key(0), batch)
+    aux = objective.losses(params, state, batch, None, True)[1]
+    before, after = (
+        s["batch_stats"]["middle_norm"]["mean"] for s in (state, aux.model_state)
+    )
+    assert np.abs(before - after).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("model.name", "edsr", "fast, srgan, got 'edsr'"),
+        ("model.factor", 5, "2, 3, 4, 8, got 5"),
+        ("loss.then", "mse", "l1, l2, psnr, got 'mse'"),
+        ("loss.then_from", 2.0, r"in \[0, 1\], got 2.0"),
+    ],
+)
+def test_configs_that_cannot_be_used(field, value, message):
+    config = photos.get_config("runlocal")
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ConfigError, match=message):
+        from_config(config)

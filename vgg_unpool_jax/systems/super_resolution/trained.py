@@ -1,0 +1,218 @@
+"""Trained upscalers ready to use from other code.
+
+Photos are RGB in [0, 255], any real dtype; results are float32.
+"""
+
+import functools
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from vgg_unpool_jax.data import Split
+from vgg_unpool_jax.data.bicubic import resize_bicubic
+from vgg_unpool_jax.errors import ConfigError, require_image
+from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
+from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.runtime.recompiled import Recompiled
+from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.super_resolution.examples import make_example
+from vgg_unpool_jax.systems.super_resolution.model import blocks_of, from_blocks
+from vgg_unpool_jax.systems.super_resolution.objective import from_config
+from vgg_unpool_jax.systems.super_resolution.report import SuperResolutionReport
+from vgg_unpool_jax.systems.unpooling.tiling import apply_in_tiles
+from vgg_unpool_jax.training import run_config
+
+TILE = 256
+
+
+class TrainedUpscaler(Recompiled):
+    """An upscaler with its parameters; make one with `load_upscaler`.
+
+    Attributes:
+      config: of the training run.
+      model: the Flax module.
+      variables: its variables, for `model.apply`.
+      factor: of the sides.
+      step: number of training steps.
+      record: empty; there are no pretrained weights.
+      crop: the crop of evaluation, see `data/crops`.
+      image_size: default side of the crops in pixels.
+      error_gain: factor by which pictures amplify its errors.
+      tiles: it takes large photos in tiles.
+    """
+
+    error_gain = SuperResolutionReport.error_gain
+    tiles = True
+    record: Mapping[str, Any] = {}
+
+    def __init__(
+        self, config: ml_collections.ConfigDict, variables: Mapping[str, Any], step: int
+    ):
+        """Put module and parameters together."""
+        self.config, self.step = config, step
+        self.crop = config.evaluation.crop
+        self.image_size = config.evaluation.image_size
+        self._objective = from_config(config)
+        self.model, self.factor = self._objective.model, self._objective.factor
+        self.variables = jax.tree.map(jnp.asarray, dict(variables))
+
+    def describe(self) -> str:
+        """One line for a report."""
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
+        return (
+            f"upscaler {self.config.model.name} by {self.factor} of {count:,} "
+            f"parameters, after {self.step} steps"
+        )
+
+    def prepare(self, photo: np.ndarray) -> np.ndarray:
+        """The photo reduced by the factor, as evaluation gives it to the network."""
+        example = make_example(self.config, "evaluation")
+        return example(photo, np.random.default_rng(0))["input"]
+
+    def upscale(
+        self,
+        photo,
+        factor: int | None = None,
+        *,
+        iterative: bool = False,
+        tile: int = TILE,
+        progress: Callable | None = None,
+    ) -> np.ndarray:
+        """Enlarge a photo of any size.
+
+        Args:
+          photo: (h, w, 3) RGB in [0, 255]; it stays on the host.
+          factor: of the sides; None for that of the network.
+          iterative: reach another factor by enlarging again and again and a bicubic
+            reduction of the last result.
+          tile: larger photos are processed in tiles of at most this side in pixels,
+            margins included; 0 disables tiles.
+          progress: wraps the list of tiles, such as `tqdm`.
+
+        Returns:
+          (h factor, w factor, 3) float32 clipped to [0, 255].
+        """
+        photo = np.asarray(photo)
+        require_image("photo", photo, 3)
+        check_photo_range("photo", photo)
+        factor = self.factor if factor is None else factor
+        if factor < 2:
+            raise ConfigError(f"factor must be at least 2, got {factor}")
+        if factor != self.factor and not iterative:
+            raise ConfigError(
+                f"this network enlarges by {self.factor}, got the factor {factor}: "
+                "with --iterative it is applied again and again"
+            )
+        times = math.ceil(math.log(factor, self.factor) - 1e-9)
+        enlarged = photo
+        for _ in range(times):
+            enlarged = self._enlarge(enlarged, tile, progress)
+        height, width = (factor * side for side in photo.shape[:2])
+        if enlarged.shape[:2] != (height, width):
+            enlarged = resize_bicubic(enlarged, height, width)
+        return np.clip(enlarged, 0, 255).astype(np.float32)
+
+    def _enlarge(self, photo: np.ndarray, tile: int, progress) -> np.ndarray:
+        def apply(windows):
+            return self._jitted_apply(self.variables, jnp.asarray(windows))
+
+        if not tile or max(photo.shape[:2]) <= tile:
+            blocks = np.asarray(apply(photo[None].astype(np.float32)))[0]
+        else:
+            sizes = {"margin": self.model.margin, "multiple": 1, "tile": tile}
+            blocks = apply_in_tiles(apply, photo, **sizes, progress=progress)
+        return from_blocks(blocks[None], self.factor)[0]
+
+    def reconstruct(self, images) -> np.ndarray:
+        """Reduce images (n, h, w, 3) as evaluation does, and enlarge them."""
+        return np.stack([self.reconstruct_photo(image) for image in np.asarray(images)])
+
+    def reconstruct_photo(self, photo, **tiling) -> np.ndarray:
+        """Reduce a photo as evaluation does, and enlarge it.
+
+        Sides are cut to multiples of the factor.
+        """
+        return self.upscale(self.prepare(np.asarray(photo, np.uint8)), **tiling)
+
+    def export(
+        self,
+        path: str | os.PathLike,
+        *,
+        dtype: str = "float32",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the network into one file for `load_upscaler`.
+
+        See `releases.file.write`.
+        """
+        options = {"step": self.step, "dtype": dtype, "facts": facts}
+        file.write(path, self.variables, config=self.config.to_dict(), **options)
+
+    def evaluate(self, split: Split, **options) -> Evaluation:
+        """Evaluate over photos, reduced bicubically.
+
+        Args:
+          split: the photos.
+          **options: of `evaluation/evaluator.evaluate_split`.
+        """
+        objective = self._objective
+        params = self.variables["params"]
+        state = {n: array for n, array in self.variables.items() if n != "params"}
+
+        @jax.jit
+        def compute(params, batch):
+            return objective.losses(params, state, batch, None, False)[1].outputs
+
+        def compute_outputs(batch):
+            arrays = {n: jnp.asarray(batch[n], jnp.float32) for n in ("input", "image")}
+            return compute(params, arrays)
+
+        options = {
+            "image_size": self.image_size,
+            "crop": self.crop,
+            "make_example": make_example(self.config, "evaluation"),
+            **options,
+        }
+        return evaluate_split(
+            compute_outputs,
+            SuperResolutionReport(objective),
+            split.source,
+            split.indices,
+            variables=(params, state),
+            **options,
+        )
+
+    @functools.cached_property
+    def _jitted_apply(self):
+        def apply(variables, images):
+            # Blocks have the size of the photo, as tiles need it.
+            return blocks_of(self.model.apply(variables, images), self.factor)
+
+        return jax.jit(apply)
+
+
+def load_upscaler(
+    workdir: str | os.PathLike, weights: str | os.PathLike | None = None
+) -> TrainedUpscaler:
+    """Load a trained upscaler.
+
+    Args:
+      workdir: folder of a training run, or a release, see `releases.index.find`.
+      weights: refused; there are no pretrained weights.
+
+    Raises:
+      ConfigError: when the folder is not a workdir, or of another system.
+      CheckpointError: when there is no checkpoint in it.
+    """
+    if weights is not None:
+        raise ConfigError(f"an upscaler needs no weights, got {weights}")
+    saved = read_saved(workdir, "super_resolution")
+    with run_config.describing(saved.path, "upscaler"):
+        return TrainedUpscaler(saved.config, saved.variables, saved.step)
