@@ -16,8 +16,6 @@ from vgg_unpool_jax.systems.super_resolution.examples import make_example
 from vgg_unpool_jax.systems.super_resolution.model import (
     FastUpscaler,
     SRGANGenerator,
-    blocks_of,
-    from_blocks,
     make_model,
 )
 from vgg_unpool_jax.systems.super_resolution.objective import from_config
@@ -64,13 +62,6 @@ def test_an_untrained_network_enlarges_bicubically():
     np.testing.assert_allclose(
         enlarge(jnp.asarray(photo[None], jnp.float32), 4)[0], expected, atol=2e-3
     )
-
-
-def test_blocks_and_back():
-    images = jnp.arange(2 * 6 * 9 * 2.0).reshape(2, 6, 9, 2)
-    blocks = blocks_of(images, 3)
-    np.testing.assert_array_equal(blocks[0, 0, 1, :2], images[0, 0, 3])
-    np.testing.assert_array_equal(from_blocks(blocks, 3), images)
 
 
 def test_psnr_of_luma_without_border():

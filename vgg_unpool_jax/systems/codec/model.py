@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.nets.convolution import Convolution
+from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
 
 # Pixels per latent, and per hyper latent.
 STRIDE, HYPER_STRIDE = 8, 32
@@ -40,22 +41,6 @@ _OUTPUT_SCALE = 16.0
 _COMPONENTS = 3  # of the mixture of each hyper channel
 
 BOTH = -1  # parity of a step that decodes all positions
-
-
-def blocks_to_channels(images: jax.Array, size: int) -> jax.Array:
-    """(n, h, w, c) to (n, h / size, w / size, size² c)."""
-    n, height, width, c = images.shape
-    blocks = images.reshape(n, height // size, size, width // size, size, c)
-    shape = (n, height // size, width // size, size * size * c)
-    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(shape)
-
-
-def channels_to_blocks(arrays: jax.Array, size: int) -> jax.Array:
-    """The inverse of `blocks_to_channels`."""
-    n, height, width, channels = arrays.shape
-    c = channels // size**2
-    blocks = arrays.reshape(n, height, width, size, size, c)
-    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * size, width * size, c)
 
 
 def checkerboard(height: int, width: int) -> np.ndarray:

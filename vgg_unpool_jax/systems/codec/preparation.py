@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.systems.codec.model import GRAY, STRIDE, blocks_to_channels
+from vgg_unpool_jax.ops.blocks import blocks_to_channels
+from vgg_unpool_jax.systems.codec.model import GRAY, STRIDE
 from vgg_unpool_jax.training.system import PyTree
 
 _LOG = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.nets.convolution import Convolution
+from vgg_unpool_jax.ops.blocks import channels_to_blocks
 
 NAMES = ("fast", "srgan")
 FACTORS = (2, 3, 4, 8)
@@ -30,22 +31,6 @@ WHITE = 255.0
 # Keras' momentum and epsilon.
 _MOMENTUM, _EPSILON = 0.8, 1e-3
 _SRGAN_BLOCKS, _SRGAN_WIDTH = 16, 64
-
-
-def blocks_of(images: jax.Array, size: int) -> jax.Array:
-    """(n, h s, w s, c) to (n, h, w, s² c): the pixels of a square side by side."""
-    n, height, width, c = images.shape
-    x = images.reshape(n, height // size, size, width // size, size, c)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(
-        n, height // size, width // size, size**2 * c
-    )
-
-
-def from_blocks(arrays, size: int):
-    """The inverse of `blocks_of`; also of NumPy's arrays."""
-    n, height, width, channels = arrays.shape
-    x = arrays.reshape(n, height, width, size, size, channels // size**2)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * size, width * size, -1)
 
 
 class FastUpscaler(nn.Module):
@@ -85,7 +70,7 @@ class FastUpscaler(nn.Module):
         n, height, width, channels = images.shape
         shape = n, height * self.factor, width * self.factor, channels
         bicubic = jax.image.resize(images, shape, "cubic", antialias=False)
-        return bicubic + WHITE * from_blocks(output, self.factor)
+        return bicubic + WHITE * channels_to_blocks(output, self.factor)
 
 
 class SRGANGenerator(nn.Module):

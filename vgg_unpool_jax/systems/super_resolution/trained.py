@@ -18,12 +18,12 @@ from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.data.bicubic import resize_bicubic
 from vgg_unpool_jax.errors import ConfigError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
+from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
-from vgg_unpool_jax.systems.super_resolution.model import blocks_of, from_blocks
 from vgg_unpool_jax.systems.super_resolution.objective import from_config
 from vgg_unpool_jax.systems.super_resolution.report import SuperResolutionReport
 from vgg_unpool_jax.systems.unpooling.tiling import apply_in_tiles
@@ -128,7 +128,7 @@ class TrainedUpscaler(Recompiled):
         else:
             sizes = {"margin": self.model.margin, "multiple": 1, "tile": tile}
             blocks = apply_in_tiles(apply, photo, **sizes, progress=progress)
-        return from_blocks(blocks[None], self.factor)[0]
+        return channels_to_blocks(blocks[None], self.factor)[0]
 
     def reconstruct(self, images) -> np.ndarray:
         """Reduce images (n, h, w, 3) as evaluation does, and enlarge them."""
@@ -193,7 +193,7 @@ class TrainedUpscaler(Recompiled):
     def _jitted_apply(self):
         def apply(variables, images):
             # Blocks have the size of the photo, as tiles need it.
-            return blocks_of(self.model.apply(variables, images), self.factor)
+            return blocks_to_channels(self.model.apply(variables, images), self.factor)
 
         return jax.jit(apply)
 
