@@ -8,7 +8,10 @@ import importlib
 import os
 from typing import Any
 
-NAMES = ("codec", "compressive", "restoration", "super_resolution", "unpooling", "vae")
+NAMES = (
+    *("codec", "colorization", "compressive", "restoration"),
+    *("super_resolution", "unpooling", "vae"),
+)
 
 # Systems of other packages, by name.
 _REGISTERED: dict[str, Any] = {}

@@ -1,0 +1,194 @@
+"""Colourisation on the trainer, and what loads a run."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import color
+
+from configs.colorization import faces, photos
+from tests.experiments.commands import run_command
+from vgg_unpool_jax.data import Split, make_source
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.ops.lab import rgb_to_lab
+from vgg_unpool_jax.systems import load_trained, train_and_evaluate
+from vgg_unpool_jax.systems.colorization import bins
+from vgg_unpool_jax.systems.colorization.guided import upsample_chroma
+from vgg_unpool_jax.systems.colorization.model import (
+    EncoderDecoder,
+    FeatureDecoder,
+    make_model,
+)
+from vgg_unpool_jax.systems.colorization.objective import from_config
+from vgg_unpool_jax.systems.colorization.report import colorfulness
+
+
+def _count(model, shape):
+    arrays = jax.ShapeDtypeStruct(shape, jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), arrays)["params"]
+    return sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def test_the_published_numbers_of_parameters():
+    assert _count(EncoderDecoder(), (1, 224, 224, 1)) == 6_219_538
+    assert _count(FeatureDecoder(), (1, 7, 7, 512)) == 1_572_114
+
+
+def test_outputs_have_the_size_of_the_photo_or_a_quarter():
+    for model, shape, expected in (
+        (EncoderDecoder(), (1, 64, 48, 1), (1, 64, 48, 2)),
+        (FeatureDecoder(), (1, 2, 1, 512), (1, 64, 32, 2)),
+        (
+            make_model(photos.get_config("runlocal")),
+            (1, 64, 48, 1),
+            (1, 16, 12, len(bins.bin_centers())),
+        ),
+    ):
+        arrays = jax.ShapeDtypeStruct(shape, jnp.float32)
+        found, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), arrays)
+        assert found.shape == expected
+
+
+def test_bins_hold_all_colours_and_give_them_back():
+    rng = np.random.default_rng(0)
+    ab = np.asarray(rgb_to_lab(rng.uniform(0, 255, (500, 3)).astype(np.float32)))[:, 1:]
+    distances = np.linalg.norm(ab[:, None] - bins.bin_centers(), axis=-1)
+    assert distances.min(axis=1).max() < bins.STEP * 0.75
+    shares = np.asarray(bins.encode(ab))
+    np.testing.assert_allclose(shares.sum(axis=-1), 1.0, rtol=1e-5)
+    assert ((shares > 0).sum(axis=-1) <= 5).all()
+    np.testing.assert_array_equal(shares.argmax(axis=-1), distances.argmin(axis=-1))
+    # The mean of the neighbours is near the colour, also through logits.
+    found = bins.decode(jnp.log(shares + 1e-12), 1.0)
+    assert np.linalg.norm(found - ab, axis=-1).mean() < 5
+    weights = bins.rebalancing_weights(shares.mean(axis=0))
+    assert np.sum(weights * shares.mean(axis=0)) == pytest.approx(1, rel=1e-4)
+    rare, common = shares.mean(axis=0).argmin(), shares.mean(axis=0).argmax()
+    assert weights[rare] > weights[common]
+
+
+def test_chroma_follows_an_edge_of_the_luminance():
+    """Two areas whose border lies inside a position of the low resolution."""
+    luminance = np.full((1, 64, 64, 1), 20.0, np.float32)
+    luminance[:, :, 30:] = 80
+    true = np.where(luminance > 50, [[[[40.0, -30.0]]]], [[[[-20.0, 10.0]]]])
+    low = true.reshape(1, 16, 4, 16, 4, 2).mean(axis=(2, 4)).astype(np.float32)
+    found = upsample_chroma(jnp.asarray(low), jnp.asarray(luminance))
+    plain = jax.image.resize(low, true.shape, "linear")
+    errors = [np.abs(np.asarray(a) - true)[:, :, 24:36].mean() for a in (found, plain)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_colorfulness_of_a_hand_example():
+    images = np.zeros((2, 2, 2, 3), np.float32)
+    images[1, 0], images[1, 1] = (200, 0, 0), (0, 100, 0)
+    rg, yb = np.array([200, -100]), np.array([100, 50])
+    expected = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
+    np.testing.assert_allclose(colorfulness(images), [0, expected], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = faces.get_config("runlocal")
+    config.num_steps = config.evaluation.every_steps = 40
+    config.checkpoints.every_steps = 40
+    config.optimizer.average_decay = 0.0
+    config.optimizer.learning_rate = 3e-3
+    train_and_evaluate(config, folder)
+    return folder
+
+
+def test_luminance_stays_and_hints_are_followed(workdir):
+    trained = load_trained(workdir)
+    photo = make_source("samples")[0][:90, :75]
+    found = trained.colorize(photo)
+    assert found.shape == photo.shape and found.dtype == np.float32
+    rounded = np.round(found).astype(np.uint8)
+    luminance = [color.rgb2lab(image)[..., 0] for image in (rounded, photo)]
+    assert np.abs(np.subtract(*luminance)).max() < 0.6  # of 100, by rounding
+    gray = trained.colorize(photo, saturation=0.0)
+    assert gray.std(axis=2).max() < 0.5
+    hints = np.zeros((90, 75, 4), np.uint8)
+    hints[20:40, 20:50] = (200, 30, 30, 255)
+    told = trained.colorize(photo, hints=hints)
+    assert np.abs(told - found).max() > 1
+    with pytest.raises(ConfigError, match="RGBA of the photo's size 90×75"):
+        trained.colorize(photo, hints=hints[:-1])
+
+
+def test_known_colours_are_means_of_strokes(workdir):
+    trained = load_trained(workdir)
+    hints = np.zeros((128, 128, 4), np.uint8)
+    hints[:8, :8], hints[8:16, :8] = (255, 0, 0, 255), (0, 0, 255, 255)
+    known = trained._known(hints, (128, 128), (64, 64))
+    assert known.shape == (1, 16, 16, 3) and known[..., 2].sum() == 2
+    red = color.rgb2lab(np.array([[[1.0, 0, 0]]]))[0, 0, 1:]
+    np.testing.assert_allclose(known[0, 0, 0, :2], red, atol=0.01)
+
+
+def test_training_lowers_the_loss_and_evaluation_compares(workdir):
+    source = make_source("samples")
+    part = Split(source, np.arange(len(source)))
+    found = load_trained(workdir).evaluate(part, crop="center", image_size=96)
+    metrics = found.metrics
+    assert metrics["mean_color_ab_rmse"].mean > 0
+    assert metrics["gray_psnr"].mean > 15
+    assert "colourfulness:" in found.report()
+    config = faces.get_config("runlocal")
+    objective = from_config(config)
+    variables = dict(load_trained(workdir).variables)
+    batch = {"image": np.stack([source[0][:64, :64]]).astype(np.float32)}
+    start, state = objective.init(jax.random.key(0), batch)
+    state["statistics"] = variables["statistics"]
+    losses = [
+        float(objective.losses(params, state, batch, None, False)[0]["all"])
+        for params in (start, variables["params"])
+    ]
+    assert losses[1] < losses[0] - 0.3
+
+
+def test_a_network_on_vgg16_is_trained_and_loaded(tmp_path):
+    config = faces.get_config("vgg16,runlocal")
+    train_and_evaluate(config, tmp_path)
+    trained = load_trained(tmp_path)
+    photo = make_source("samples")[0][:40, :70]
+    assert trained.colorize(photo).shape == photo.shape
+    with pytest.raises(ConfigError, match="vgg16 takes no hints"):
+        trained.colorize(photo, hints=np.zeros((40, 70, 4), np.uint8))
+
+
+def test_the_command_writes_the_result(workdir, tmp_path):
+    photo = make_source("samples")[0][:48, :64]
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    run = run_command(
+        "colorize",
+        f"--model={workdir}",
+        f"--input={tmp_path / 'a.png'}",
+        f"--output={tmp_path / 'out'}",
+        "--grid",
+    )
+    assert run.returncode == 0, run.stderr
+    found = np.asarray(Image.open(tmp_path / "out/a.png")).astype(float)
+    assert np.abs(found - load_trained(workdir).colorize(photo)).max() <= 0.51
+    with Image.open(tmp_path / "out/a_grid.png") as grid:
+        assert grid.size == (2 * 64 + 4, 48)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("model.name", "unet", "pyramid, got 'unet'"),
+        ("loss.name", "mse", "must be 'bins' for the network pyramid"),
+        ("loss.temperature", 0.0, r"in \(0, 1\], got 0.0"),
+        ("model.blocks", (1, 1), "as many positive numbers"),
+    ],
+)
+def test_configs_that_cannot_be_used(field, value, message):
+    config = faces.get_config("runlocal")
+    config.update_from_flattened_dict({field: value})
+    if value == "unet":
+        config.loss.name = "mse"
+    with pytest.raises(ConfigError, match=message):
+        from_config(config)

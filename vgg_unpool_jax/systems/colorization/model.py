@@ -1,0 +1,168 @@
+"""Networks that give grey photos their colours.
+
+| network | |
+|---|---|
+| `encoder_decoder` | the first of the seed's program, 6,219,538 parameters |
+| `vgg16` | its second, a decoder of 1,572,114 parameters on a frozen VGG16 |
+| `pyramid` | ours: residual blocks at 1/2 to 1/16 of the size, additive skips, hints |
+
+The first two give a and b at the photo's size, `pyramid` logits of the bins of
+`bins.py` at a quarter of it.
+
+Source: colourisation notebook of facecompressor (Keras); Zhang et al. 2017 for hints.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.nets.convolution import Convolution
+from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
+from vgg_unpool_jax.systems.colorization.bins import bin_centers
+
+NAMES = ("encoder_decoder", "vgg16", "pyramid")
+# Pixels per position of the outputs of `pyramid`.
+OUTPUT_SCALE = 4
+# ab is divided by this in the seed's networks, and in hints.
+AB_UNIT = 128.0
+# Keras' defaults.
+_MOMENTUM, _EPSILON = 0.99, 1e-3
+_GLOROT = nn.initializers.glorot_uniform()
+
+
+def _keras_conv(features: int, name: str, *, stride: int = 1) -> nn.Module:
+    return nn.Conv(features, (3, 3), stride, kernel_init=_GLOROT, name=name)
+
+
+def _double(arrays: jax.Array) -> jax.Array:
+    return jnp.repeat(jnp.repeat(arrays, 2, axis=1), 2, axis=2)
+
+
+class EncoderDecoder(nn.Module):
+    """The network `encoder_decoder`; sides are multiples of 8."""
+
+    multiple = 8
+
+    @nn.compact
+    def __call__(self, luminance: jax.Array, train: bool = False) -> jax.Array:
+        """L (n, h, w, 1) in [0, 100] to ab / 128 (n, h, w, 2).
+
+        Args:
+          luminance: as published not scaled.
+          train: normalise by the batch and update the running statistics.
+        """
+        x = nn.relu(_keras_conv(64, "conv1", stride=2)(luminance))
+        x = nn.BatchNorm(
+            use_running_average=not train,
+            momentum=_MOMENTUM,
+            epsilon=_EPSILON,
+            name="norm",
+        )(x)
+        layers = ((128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1))
+        for number, (features, stride) in enumerate(layers, start=2):
+            x = nn.relu(_keras_conv(features, f"conv{number}", stride=stride)(x))
+        x = _double(nn.relu(_keras_conv(128, "conv9")(x)))
+        x = _double(nn.relu(_keras_conv(64, "conv10")(x)))
+        x = nn.relu(_keras_conv(32, "conv11")(x))
+        x = nn.relu(_keras_conv(16, "conv12")(x))
+        return _double(jnp.tanh(_keras_conv(2, "conv13")(x)))
+
+
+class FeatureDecoder(nn.Module):
+    """The trained part of `vgg16`."""
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """Features of block5_pool (n, h, w, 512) to ab / 128 (n, 32 h, 32 w, 2)."""
+        x = nn.relu(_keras_conv(256, "conv1")(features))
+        for number, width in enumerate((128, 64, 32, 16), start=2):
+            x = _double(nn.relu(_keras_conv(width, f"conv{number}")(x)))
+        return _double(jnp.tanh(_keras_conv(2, "conv6")(x)))
+
+
+class Pyramid(nn.Module):
+    """The network `pyramid`; sides are multiples of 16.
+
+    Attributes:
+      widths: channels by level, from half of the size on.
+      blocks: residual blocks by level, of the second to last but one twice.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 112, 176)
+    blocks: tuple[int, ...] = (1, 1, 2, 3)
+
+    @property
+    def multiple(self) -> int:
+        """Sides of inputs are multiples of this number of pixels."""
+        return 2 ** len(self.widths)
+
+    @nn.compact
+    def __call__(
+        self, luminance: jax.Array, hints: jax.Array | None = None
+    ) -> jax.Array:
+        """Logits of the bins (n, h / 4, w / 4, k).
+
+        Args:
+          luminance: (n, h, w, 1) in [0, 100].
+          hints: (n, h / 4, w / 4, 3): a and b that are known, and 1 where they are;
+            zeros elsewhere.
+        """
+        n, height, width, _ = luminance.shape
+        if hints is None:
+            shape = n, height // OUTPUT_SCALE, width // OUTPUT_SCALE, 3
+            hints = jnp.zeros(shape, luminance.dtype)
+        known = jnp.concatenate([hints[..., :2] / AB_UNIT, hints[..., 2:]], axis=-1)
+        x = blocks_to_channels(luminance / 50.0 - 1.0, 2)
+        x = _conv3(self.widths[0], "input", relu=True)(x)
+        kept = []
+        for level, (features, count) in enumerate(
+            zip(self.widths, self.blocks, strict=True)
+        ):
+            if level:
+                kept.append(x)
+                x = nn.Dense(features, name=f"halve{level}")(blocks_to_channels(x, 2))
+            if level == 1:
+                x += nn.Dense(features, use_bias=False, name="hints")(known)
+            x = _residual(x, count, f"down{level}")
+        for level in range(len(kept) - 1, 0, -1):
+            skip = kept[level]
+            x = nn.Dense(4 * skip.shape[-1], name=f"double{level}")(x)
+            x = channels_to_blocks(x, 2) + skip
+            x = _residual(x, self.blocks[level], f"up{level}")
+        x = _conv3(self.widths[1], "last", relu=True)(x)
+        return nn.Dense(len(bin_centers()), name="output")(x)
+
+
+def _conv3(features: int, name: str, *, relu: bool = False, gain: float = 2.0):
+    init = nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal")
+    return Convolution(features, relu=relu, kernel_init=init, name=name)
+
+
+def _residual(x: jax.Array, count: int, name: str) -> jax.Array:
+    for number in range(count):
+        width = x.shape[-1]
+        inner = _conv3(width, f"{name}_{number}_1", relu=True)(x)
+        x += _conv3(width, f"{name}_{number}_2", gain=0.1)(inner)
+    return x
+
+
+def make_model(config: ml_collections.ConfigDict) -> nn.Module:
+    """The trained network of a config's section `model`."""
+    model = config.model
+    if model.name not in NAMES:
+        raise ConfigError(
+            f"model.name must be one of {', '.join(NAMES)}, got {model.name!r}"
+        )
+    if model.name == "encoder_decoder":
+        return EncoderDecoder()
+    if model.name == "vgg16":
+        return FeatureDecoder()
+    widths, blocks = tuple(model.widths), tuple(model.blocks)
+    if len(widths) != len(blocks) or len(widths) < 2 or min(*widths, *blocks) < 1:
+        raise ConfigError(
+            "model.widths and model.blocks must be as many positive numbers, at least "
+            f"two, got {widths} and {blocks}"
+        )
+    return Pyramid(widths, blocks)
