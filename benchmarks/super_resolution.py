@@ -1,0 +1,113 @@
+"""Measure upscalers beside RFDN and SPAN on the same reduced photos, and the time.
+
+    python -m benchmarks.super_resolution --model=NAME_OR_WORKDIR --photos=folder:SET5 \
+        --peers=rfdn=rfdn_aim_x4.pth,span=span_ntire_x4.pth --output=FOLDER
+
+Photos are cut to multiples of the factor and reduced by MATLAB's bicubic kernel; PSNR
+is that of the luma without as many pixels at the border as the factor, after rounding.
+Seconds are medians for a photo of 256×256 pixels, with all methods in turn, in one
+process on all cores.
+"""
+
+import time
+
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from experiments.cli import command
+from experiments.cli.path_list_flag import define_path_list
+from vgg_unpool_jax.data import make_source, source_files
+from vgg_unpool_jax.data.bicubic import reduce_bicubic, resize_bicubic
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.results import write_results
+from vgg_unpool_jax.evaluation.statistics import interval_text, summarize
+from vgg_unpool_jax.evaluation.tables import markdown_table
+from vgg_unpool_jax.io.outputs import check_outputs, output_folder
+from vgg_unpool_jax.runtime.cpu_devices import core_count
+from vgg_unpool_jax.systems.super_resolution.report import psnr_y
+from vgg_unpool_jax.systems.super_resolution.trained import load_upscaler
+
+_MODEL = define_path_list("model", [], "Names, released files or workdirs.")
+_PEERS = define_path_list("peers", [], "rfdn=FILE.pth, span=FILE.pth")
+_PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH, all.")
+_FACTOR = flags.DEFINE_integer("factor", 4, "Of the sides.", lower_bound=2)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for results.json.")
+_SIDE, _REPETITIONS = 256, 5
+
+
+def main() -> None:
+    """Run the command."""
+    output = output_folder(_OUTPUT.value) / "results.json"
+    source = make_source(_PHOTOS.value)
+    check_outputs([output], source_files(source))
+    factor = _FACTOR.value
+    methods = {"bicubic": lambda photo: _bicubic(photo, factor)}
+    for path in _MODEL.value:
+        upscaler = load_upscaler(path)
+        if upscaler.factor != factor:
+            raise ConfigError(
+                f"{path} enlarges by {upscaler.factor}, expected {factor}"
+            )
+        methods[path] = upscaler.upscale
+    for peer in _PEERS.value:
+        methods[peer.partition("=")[0]] = _load_peer(peer, factor)
+    psnr = {name: [] for name in methods}
+    for number in range(len(source)):
+        photo = source[number]
+        height, width = (side - side % factor for side in photo.shape[:2])
+        photo = photo[:height, :width]
+        reduced = reduce_bicubic(photo, factor)
+        for name, method in methods.items():
+            arrays = (
+                jnp.asarray(a, jnp.float32)[None] for a in (method(reduced), photo)
+            )
+            psnr[name].append(float(psnr_y(*arrays, border=factor)[0]))
+        shown = ", ".join(f"{name} {values[-1]:.2f}" for name, values in psnr.items())
+        print(f"[{number + 1}/{len(source)}] {source.name(number)} {shown}", flush=True)
+    seconds = _seconds(methods)
+    rows = [("method", "PSNR-Y in dB", "95 % interval", "seconds")]
+    for name, values in psnr.items():
+        summary = summarize(np.asarray(values))
+        interval = interval_text(summary.interval, summary.photos, 2)
+        rows.append((name, f"{summary.mean:.2f}", interval, f"{seconds[name]:.3f}"))
+    print(markdown_table(rows))
+    facts = {"photos": _PHOTOS.value, "factor": factor, "cores": core_count()}
+    write_results(output, facts | {"psnr_y": psnr, "seconds": seconds})
+
+
+def _bicubic(photo: np.ndarray, factor: int) -> np.ndarray:
+    height, width = photo.shape[:2]
+    return resize_bicubic(photo, factor * height, factor * width)
+
+
+def _load_peer(named: str, factor: int):
+    import torch
+
+    from benchmarks.super_resolution_peers import FACTOR, PEERS
+
+    kind, _, path = named.partition("=")
+    if kind not in PEERS or factor != FACTOR:
+        raise ConfigError(
+            f"a peer is one of {', '.join(PEERS)} and enlarges by {FACTOR}, got "
+            f"{named} for the factor {factor}"
+        )
+    torch.set_num_threads(core_count())
+    return PEERS[kind](path)
+
+
+def _seconds(methods) -> dict[str, float]:
+    """Medians, after a first call of each."""
+    photo = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
+    found = {name: [] for name in methods}
+    for _ in range(_REPETITIONS + 1):
+        for name, method in methods.items():
+            began = time.perf_counter()
+            method(photo)
+            found[name].append(time.perf_counter() - began)
+    return {name: float(np.median(values[1:])) for name, values in found.items()}
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["photos", "output"])
+    command.run(main)
