@@ -151,9 +151,10 @@ def _results(results: Mapping[str, Any], dtype: str) -> str:
     text = markdown_table(rows + [_row(name, metrics[name]) for name in names])
     crop = " ".join(str(results[k]) for k in ("crop", "image_size") if k in results)
     photos = without_folders(str(results.get("source", "unknown")))
-    text += (
-        f"\n\nPhotos: `{photos}`{f', crop {crop}' if crop else ''}; outputs clipped."
-    )
+    facts = [f"Photos: `{photos}`", *([f"crop {crop}"] if crop else [])]
+    if "damage" in results:
+        facts.append(f"damage `{results['damage']}`")
+    text += f"\n\n{', '.join(facts)}; outputs clipped."
     of_this_file = results.get("of_this_file", "released_decoder" in results)
     if dtype != "float32" and not of_this_file:
         text += f"\n\nMeasured before the parameters were rounded to {dtype}."
