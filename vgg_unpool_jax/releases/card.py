@@ -13,6 +13,10 @@ from vgg_unpool_jax.releases.file import without_folders
 _KNOWN = METRICS | ARTEFACT_METRICS
 # Metrics that the Hub shows beside the card.
 _SHOWN = ("l1", "psnr", "ssim", "ms_ssim")
+_NETWORK_LICENCES = {
+    "alexnet": "AlexNet: torchvision, BSD 3-Clause.",
+    "vgg19": "VGG19: Visual Geometry Group, University of Oxford, CC BY 4.0.",
+}
 
 
 def model_card(
@@ -179,7 +183,7 @@ def _licences(metadata: Mapping[str, Any], licence: str | None) -> str:
             "Files with the same layers can be used (their digest: "
             f"`{record['layers_sha256']}`), others are refused."
         )
-        items.append("VGG19: Visual Geometry Group, University of Oxford, CC BY 4.0.")
+        items.append(_NETWORK_LICENCES[record.get("network", "vgg19")])
     return _items(items)
 
 

@@ -8,7 +8,7 @@ import importlib
 import os
 from typing import Any
 
-NAMES = ("codec", "compressive", "restoration", "unpooling", "vae")
+NAMES = ("codec", "compressive", "deepsim", "restoration", "unpooling", "vae")
 
 # Systems of other packages, by name.
 _REGISTERED: dict[str, Any] = {}

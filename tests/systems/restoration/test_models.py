@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from configs.restoration import base
+from vgg_unpool_jax.nets.dropout import Dropout
 from vgg_unpool_jax.systems.restoration.autoencoders import FORMS, WIDTHS, Autoencoder
 from vgg_unpool_jax.systems.restoration.densenet import DenseNet
-from vgg_unpool_jax.systems.restoration.layers import Dropout
 
 SMALL_DENSENET = {"width": 6, "growth": 3, "blocks": (2, 1, 2), "last_block": 2}
 
