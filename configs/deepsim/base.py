@@ -79,13 +79,6 @@ def _published(network, layer, source, image_size, num_steps):
     model.width = 1.0  # factor of the generator's channels
     model.published = False  # the generator of AlexNet's pool5 at 227 pixels
 
-    config.comparator = comparator = ml_collections.ConfigDict()
-    comparator.network, comparator.layer = "alexnet", "conv5"
-
-    # Weight files; "" looks for one, "random" draws weights, for tests.
-    config.weights = ml_collections.ConfigDict()
-    config.weights.alexnet = config.weights.vgg19 = ""
-
     config.data = data = ml_collections.ConfigDict()
     data.source = source
     # "" uses the validation and test splits of data.source.
@@ -101,6 +94,37 @@ def _published(network, layer, source, image_size, num_steps):
     data.num_threads = 4
     data.prefetch = 4  # batches
     data.max_broken_share = 0.01
+
+    add_loss(config, ("generator", "discriminator"))
+
+    config.evaluation = evaluation = ml_collections.ConfigDict()
+    evaluation.every_steps = 2000
+    evaluation.num_photos = 256  # of the validation photos; 0 is all
+    evaluation.num_pictures = 8
+    evaluation.crop = "center_resize"
+    evaluation.image_size = image_size
+    evaluation.batch_size = 16
+
+    config.checkpoints = checkpoints = ml_collections.ConfigDict()
+    checkpoints.every_steps = 1000
+    checkpoints.max_to_keep = 2
+    checkpoints.keep_best = False  # an adversarial loss does not say what is best
+    return config
+
+
+def add_loss(config: ml_collections.ConfigDict, parts: tuple[str, ...]) -> None:
+    """Set the sections comparator, weights, loss and optimizer.
+
+    Args:
+      config: to change.
+      parts: of the model, each with its own optimizer.
+    """
+    config.comparator = comparator = ml_collections.ConfigDict()
+    comparator.network, comparator.layer = "alexnet", "conv5"
+
+    # Weight files; "" looks for one, "random" draws weights, for tests.
+    config.weights = ml_collections.ConfigDict()
+    config.weights.alexnet = config.weights.vgg19 = ""
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.image = 1.55e-3  # of the mean squared difference in grey levels²
@@ -122,23 +146,17 @@ def _published(network, layer, source, image_size, num_steps):
     optimizer.weight_decay = 4e-6  # L2, part of the gradient
     optimizer.average_decay = 0.0  # of the averaged parameters; 0 disables averaging
     optimizer.parts = ml_collections.ConfigDict()
-    for part in ("generator", "discriminator"):
+    for part in parts:
         optimizer.parts[part] = ml_collections.ConfigDict()
         optimizer.parts[part].learning_rate = optimizer.get_oneway_ref("learning_rate")
 
-    config.evaluation = evaluation = ml_collections.ConfigDict()
-    evaluation.every_steps = 2000
-    evaluation.num_photos = 256  # of the validation photos; 0 is all
-    evaluation.num_pictures = 8
-    evaluation.crop = "center_resize"
-    evaluation.image_size = image_size
-    evaluation.batch_size = 16
 
-    config.checkpoints = checkpoints = ml_collections.ConfigDict()
-    checkpoints.every_steps = 1000
-    checkpoints.max_to_keep = 2
-    checkpoints.keep_best = False  # an adversarial loss does not say what is best
-    return config
+def few_photos(config: ml_collections.ConfigDict) -> None:
+    """The optimizer of `photos`: a linear decay, no weight decay."""
+    config.optimizer.schedule = "linear"
+    config.optimizer.final_learning_rate = 1e-5
+    del config.optimizer.decay_rate, config.optimizer.decay_epochs
+    config.optimizer.weight_decay = 0.0
 
 
 def _without(config: ml_collections.ConfigDict, *terms: str) -> None:
@@ -163,10 +181,7 @@ def _photos(config: ml_collections.ConfigDict) -> None:
     if config.model.network != "autoencoder" and data.image_size > 128:
         data.image_size = config.evaluation.image_size = 64
     data.cache_megabytes = 500
-    config.optimizer.schedule = "linear"
-    config.optimizer.final_learning_rate = 1e-5
-    del config.optimizer.decay_rate, config.optimizer.decay_epochs
-    config.optimizer.weight_decay = 0.0
+    few_photos(config)
     config.evaluation.num_photos = 64
     config.evaluation.every_steps = config.checkpoints.every_steps = 1000
 
