@@ -113,7 +113,8 @@ def split_psnr(
         name: np.array([s[m].mean() for s, m in zip(squares, masks, strict=True)])
         for name, masks in parts.items()
     }
-    return {name: 10 * np.log10(255**2 / mean) for name, mean in means.items()}
+    with np.errstate(divide="ignore"):  # equal pixels
+        return {name: 10 * np.log10(255**2 / mean) for name, mean in means.items()}
 
 
 def gradient_norms(objective, params, state, batch) -> dict[str, float]:

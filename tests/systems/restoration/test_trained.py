@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 from configs.restoration import base, photos
+from results import blocks
+from results import restorer as restorer_results
 from tests.experiments.commands import run_command
 from vgg_unpool_jax import load_restorer
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.data.damage import make_damage
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
 from vgg_unpool_jax.systems.restoration import table
@@ -123,6 +126,26 @@ def test_a_release_restores_as_the_run(run, photo, tmp_path):
     np.testing.assert_array_equal(load_restorer(path).restore(photo), wanted)
     with pytest.raises(ConfigError, match="needs no weights"):
         load_restorer(run, "weights.h5")
+
+
+def test_a_better_restorer_comes_into_the_package(run, photo, tmp_path, monkeypatch):
+    package, photos_folder = tmp_path / "package", tmp_path / "photos"
+    for folder in (package, photos_folder):
+        folder.mkdir()
+    (package / index.FILE).write_text('{"format_version": 1, "models": {}}')
+    Image.fromarray(photo).save(photos_folder / "a.png")
+    monkeypatch.setattr(index, "PACKAGE", package)
+    monkeypatch.setattr(restorer_results.documents, "write", lambda: None)
+    options = restorer_results.parse([str(run), f"--photos={photos_folder}"])
+    assert restorer_results.replace(options)
+    released = load_restorer("restore-photos")
+    np.testing.assert_allclose(
+        released.restore(photo), load_restorer(run).restore(photo), atol=0.5
+    )
+    (card,) = blocks.cards().values()
+    assert "damage `noise:25:unclipped`" in card and "| PSNR, dB |" in card
+    # The same is not better.
+    assert not restorer_results.replace(options)
 
 
 def test_restore_writes_what_the_library_makes(run, photo, tmp_path):
