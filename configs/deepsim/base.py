@@ -152,11 +152,14 @@ def add_loss(config: ml_collections.ConfigDict, parts: tuple[str, ...]) -> None:
 
 
 def few_photos(config: ml_collections.ConfigDict) -> None:
-    """The optimizer of `photos`: a linear decay, no weight decay."""
-    config.optimizer.schedule = "linear"
-    config.optimizer.final_learning_rate = 1e-5
-    del config.optimizer.decay_rate, config.optimizer.decay_epochs
-    config.optimizer.weight_decay = 0.0
+    """For some CPU hours: larger steps of the generator, a small discriminator."""
+    optimizer = config.optimizer
+    optimizer.schedule, optimizer.final_learning_rate = "linear", 1e-5
+    optimizer.learning_rate, optimizer.warmup_steps = 1e-3, 100
+    optimizer.parts.discriminator.learning_rate = 2e-4
+    del optimizer.decay_rate, optimizer.decay_epochs
+    optimizer.weight_decay = 0.0
+    config.loss.discriminator_width = 0.5
 
 
 def _without(config: ml_collections.ConfigDict, *terms: str) -> None:
@@ -187,7 +190,7 @@ def _photos(config: ml_collections.ConfigDict) -> None:
 
 
 def _runlocal(config: ml_collections.ConfigDict) -> None:
-    config.num_steps = 4
+    config.num_steps, config.optimizer.warmup_steps = 4, 0
     config.data.source = "samples"
     config.data.split_fractions = (0.6, 0.2, 0.2)
     config.data.crop, config.evaluation.crop = "random", "center"

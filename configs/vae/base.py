@@ -198,6 +198,7 @@ def _resize(config, image_size, encoder_channels, decoder_channels) -> None:
 def _runlocal(config: ml_collections.ConfigDict) -> None:
     """Seconds on a CPU, without any file: does everything run?"""
     config.num_epochs, config.num_steps = 0.0, 4
+    config.optimizer.warmup_steps = 0
     config.data.source = "samples"
     config.data.validation_source = ""
     config.data.split_fractions = (0.6, 0.2, 0.2)
