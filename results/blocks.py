@@ -14,6 +14,7 @@ from benchmarks.tables import limits_lines, suite_table
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.systems.codec import release as codec_release
+from vgg_unpool_jax.systems.deepsim import release as deepsim_release
 from vgg_unpool_jax.systems.restoration import release as restoration_release
 from vgg_unpool_jax.systems.unpooling.release import card_text
 from vgg_unpool_jax.systems.unpooling.table import PUBLISHED_L1
@@ -21,6 +22,7 @@ from vgg_unpool_jax.systems.unpooling.table import PUBLISHED_L1
 # Of other systems than the pairs.
 _CARDS = {
     "codec": codec_release.card_text,
+    "deepsim": deepsim_release.card_text,
     "restoration": restoration_release.card_text,
 }
 ROOT = pathlib.Path(__file__).resolve().parents[1]
