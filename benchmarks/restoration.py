@@ -1,14 +1,16 @@
 """Measure restorers beside DnCNN and FFDNet on the same damaged photos, and the time.
 
-    python -m benchmarks.restoration --model=NAME_OR_WORKDIR --photos=folder:CBSD68 \
-        --damage=noise:25:unclipped --output=FOLDER \
-        --peers=dncnn=dncnn_color_sigma25.mat,ffdnet=ffdnet_color.mat
+    python -m benchmarks.restoration --model=NAME_OR_WORKDIR \
+        --photos=folder:CBSD68 --photos=folder:KODAK --photos=folder:MCMASTER \
+        --damage=noise:15:unclipped,noise:25:unclipped,noise:50:unclipped \
+        --output=FOLDER --peers=dncnn=dncnn_color_sigma25.mat,ffdnet=ffdnet_color.mat
 
 As the command `evaluate_restoration`. FFDNet is told the true noise. With --time also
 seconds and peak memory for one photo of that many megapixels, each method in a process
 of its own, all on the same cores.
 """
 
+import functools
 import json
 import multiprocessing
 import os
@@ -19,11 +21,9 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
-from vgg_unpool_jax.data import make_source, source_files
-from vgg_unpool_jax.data.damage import make_damage
+from vgg_unpool_jax.data.damage import Damaged
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.tables import markdown_table
-from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.runtime.cpu_devices import core_count
 from vgg_unpool_jax.runtime.memory import peak_resident_bytes
 from vgg_unpool_jax.systems.restoration import table
@@ -31,9 +31,9 @@ from vgg_unpool_jax.systems.restoration.trained import load_restorer
 
 _MODEL = define_path_list("model", [], "Names, released files or workdirs.")
 _PEERS = define_path_list("peers", [], "dncnn=FILE.mat, ffdnet=FILE.mat")
-_PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH, all.")
-_DAMAGE = flags.DEFINE_string("damage", "noise:25:unclipped", "As of `damage`.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for the report.")
+_PHOTOS = flags.DEFINE_multi_string("photos", [], "As of `evaluate_restoration`.")
+_DAMAGE = flags.DEFINE_list("damage", ["noise:25:unclipped"], "As of `damage`.")
+_OUTPUT = flags.DEFINE_string("output", "report", "Folder for the reports.")
 _GRAY = flags.DEFINE_bool("gray", False, "Reduce the photos to their luma first.")
 _SEED = flags.DEFINE_integer("seed", 0, "Random seed of the damage.", lower_bound=0)
 _TIME = flags.DEFINE_float("time", 0.0, "Megapixels; 0 measures no times.", 0.0)
@@ -45,21 +45,19 @@ def main() -> None:
     names = [f"ours={model}" for model in _MODEL.value] + _PEERS.value
     if _TIME.value:
         print(_time_table(names))
-    if _PHOTOS.value is None:
+    if not _PHOTOS.value:
         return
-    folder, source = (
-        output_folder(_OUTPUT.value or "report"),
-        make_source(_PHOTOS.value),
+    folders = table.report_folders(_OUTPUT.value, _PHOTOS.value, _DAMAGE.value)
+    table.check_reports(folders, [])
+    report = table.write_reports(
+        folders,
+        {_title(name): _load(name) for name in names},
+        seed=_SEED.value,
+        gray=_GRAY.value,
+        pictures=4,
+        progress=functools.partial(print, flush=True),
     )
-    check_outputs([folder / name for name in table.REPORT_FILES], source_files(source))
-    methods = {_title(name): _load(name) for name in names}
-    scores, options = [], {"seed": _SEED.value, "gray": _GRAY.value}
-    damage = make_damage(_DAMAGE.value)
-    for score in table.score_photos(methods, source, damage, **options):
-        scores.append(score if len(scores) < 4 else score.numbers())
-        print(f"[{len(scores)}/{len(source)}] {score.describe()}", flush=True)
-    facts = {"photos": _PHOTOS.value, "damage": _DAMAGE.value, **options}
-    print(table.write_report(folder, scores, facts))
+    print(report)
 
 
 def _title(name: str) -> str:
@@ -115,7 +113,7 @@ def _time(sender, name: str, megapixels: float) -> None:
         torch.set_num_threads(core_count())
     side = int((megapixels * 1e6) ** 0.5) // 64 * 64
     photo = np.random.default_rng(0).uniform(0, 255, (side, side, 3))
-    damaged = table.Damaged(photo.astype(np.float32), 25.0, 100.0)
+    damaged = Damaged(photo.astype(np.float32), 25.0, 100.0)
     before = peak_resident_bytes() or 0
     seconds = []
     for _ in range(_REPETITIONS + 1):

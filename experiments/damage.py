@@ -3,7 +3,9 @@
     python -m vgg_unpool_jax damage --input=FILE_OR_FOLDER --damage=noise:25 \
         --output=FOLDER
 
-Writes a PNG with the input's name for each photo. Damages: noise:25, pixelate:8,
+Writes a PNG with the input's name for each photo, rounded and clipped also with
+noise:25:unclipped. What is drawn follows from --seed and the photo's number in the
+folder, as in `evaluate_restoration`. Damages: noise:25, pixelate:8,
 block:32, squares, grid, blur:15, jpeg:10; numbers may be ranges that are drawn
 (noise:0-55); several are joined by + (in turn) or | (one of them is drawn).
 """
@@ -31,14 +33,15 @@ def main() -> None:
     damage = make_damage(_DAMAGE.value, is_fixed=_FIXED.value)
     photos = list_photo_files(_INPUT.value, _OUTPUT.value)
 
-    def work(photo: PhotoFile) -> str:
-        generator = example_generator(_SEED.value, photos.index(photo))
+    def work(item: tuple[int, PhotoFile]) -> str:
+        number, photo = item
+        generator = example_generator(_SEED.value, number)
         damaged = damage(photo.read(), generator)
         save_png(photo.output, damaged.photo)
         seen = f"noise {damaged.noise:.1f}, JPEG quality {damaged.quality:.0f}"
         return f"{photo.output} {seen}"
 
-    for_each(photos, work)
+    for_each(list(enumerate(photos)), work)
 
 
 if __name__ == "__main__":

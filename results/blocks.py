@@ -14,9 +14,17 @@ from benchmarks.tables import limits_lines, suite_table
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.systems.codec import release as codec_release
+from vgg_unpool_jax.systems.deepsim import release as deepsim_release
+from vgg_unpool_jax.systems.restoration import release as restoration_release
 from vgg_unpool_jax.systems.unpooling.release import card_text
 from vgg_unpool_jax.systems.unpooling.table import PUBLISHED_L1
 
+# Of other systems than the pairs.
+_CARDS = {
+    "codec": codec_release.card_text,
+    "deepsim": deepsim_release.card_text,
+    "restoration": restoration_release.card_text,
+}
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(
     r"(?P<begin>(?:<!-- |\[)results:(?P<name>[\w-]+)(?: -->|\])\n)"
@@ -75,9 +83,10 @@ def cards() -> dict[pathlib.Path, str]:
         file = index.PACKAGE / entry.file
         if not file.exists():
             continue
-        text, options = card_text, {"source": name}
-        if entry.facts["system"] == "codec":
-            text, options = codec_release.card_text, {}
+        text = _CARDS.get(entry.facts["system"])
+        options = {}
+        if text is None:
+            text, options = card_text, {"source": name}
         found[file.with_suffix(".md")] = text(
             read_metadata(file),
             index.known_results(entry),

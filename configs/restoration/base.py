@@ -11,6 +11,7 @@ damage in evaluation. The faces are split by people, not by files.
 | `as_code` | the DenseNet of 104 layers of the published program |
 | `as_drawn` | the DenseNet with the transitions of the published drawing |
 | `half` | for faces of 89×109 pixels, half the size of CelebA's |
+| `equal` | all plain and pyramidal networks at the same number of products |
 | `photos` | random crops of photos instead of faces, for a few CPU hours |
 | `runlocal` | seconds on a CPU, without any file |
 """
@@ -22,9 +23,19 @@ NETWORKS = (
     *("pyramidal51", "pyramidal51cat", "pyramidal52", "densenet"),
 )
 # In the order in which they are applied.
-VARIANTS = (*NETWORKS, "as_code", "as_drawn", "half", "photos", "runlocal")
+VARIANTS = (*NETWORKS, "as_code", "as_drawn", "half", "equal", "photos", "runlocal")
 # Ours: the published widths are not known.
 _WIDTHS = (16, 32, 64, 128, 256, 512)
+# Multiplications per pixel of one pass forward.
+PRODUCTS = {
+    "basic21": 5_472,
+    "basic22": 19_296,
+    "basic51": 12_384,
+    "basic52": 40_032,
+    "pyramidal51": 12_384,
+    "pyramidal51cat": 17_424,
+    "pyramidal52": 40_032,
+}
 
 
 def make_faces(damage: str, variant: str = "") -> ml_collections.ConfigDict:
@@ -59,6 +70,7 @@ def make_faces(damage: str, variant: str = "") -> ml_collections.ConfigDict:
             "as_code": _as_code,
             "as_drawn": _as_drawn,
             "half": _half,
+            "equal": _equal,
             "photos": _photos,
             "runlocal": runlocal,
         },
@@ -133,6 +145,7 @@ def make_shared() -> ml_collections.ConfigDict:
     optimizer.warmup_steps = 0
     optimizer.b1, optimizer.b2, optimizer.eps = 0.9, 0.999, 1e-8
     optimizer.weight_decay = 1e-4  # L2, part of the gradient
+    optimizer.clip_norm = 0.0  # of the gradient; 0 does not clip
     optimizer.average_decay = 0.0  # of the averaged parameters; 0 disables averaging
 
     config.evaluation = evaluation = ml_collections.ConfigDict()
@@ -176,6 +189,17 @@ def _as_drawn(config: ml_collections.ConfigDict) -> None:
 
 def _half(config: ml_collections.ConfigDict) -> None:
     config.data.crop, config.evaluation.crop = "center_resize:85", "center_resize:80"
+
+
+def _equal(config: ml_collections.ConfigDict) -> None:
+    """Minutes on two cores: as much as 2,000 steps of pyramidal51."""
+    name = config.model.name
+    if name not in PRODUCTS:
+        raise ValueError(f"the variant equal goes with {', '.join(PRODUCTS)}")
+    steps = round(2_000 * PRODUCTS["pyramidal51"] / PRODUCTS[name])
+    config.num_epochs, config.num_steps = 0.0, steps
+    config.data.batch_size = 10  # as published for small devices
+    config.evaluation.every_steps = config.checkpoints.every_steps = 500
 
 
 def _photos(config: ml_collections.ConfigDict) -> None:

@@ -46,6 +46,7 @@ class Convolution(nn.Module):
       implementation: of `convolve`; "auto" is its default.
       kernel_init: initializer of the kernel (3, 3, inputs, features).
       bias_init: initializer of the bias (features,).
+      use_bias: whether there is one.
     """
 
     features: int
@@ -53,13 +54,16 @@ class Convolution(nn.Module):
     implementation: str = AUTO
     kernel_init: Callable = nn.initializers.lecun_normal()
     bias_init: Callable = nn.initializers.zeros
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """(n, h, w, inputs) to (n, h, w, features), in the dtype of `images`."""
         shape = (3, 3, images.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
+        bias = jnp.zeros(self.features, jnp.float32)
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         kernel, bias = (array.astype(images.dtype) for array in (kernel, bias))
         implementation = None if self.implementation == AUTO else self.implementation
         return convolve(

@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from vgg_unpool_jax.nets.vgg19_layers import (
     PREPROCESSINGS,
+    Convolution,
     convolutions_up_to,
 )
 from vgg_unpool_jax.pretrained.weight_file import KINDS
@@ -59,20 +60,23 @@ class VGG19Weights:
 
 
 def arrays_sha256(
-    params: Mapping[str, Mapping[str, np.ndarray]], block: int = 5
+    params: Mapping[str, Mapping[str, np.ndarray]],
+    block: int = 5,
+    layers: Sequence[Convolution] | None = None,
 ) -> str:
     """SHA-256 of parameters, the same on every machine.
 
     Args:
       params: layer name -> {"kernel": (3, 3, in, out), "bias": (out,)}.
       block: layers after blockX_conv2 are left out, 1 to 5.
+      layers: those of another network, or a selection of VGG19's.
 
     Returns:
       The hexadecimal digest over names, shapes and little-endian float32 values, in
       the order of the network's layers.
     """
     digest = hashlib.sha256()
-    for layer in convolutions_up_to(block):
+    for layer in layers or convolutions_up_to(block):
         if layer.name not in params:
             continue
         for kind in KINDS:

@@ -13,6 +13,10 @@ from vgg_unpool_jax.releases.file import without_folders
 _KNOWN = METRICS | ARTEFACT_METRICS
 # Metrics that the Hub shows beside the card.
 _SHOWN = ("l1", "psnr", "ssim", "ms_ssim")
+_NETWORK_LICENCES = {
+    "alexnet": "AlexNet: torchvision, BSD 3-Clause.",
+    "vgg19": "VGG19: Visual Geometry Group, University of Oxford, CC BY 4.0.",
+}
 
 
 def model_card(
@@ -151,9 +155,10 @@ def _results(results: Mapping[str, Any], dtype: str) -> str:
     text = markdown_table(rows + [_row(name, metrics[name]) for name in names])
     crop = " ".join(str(results[k]) for k in ("crop", "image_size") if k in results)
     photos = without_folders(str(results.get("source", "unknown")))
-    text += (
-        f"\n\nPhotos: `{photos}`{f', crop {crop}' if crop else ''}; outputs clipped."
-    )
+    facts = [f"Photos: `{photos}`", *([f"crop {crop}"] if crop else [])]
+    if "damage" in results:
+        facts.append(f"damage `{results['damage']}`")
+    text += f"\n\n{', '.join(facts)}; outputs clipped."
     of_this_file = results.get("of_this_file", "released_decoder" in results)
     if dtype != "float32" and not of_this_file:
         text += f"\n\nMeasured before the parameters were rounded to {dtype}."
@@ -178,7 +183,7 @@ def _licences(metadata: Mapping[str, Any], licence: str | None) -> str:
             "Files with the same layers can be used (their digest: "
             f"`{record['layers_sha256']}`), others are refused."
         )
-        items.append("VGG19: Visual Geometry Group, University of Oxford, CC BY 4.0.")
+        items.append(_NETWORK_LICENCES[record.get("network", "vgg19")])
     return _items(items)
 
 

@@ -237,7 +237,8 @@ def _measured(
     metadata: Mapping[str, Any], results: Mapping[str, Any]
 ) -> dict[str, Any]:
     check_results(metadata, results)
-    about = {k: results[k] for k in ("source", "crop", "image_size") if k in results}
+    keys = ("source", "crop", "image_size", "damage")
+    about = {k: results[k] for k in keys if k in results}
     if "source" in about:
         about["source"] = without_folders(str(about["source"]))
     # A run is measured before its parameters are rounded for the file.

@@ -4,7 +4,7 @@
 |---|---|---|
 | "float32" | float32 | float32 |
 | "float16" | float16 | float32 |
-| "int8" | 3×3 kernels int8, the rest float32 | float32 |
+| "int8" | 3×3 and 4×4 kernels int8, the rest float32 | float32 |
 
 A kernel in int8 is accompanied by an array with "_scale" after its name: one float32
 per output channel, by which its integers are multiplied.
@@ -21,6 +21,7 @@ DTYPES = ("float16", "float32", "int8")
 
 _PARAMS = "params/"
 _SCALE = "_scale"
+_ROUNDED_SIZES = ((3, 3), (4, 4))
 _LARGEST_CODE = 127
 # A scale keeps the upper 16 of a float32's 24 bits: its product with an integer of 7
 # bits is then exact, so that int8 kernels that were read are stored as the same file.
@@ -42,7 +43,7 @@ def pack(variables: Mapping[str, np.ndarray], dtype: str) -> dict[str, np.ndarra
         if not np.isfinite(values).all():
             raise ReleaseError(f"the parameters {name} hold NaN or infinite values")
         is_kernel = name.startswith(_PARAMS) and name.endswith("/kernel")
-        if dtype == "int8" and is_kernel and values.shape[:-2] == (3, 3):
+        if dtype == "int8" and is_kernel and values.shape[:-2] in _ROUNDED_SIZES:
             arrays[name], arrays[name + _SCALE] = _encode(name, values)
         # Statistics are few values whose range can exceed that of float16.
         elif dtype == "float16" and name.startswith(_PARAMS):

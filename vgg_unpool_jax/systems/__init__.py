@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 NAMES = (
-    *("codec", "colorization", "compressive", "restoration"),
+    *("codec", "colorization", "compressive", "deepsim", "restoration"),
     *("super_resolution", "unpooling", "vae"),
 )
 

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.restoration import base
+from vgg_unpool_jax.nets.dropout import Dropout
 from vgg_unpool_jax.systems.restoration.autoencoders import FORMS, WIDTHS, Autoencoder
 from vgg_unpool_jax.systems.restoration.densenet import DenseNet
-from vgg_unpool_jax.systems.restoration.layers import Dropout
 
 SMALL_DENSENET = {"width": 6, "growth": 3, "blocks": (2, 1, 2), "last_block": 2}
 
@@ -174,6 +175,20 @@ class _Torch:
             x = cat([kept[level], self.tconv(x, name, 2)], 1)
             x = dense(x, counts[level], f"up{level}")
         return self.t.tanh(self.tconv(x, "output"))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_products_of_a_pixel_are_those_that_torch_counts(name):
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = _model(name)
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes)
+    with FlopCounterMode(display=False) as counter:
+        _Torch(zeros).autoencoder(torch.zeros(1, 3, 32, 32), *FORMS[name])
+    assert counter.get_total_flops() == 2 * 32**2 * base.PRODUCTS[name]
 
 
 def _filled(model, images):

@@ -207,6 +207,16 @@ def test_the_seven_damages_are_the_published_recipe(name):
     assert make_model(module.get_config("basic51,half")).widths[-1] == 512
 
 
+def test_equal_runs_have_as_many_products():
+    work = set()
+    for name in base.PRODUCTS:
+        config = base.make_faces("squares", f"equal,{name}")
+        work.add(round(config.num_steps * base.PRODUCTS[name] / 12_384 / 2_000, 2))
+    assert work == {1.0}
+    with pytest.raises(ValueError, match="goes with basic21"):
+        base.make_faces("squares", "equal")
+
+
 def test_models_are_checked():
     config = base.make_faces("grid", "basic21")
     for field, value, words in (

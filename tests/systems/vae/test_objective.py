@@ -248,7 +248,7 @@ def test_configs_build_both_losses():
 @pytest.mark.parametrize(
     ("variant", "field", "value", "match"),
     [
-        ("", "loss.name", "gan", "loss.name must be 'beta' or 'published', got 'gan'"),
+        ("", "loss.name", "gan", "must be 'beta', 'published' or 'deepsim', got 'gan'"),
         (
             "",
             "model.image_size",

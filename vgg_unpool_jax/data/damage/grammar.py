@@ -176,7 +176,7 @@ def _parse(text: str, spec: str) -> _Step:
     if name == "blur" and not (low % 2 and high % 2):
         raise _refusal(spec, f"{name} needs {wanted}")
     if not least <= low <= high <= most:
-        raise _refusal(spec, f"{name} goes from {least} to {most}")
+        raise _refusal(spec, f"{name} goes from {least} to {most}, upwards")
     return _Step(name, low, high, is_unclipped)
 
 

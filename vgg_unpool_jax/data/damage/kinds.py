@@ -115,7 +115,7 @@ def blur(photo: np.ndarray, size: int) -> np.ndarray:
     in units of 1/256 that sum to 1, and one rounding after both directions.
     """
     weights = _gaussian_weights(size)
-    sums = photo.astype(np.int64)
+    sums = photo.astype(np.int32)
     for axis in (0, 1):
         pads = [(size // 2, size // 2) if a == axis else (0, 0) for a in range(3)]
         padded = np.pad(sums, pads, mode="edge")

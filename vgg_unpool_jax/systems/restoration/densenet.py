@@ -26,6 +26,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vgg_unpool_jax.nets.dropout import Dropout
 from vgg_unpool_jax.systems.restoration import layers
 
 TRANSITIONS = ("as_code", "as_drawn")
@@ -117,4 +118,4 @@ class DenseNet(nn.Module):
         return self._dropped(convolution(x), name, keys)
 
     def _dropped(self, x, name, keys):
-        return layers.Dropout(self.dropout, name=f"{name}_dropout")(x, keys)
+        return Dropout(self.dropout, name=f"{name}_dropout")(x, keys)

@@ -5,8 +5,6 @@ torch: one pixel of zeros around, also at stride 2. Kernels start as in torch, u
 with a variance of 1 / (3 · fan); biases at zero.
 """
 
-import zlib
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -67,29 +65,6 @@ def batch_norm(train: bool, *, name: str) -> nn.BatchNorm:
         epsilon=_EPSILON,
         name=name,
     )
-
-
-class Dropout(nn.Module):
-    """Drops single values; the draws of a photo depend on its own key alone."""
-
-    rate: float
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array, keys: jax.Array | None) -> jax.Array:
-        """(n, h, w, c) to the same; unchanged without keys (n,), in evaluation."""
-        if keys is None or not self.rate:
-            return inputs
-        layer = zlib.crc32("/".join(self.path).encode())
-
-        def keep(key):
-            # Of a float32 probability the draws are the same in 64-bit mode.
-            share = jnp.float32(1 - self.rate)
-            return jax.random.bernoulli(
-                jax.random.fold_in(key, layer), share, inputs.shape[1:]
-            )
-
-        kept = jax.vmap(keep)(keys)
-        return jnp.where(kept, inputs / (1 - self.rate), jnp.zeros_like(inputs))
 
 
 def to_signed(images: jax.Array, multiple: int) -> jax.Array:

@@ -58,7 +58,7 @@ def to_vector(levels: Levels) -> jax.Array:
 def from_vector(vector: jax.Array) -> Levels:
     """The inverse of `to_vector`; what cannot be is brought to the nearest that can."""
     vector = jnp.maximum(vector, 0.0)
-    noise = vector[..., 0] * _NOISE_UNIT
+    noise = jnp.minimum(vector[..., 0] * _NOISE_UNIT, WHITE)
     return Levels(noise, jnp.maximum(1.0, _BEST_QUALITY * (1.0 - vector[..., 1])))
 
 

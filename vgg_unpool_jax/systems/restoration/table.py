@@ -6,14 +6,15 @@ as saved pictures are, before they are measured.
 
 import dataclasses
 import os
+import pathlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
-from vgg_unpool_jax.data import Source
-from vgg_unpool_jax.data.damage import Damage, Damaged
+from vgg_unpool_jax.data import Source, make_source, source_files
+from vgg_unpool_jax.data.damage import Damage, Damaged, make_damage
 from vgg_unpool_jax.data.examples import example_generator
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.metrics import METRICS, photo_psnr, photo_ssim
@@ -23,13 +24,16 @@ from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.evaluation.statistics import Summary, interval_text, summarize
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io.atomic import replacing
+from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.losses import WINDOW_SIZE
+from vgg_unpool_jax.releases.file import without_folders
 
 # The damaged photo itself.
 DAMAGED = "damaged"
-REPORT_FILES = ("results.json", "table.md", "page.jpg")
+_FILES = ("results.json", "table.md", "page.jpg")
 _PAGE_HEIGHT = 320
+_HEAD = ["method", "PSNR, dB", "95 % interval", "SSIM", "95 % interval", "photos"]
 # A damaged photo -> (h, w, 3) in [0, 255].
 Method = Callable[[Damaged], np.ndarray]
 _MEASURES = {"psnr": jax.jit(photo_psnr), "ssim": jax.jit(photo_ssim)}
@@ -85,8 +89,8 @@ def score_photos(
       damage: drawn for each photo from the seed and its number.
       seed: of the damage.
       gray: reduce photos that have colour to their luma first, in [16, 235] as in
-        published tables; results are reduced to the mean of their channels before they
-        are measured.
+        published tables; their noise is one field for all channels, and results are
+        reduced to the mean of their channels before they are measured.
 
     Raises:
       PhotoError: by the iterator, for a photo that cannot be read.
@@ -97,6 +101,10 @@ def score_photos(
         if gray:
             photo = _luma(photo)
         damaged = damage(photo, example_generator(seed, number))
+        if gray:
+            # One field of noise, not the mean of three.
+            one = np.repeat(damaged.photo[..., :1], 3, axis=-1)
+            damaged = damaged._replace(photo=one)
         pictures = {"photo": photo}
         for name, method in methods.items():
             restored = np.asarray(method(damaged), np.float32)
@@ -132,7 +140,11 @@ def summarize_scores(
 
 def restoration_table(summaries: Mapping[str, Mapping[str, Summary]]) -> str:
     """Markdown: a row for each method."""
-    rows = [["method", "PSNR, dB", "95 % interval", "SSIM", "95 % interval", "photos"]]
+    return markdown_table([_HEAD, *_rows(summaries)])
+
+
+def _rows(summaries) -> list[list[str]]:
+    rows = []
     for method, metrics in summaries.items():
         cells = [method]
         for name in _MEASURES:
@@ -143,29 +155,90 @@ def restoration_table(summaries: Mapping[str, Mapping[str, Summary]]) -> str:
             interval = interval_text(found.interval, found.photos, decimals)
             cells += [f"{found.mean:.{decimals}f}", interval]
         rows.append([*cells, str(metrics["psnr"].photos)])
-    return markdown_table(rows)
+    return rows
 
 
-def write_report(
-    folder: str | os.PathLike,
-    scores: Sequence[RestorationScore],
-    facts: Mapping[str, Any],
-) -> str:
-    """Write results.json, table.md and, of scores with pictures, page.jpg.
+def report_folders(
+    folder: str | os.PathLike, photos: Sequence[str], damages: Sequence[str]
+) -> dict[tuple[str, str], pathlib.Path]:
+    """Where the reports of photos (sources) with damages (specs) are written.
+
+    Of one such pair it is the folder itself, of several one folder each in it.
+    """
+    pairs = [(source, damage) for source in photos for damage in damages]
+    if len(pairs) == 1:
+        return {pairs[0]: to_path(folder)}
+    return {
+        pair: to_path(folder)
+        / re.sub(r"[^\w.]+", "-", "-".join(map(without_folders, pair)))
+        for pair in pairs
+    }
+
+
+def check_reports(
+    folders: Mapping[tuple[str, str], pathlib.Path], reads: Sequence[pathlib.Path]
+) -> None:
+    """Refuse, before any work, what cannot be measured or written.
 
     Args:
-      folder: for the files.
-      scores: of all photos.
-      facts: photos, damage and seed, written with the numbers.
+      folders: of `report_folders`.
+      reads: other files that are read.
+    """
+    reads = list(reads)
+    for photos, damage in folders:
+        make_damage(damage)
+        reads += source_files(make_source(photos))
+    check_outputs(
+        [
+            output_folder(folder) / name
+            for folder in folders.values()
+            for name in _FILES
+        ],
+        reads,
+    )
+
+
+def write_reports(
+    folders: Mapping[tuple[str, str], pathlib.Path],
+    methods: Mapping[str, Method],
+    *,
+    seed: int,
+    gray: bool,
+    pictures: int,
+    progress: Callable[[str], None],
+) -> str:
+    """Score photos with damages and write results.json, table.md and page.jpg of each.
+
+    Args:
+      folders: of `report_folders`.
+      methods: by name.
+      seed: see `score_photos`.
+      gray: see `score_photos`.
+      pictures: number of photos on a page; with 0 there is none.
+      progress: gets a line for each photo.
 
     Returns:
-      The table.
+      One table of them all, a row for each method.
     """
-    folder = to_path(folder)
+    rows = []
+    for (photos, damage), folder in folders.items():
+        source, scores = make_source(photos), []
+        for score in score_photos(
+            methods, source, make_damage(damage), seed=seed, gray=gray
+        ):
+            scores.append(score if len(scores) < pictures else score.numbers())
+            progress(f"[{len(scores)}/{len(source)}] {score.describe()}")
+        facts = {"photos": photos, "damage": damage, "seed": seed, "gray": gray}
+        summaries = _write_report(folder, scores, facts)
+        label = f"{without_folders(photos)}, {damage}{', luma' if gray else ''}"
+        rows += [[label, *row] for row in _rows(summaries)]
+    return markdown_table([["photos, damage", *_HEAD], *rows])
+
+
+def _write_report(folder, scores, facts) -> dict[str, dict[str, Summary]]:
     summaries = summarize_scores(scores)
-    text = restoration_table(summaries)
     with replacing(folder / "table.md") as file:
-        file.write(f"{text}\n".encode())
+        file.write(f"{restoration_table(summaries)}\n".encode())
     photos = [
         {
             name: getattr(score, name)
@@ -184,7 +257,7 @@ def write_report(
         }
         page = contact_sheet(shown, titles=titles, height=_PAGE_HEIGHT)
         save_jpeg(folder / "page.jpg", page, max_bytes=4_000_000)
-    return text
+    return summaries
 
 
 def _measure(picture: np.ndarray, photo: np.ndarray) -> dict[str, float]:

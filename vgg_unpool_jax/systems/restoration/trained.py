@@ -118,7 +118,7 @@ class TrainedRestorer(Recompiled):
           progress: wraps the list of tiles, such as `tqdm`.
 
         Returns:
-          (h, w, 3) float32 clipped to [0, 255].
+          (h, w, 3) float32 clipped to [0, 255]; grey photos stay grey.
         """
         photo = _checked(photo)
         if not self.is_blind:
@@ -133,7 +133,10 @@ class TrainedRestorer(Recompiled):
             return self._jitted_restore(self.variables, as_float32(windows), told)
 
         restored = self._in_tiles(apply, photo, tile, progress=progress)
-        return restored[: photo.shape[0], : photo.shape[1]]
+        restored = restored[: photo.shape[0], : photo.shape[1]]
+        if (photo == photo[..., :1]).all():
+            restored = np.repeat(restored.mean(axis=-1, keepdims=True), 3, axis=-1)
+        return restored
 
     def reconstruct(self, images) -> np.ndarray:
         """Restore images (n, h, w, 3), one by one."""

@@ -7,6 +7,11 @@ the scale of [-1, 1] and KL(x) the divergence of q(z|x) from N(0, I):
 |---|---|---|
 | `published` | Σ KL / B + Σ e | λ Σ e |
 | `beta` | mean of β KL - log p(x given z) | the same |
+| `deepsim` | mean of β KL + DeePSiM(x, x') | the same |
+
+With `deepsim` a third part, the discriminator, has a loss of its own; see
+`systems/deepsim/loss.py`. Its β is of another scale: with the image term alone it would
+be the ELBO of a Gaussian of variance β · values / (2 · 127.5² · `loss.image`).
 
 Both gradients are taken at the same parameters, from one forward pass. (The published
 program steps the encoder first and reuses the old graph, which torch refuses since
@@ -37,6 +42,15 @@ from vgg_unpool_jax.losses.latent import (
     kl_to_standard_normal,
     with_free_bits,
 )
+from vgg_unpool_jax.pretrained.recorded import weights_record
+from vgg_unpool_jax.systems.deepsim.loss import (
+    DISCRIMINATOR,
+    STATE,
+    DeePSiM,
+    comparator_of,
+    make_loss,
+)
+from vgg_unpool_jax.systems.deepsim.networks import frozen_params, load_layers
 from vgg_unpool_jax.systems.vae.model import HALF_RANGE, VAE, check_sizes
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
@@ -128,17 +142,38 @@ _OLD_NAMES = {"seed": "published"}
 class VAEObjective:
     """The objective of a VAE; see `training/system.Objective`."""
 
-    def __init__(self, model: VAE, loss: PublishedLoss | BetaLoss):
-        """Put model and loss together."""
-        self.model, self._loss = model, loss
-        self.frozen: PyTree = {}
-        self.record: Mapping[str, Any] = {}
+    def __init__(
+        self,
+        model: VAE,
+        loss: PublishedLoss | BetaLoss,
+        deepsim: DeePSiM | None = None,
+        frozen: PyTree = None,
+        record: Mapping[str, Any] | None = None,
+    ):
+        """Put model and loss together.
+
+        Args:
+          model: the VAE.
+          loss: of its codes and reconstructions.
+          deepsim: what replaces the likelihood in training, if anything.
+          frozen: network -> parameters, for `deepsim`.
+          record: network -> facts about its weights.
+        """
+        self.model, self._loss, self._deepsim = model, loss, deepsim
+        self.frozen: PyTree = frozen or {}
+        self.record: Mapping[str, Any] = record or {}
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise encoder and decoder."""
         # Jitted, because hundreds of operations would otherwise be compiled one by one.
         variables = jax.jit(self.model.init)(key, batch["image"])
-        return variables["params"], {"batch_stats": variables["batch_stats"]}
+        params, state = dict(variables["params"]), dict(variables)
+        del state["params"]
+        if self._deepsim is not None:
+            images = batch["image"]
+            added, state[STATE] = self._deepsim.init(key, self.frozen, images)
+            params |= added
+        return params, state
 
     def losses(
         self,
@@ -156,7 +191,8 @@ class VAEObjective:
         images = batch["image"]
         size = (self.model.latent_size,)
         noise = jax.vmap(lambda key: jax.random.normal(key, size, jnp.float32))(keys)
-        variables = {"params": params, "batch_stats": model_state["batch_stats"]}
+        networks = {name: params[name] for name in ("encoder", "decoder")}
+        variables = {"params": networks, "batch_stats": model_state["batch_stats"]}
         (drawn, latent), updated = self.model.apply(
             variables, images, noise, train, mutable=["batch_stats"]
         )
@@ -176,23 +212,52 @@ class VAEObjective:
         }
         if self.model.learn_decoder_std:
             terms["decoder_std"] = jnp.exp(latent["log_std"])
+        updated, active = dict(updated), {}
+        if self._deepsim is not None:
+            draws = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+            compared = self._deepsim(
+                params,
+                model_state[STATE],
+                model_state["frozen"],
+                drawn,
+                images,
+                draws if train else None,
+            )
+            cost = self._loss.beta * terms["kl"]
+            losses = dict.fromkeys(networks, compared.loss + cost)
+            terms |= compared.terms
+            updated[STATE] = compared.state
+            if compared.active is not None:
+                losses[DISCRIMINATOR] = compared.discriminator_loss
+                active = dict.fromkeys(networks, compared.active[1])
+                active[DISCRIMINATOR] = compared.active[0]
         pictures = {INPUT: images, OUTPUT: outputs, TARGET: images}
         posterior = {name: latent[name] for name in (MEAN, LOG_VARIANCE)}
         log_std = jnp.broadcast_to(latent["log_std"], error.shape)
         outputs = {**pictures, **posterior, ERROR: error, LOG_STD: log_std}
-        return losses, Aux(terms, updated, outputs)
+        return losses, Aux(terms, updated, outputs, active)
 
 
 def from_config(
     config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
 ) -> VAEObjective:
     """Build the objective of a config with sections model, loss and data."""
-    del record  # nothing is frozen
     fields = config.loss.to_dict()
     name = fields.pop("name")
     name = _OLD_NAMES.get(name, name)
+    if name == "deepsim":
+        layers, weights = load_layers(comparator_of(config), config.weights, record)
+        return VAEObjective(
+            make_model(config),
+            BetaLoss(fields["beta"], 0, 0.0),
+            make_loss(config, layers[0] if layers else None),
+            frozen_params(weights),
+            {network: weights_record(found) for network, found in weights.items()},
+        )
     if name not in _LOSSES:
-        raise ConfigError(f"loss.name must be 'beta' or 'published', got {name!r}")
+        raise ConfigError(
+            f"loss.name must be 'beta', 'published' or 'deepsim', got {name!r}"
+        )
     if name == "published":
         fields["batch_size"] = config.data.batch_size
     wanted = {field.name for field in dataclasses.fields(_LOSSES[name])}

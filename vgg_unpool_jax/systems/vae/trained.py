@@ -24,7 +24,7 @@ from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.unpooling.pair import Encoder, load_encoder
-from vgg_unpool_jax.systems.vae.objective import from_config, make_model
+from vgg_unpool_jax.systems.vae.objective import BetaLoss, VAEObjective, make_model
 from vgg_unpool_jax.systems.vae.report import FRECHET_BLOCK, VAEReport
 from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.step import as_float, photo_keys
@@ -65,7 +65,10 @@ class TrainedVAE(Recompiled):
         self.model = make_model(config)
         self.image_size = self.model.image_size
         self.latent_size = self.model.latent_size
-        self.variables = jax.tree.map(jnp.asarray, dict(variables))
+        # Without what a training with DeePSiM adds.
+        params = {name: variables["params"][name] for name in ("encoder", "decoder")}
+        kept = {"params": params, "batch_stats": variables["batch_stats"]}
+        self.variables = jax.tree.map(jnp.asarray, kept)
 
     def describe(self) -> str:
         """One line for a report."""
@@ -187,7 +190,8 @@ class TrainedVAE(Recompiled):
         if self.encoder is not None:
             encode = self.encoder.encode
             features = spatial_mean_features(lambda x: encode(x)[0])
-        objective = from_config(self.config)
+        # The loss does not matter for what is measured.
+        objective = VAEObjective(self.model, BetaLoss(1.0, 0, 0.0))
         report = VAEReport(
             objective,
             features=features,
