@@ -10,6 +10,9 @@ Not trained yet at full length. A photo of the test set Set5 is one of BSDS500
 | variant | |
 |---|---|
 | `x2`, `x3`, `x8` | other factors |
+| `gan` | content and adversarial loss, from the generator of another run |
+| `srgan` | the seed's networks, losses and rates |
+| `published` | with `srgan`: its faults, see `systems/super_resolution/objective.py` |
 | `best` | 60,000 steps |
 | `runlocal` | seconds on a CPU, without any file |
 
@@ -21,7 +24,7 @@ Not trained yet at full length. A photo of the test set Set5 is one of BSDS500
 import ml_collections
 
 # In the order in which they are applied.
-VARIANTS = ("x2", "x3", "x8", "best", "runlocal")
+VARIANTS = ("x2", "x3", "x8", "gan", "srgan", "published", "best", "runlocal")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
@@ -30,6 +33,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.seed = 0
     config.num_epochs, config.num_steps = 0.0, 10_000
     config.initialize_from = ""
+    # A run whose generator the adversarial training starts from.
+    config.initialize_shared_from = ""
     config.log_every_steps = 50
 
     config.model = model = ml_collections.ConfigDict()
@@ -38,6 +43,11 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.name, loss.then, loss.then_from = "l1", "l2", 0.8
+    loss.pixel, loss.content, loss.adversarial = 1.0, 0.0, 0.0
+    # Of VGG19 for the content loss; and of the adversarial one.
+    loss.layer, loss.weights, loss.vgg_preprocessing = "block3_conv3", "", True
+    loss.discriminator, loss.discriminator_width = "cross_entropy", 64
+    loss.pause = False
 
     config.data = data = ml_collections.ConfigDict()
     data.source = "folder:photos"
@@ -82,6 +92,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
     apply = {
         **{f"x{factor}": _enlarge_by(factor) for factor in (2, 3, 8)},
+        "gan": _gan,
+        "srgan": _srgan,
+        "published": _published,
         "best": _best,
         "runlocal": _runlocal,
     }
@@ -104,6 +117,46 @@ def _enlarge_by(factor: int):
     return apply
 
 
+def _gan(config: ml_collections.ConfigDict) -> None:
+    config.num_steps = 4000
+    loss = config.loss
+    loss.then_from = 1.0  # L1 to the end
+    # Features of VGG19 at this layer are of the order of 1000, and squared here.
+    loss.pixel, loss.content, loss.adversarial = 1.0, 1e-7, 5e-3
+    loss.discriminator_width = 32
+    loss.pause = True
+    optimizer = config.optimizer
+    optimizer.learning_rate, optimizer.final_learning_rate = 2e-4, 2e-6
+    _two_parts(config)
+    config.data.image_size, config.data.batch_size = 128, 8
+    config.checkpoints.best_metric, config.checkpoints.best_mode = "psnr", "max"
+
+
+def _srgan(config: ml_collections.ConfigDict) -> None:
+    config.model.name = "srgan"
+    loss = config.loss
+    loss.pixel, loss.content, loss.adversarial = 0.0, 1.0, 1e-3
+    optimizer = config.optimizer
+    optimizer.schedule, optimizer.warmup_steps = "constant", 0
+    optimizer.learning_rate, optimizer.b1 = 2e-4, 0.5
+    _two_parts(config)
+    # 64² and 256² pixels.
+    config.data.image_size, config.data.batch_size = 256, 12
+    config.data.augmentation.flip, config.data.augmentation.turn = True, False
+
+
+def _published(config: ml_collections.ConfigDict) -> None:
+    config.loss.vgg_preprocessing = False
+    config.loss.discriminator = "mse"
+
+
+def _two_parts(config: ml_collections.ConfigDict) -> None:
+    config.optimizer.average_decay = 0.0
+    config.optimizer.parts = ml_collections.ConfigDict()
+    config.optimizer.parts.generator = ml_collections.ConfigDict()
+    config.optimizer.parts.discriminator = ml_collections.ConfigDict()
+
+
 def _best(config: ml_collections.ConfigDict) -> None:
     config.num_steps = 60_000
     config.evaluation.every_steps = config.checkpoints.every_steps = 3000
@@ -116,6 +169,7 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
     config.data.batch_size = config.evaluation.batch_size = 2
     config.data.image_size = config.evaluation.image_size = 48
     config.model.width, config.model.blocks = 8, 1
+    config.loss.weights, config.loss.discriminator_width = "random", 4
     config.optimizer.warmup_steps = 0
     config.evaluation.every_steps = config.checkpoints.every_steps = 4
     config.evaluation.num_pictures = 2

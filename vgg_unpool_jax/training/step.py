@@ -32,8 +32,8 @@ def make_train_step(
       step(state, frozen, batch, key) -> (state, metrics): batch holds uint8 "image"
       (n, h, w, 3), int32 "index" (n,), the photos' numbers, and whatever else the
       system's examples hold; metrics are scalars averaged over all devices: the
-      objective's terms, "loss" or "PART_loss" of each part, "gradient_norm",
-      "parameter_norm" and the learning rates.
+      objective's terms, "loss" or "PART_loss" of each part, "gradient_norm", also of
+      each part that has its own optimizer, "parameter_norm" and the learning rates.
     """
 
     def step(state: TrainState, frozen, batch, key):
@@ -70,6 +70,11 @@ def make_train_step(
         metrics = parallel.average_over_devices({**_named(values), **aux.terms})
         metrics |= {
             "gradient_norm": optax.tree.norm(gradients),
+            **{
+                f"gradient_norm/{part}": optax.tree.norm(gradients[part])
+                for part in optimizer.parts
+                if part not in optimizer.frozen
+            },
             "parameter_norm": optax.tree.norm(params),
             **rates,
         }

@@ -11,14 +11,19 @@ from tests.experiments.commands import run_command
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.data.bicubic import reduce_bicubic, resize_bicubic
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.nets.vgg19 import preprocess
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
+from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
 from vgg_unpool_jax.systems.super_resolution.model import (
     FastUpscaler,
     SRGANGenerator,
     make_model,
 )
-from vgg_unpool_jax.systems.super_resolution.objective import from_config
+from vgg_unpool_jax.systems.super_resolution.objective import (
+    _as_published,
+    from_config,
+)
 from vgg_unpool_jax.systems.super_resolution.report import enlarge, psnr_y
 
 
@@ -144,17 +149,81 @@ def test_the_command_writes_the_result(workdir, tmp_path):
 
 
 def test_batches_are_normalised_by_srgan_and_statistics_kept():
-    config = photos.get_config("runlocal")
-    config.model.name = "srgan"
-    objective = from_config(config)
+    objective = from_config(photos.get_config("srgan,runlocal"))
     images = make_source("samples")[0][None, :32, :32].astype(np.float32)
     batch = {"image": images, "input": images[:, ::4, ::4], "step": 0}
     params, state = objective.init(jax.random.key(0), batch)
-    aux = objective.losses(params, state, batch, None, True)[1]
-    before, after = (
-        s["batch_stats"]["middle_norm"]["mean"] for s in (state, aux.model_state)
+    state = {**state, "frozen": objective.frozen}
+    after = objective.losses(params, state, batch, None, True)[1].model_state
+    for part, layer in (
+        ("generator", "middle_norm"),
+        ("discriminator", "conv4_2_norm"),
+    ):
+        means = (s["batch_stats"][part][layer]["mean"] for s in (state, after))
+        assert np.abs(np.subtract(*means)).max() > 0
+
+
+def test_the_published_fault_gives_vgg19_images_in_minus_one_to_one():
+    images = make_source("samples")[0][None, :8, :8].astype(np.float32)
+    signed = images / 127.5 - 1
+    for preprocessing, order in (
+        ("caffe", slice(None, None, -1)),
+        ("torchvision", ...),
+    ):
+        found = preprocess(_as_published(images, preprocessing), preprocessing)
+        np.testing.assert_allclose(found, signed[..., ::order], atol=1e-4)
+
+
+def test_adversarial_training_starts_from_a_generator_and_trains_both(workdir):
+    config = photos.get_config("gan,runlocal")
+    config.initialize_shared_from = str(workdir)
+    config.num_steps = 1
+    config.optimizer.learning_rate = config.optimizer.final_learning_rate = 1e-12
+    folder = workdir.parent / f"{workdir.name}-gan"
+    train_and_evaluate(config, folder / "start")
+    config = photos.get_config("gan,runlocal")
+    config.initialize_shared_from = str(workdir)
+    train_and_evaluate(config, folder / "run")
+    before, start, after = (
+        read_saved(path, "super_resolution").variables["params"]
+        for path in (workdir, folder / "start", folder / "run")
     )
-    assert np.abs(before - after).max() > 0
+    same = jax.tree.map(
+        lambda a, b: bool(np.allclose(a, b, atol=1e-6)),
+        before["generator"],
+        start["generator"],
+    )
+    assert all(jax.tree.leaves(same))
+    for part in ("generator", "discriminator"):
+        moved = jax.tree.map(
+            lambda a, b: float(np.abs(a - b).max()), start[part], after[part]
+        )
+        assert max(jax.tree.leaves(moved)) > 1e-4
+    # What is loaded is the generator alone.
+    trained = load_trained(folder / "run")
+    assert set(trained.variables["params"]) == {"generator"}
+    photo = make_source("samples")[0][:20, :20]
+    assert trained.upscale(photo).shape == (80, 80, 3)
+    config.initialize_shared_from = str(workdir)
+    config.model.width = 12
+    with pytest.raises(ConfigError, match="has the generator"):
+        train_and_evaluate(config, folder / "other")
+
+
+def test_losses_of_the_discriminator_by_hand():
+    fake, real = jnp.asarray([[0.0, 2.0]]), jnp.asarray([[1.0, -1.0]])
+    logits = {"fake": np.array([0.0, 2.0]), "real": np.array([1.0, -1.0])}
+    sigmoid = {name: 1 / (1 + np.exp(-values)) for name, values in logits.items()}
+    expected = {
+        "cross_entropy": -np.log(1 - sigmoid["fake"]).mean()
+        - np.log(sigmoid["real"]).mean(),
+        "mse": 0.5 * (sigmoid["fake"] ** 2 + (sigmoid["real"] - 1) ** 2).mean(),
+    }
+    for name, value in expected.items():
+        config = photos.get_config("gan,runlocal")
+        config.loss.discriminator = name
+        found = from_config(config)._discriminator_loss(fake, real)
+        assert float(found) == pytest.approx(value, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +233,8 @@ def test_batches_are_normalised_by_srgan_and_statistics_kept():
         ("model.factor", 5, "2, 3, 4, 8, got 5"),
         ("loss.then", "mse", "l1, l2, psnr, got 'mse'"),
         ("loss.then_from", 2.0, r"in \[0, 1\], got 2.0"),
+        ("loss.discriminator", "hinge", "cross_entropy, mse, got 'hinge'"),
+        ("loss.pixel", 0.0, "pixel or content must be positive"),
     ],
 )
 def test_configs_that_cannot_be_used(field, value, message):

@@ -30,6 +30,7 @@ FACTORS = (2, 3, 4, 8)
 WHITE = 255.0
 # Keras' momentum and epsilon.
 _MOMENTUM, _EPSILON = 0.8, 1e-3
+_GLOROT = nn.initializers.glorot_uniform()
 _SRGAN_BLOCKS, _SRGAN_WIDTH = 16, 64
 
 
@@ -92,12 +93,7 @@ class SRGANGenerator(nn.Module):
         width = _SRGAN_WIDTH
 
         def norm(x, name):
-            return nn.BatchNorm(
-                use_running_average=not train,
-                momentum=_MOMENTUM,
-                epsilon=_EPSILON,
-                name=name,
-            )(x)
+            return batch_norm(train, name)(x)
 
         def conv3(features, name):
             return Convolution(features, relu=False, kernel_init=_GLOROT, name=name)
@@ -120,7 +116,11 @@ class SRGANGenerator(nn.Module):
         return (jnp.tanh(conv9(3, "output")(x)) + 1.0) * (WHITE / 2)
 
 
-_GLOROT = nn.initializers.glorot_uniform()
+def batch_norm(train: bool, name: str) -> nn.BatchNorm:
+    """Batch normalisation with the seed's momentum."""
+    return nn.BatchNorm(
+        use_running_average=not train, momentum=_MOMENTUM, epsilon=_EPSILON, name=name
+    )
 
 
 def _conv3(features: int, name: str, *, relu: bool = False, gain: float = 2.0):

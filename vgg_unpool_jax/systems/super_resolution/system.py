@@ -1,7 +1,7 @@
 """Super-resolution, as the trainer knows it."""
 
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
-from vgg_unpool_jax.systems.super_resolution.objective import from_config
+from vgg_unpool_jax.systems.super_resolution.objective import from_config, prepare
 from vgg_unpool_jax.systems.super_resolution.report import SuperResolutionReport
 from vgg_unpool_jax.systems.super_resolution.trained import load_upscaler
 from vgg_unpool_jax.training.system import System
@@ -13,4 +13,5 @@ SYSTEM = System(
     make_report=SuperResolutionReport,
     make_example=make_example,
     model_fields=("model.",),
+    prepare=prepare,
 )

@@ -24,7 +24,10 @@ from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
-from vgg_unpool_jax.systems.super_resolution.objective import from_config
+from vgg_unpool_jax.systems.super_resolution.objective import (
+    GENERATOR,
+    upscaler_from_config,
+)
 from vgg_unpool_jax.systems.super_resolution.report import SuperResolutionReport
 from vgg_unpool_jax.systems.unpooling.tiling import apply_in_tiles
 from vgg_unpool_jax.training import run_config
@@ -38,7 +41,7 @@ class TrainedUpscaler(Recompiled):
     Attributes:
       config: of the training run.
       model: the Flax module.
-      variables: its variables, for `model.apply`.
+      variables: "params" and "batch_stats" of the part "generator".
       factor: of the sides.
       step: number of training steps.
       record: empty; there are no pretrained weights.
@@ -59,9 +62,14 @@ class TrainedUpscaler(Recompiled):
         self.config, self.step = config, step
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
-        self._objective = from_config(config)
+        self._objective = upscaler_from_config(config)
         self.model, self.factor = self._objective.model, self._objective.factor
-        self.variables = jax.tree.map(jnp.asarray, dict(variables))
+        # A discriminator, and who rested, are of the training alone.
+        self.variables = {
+            name: {GENERATOR: jax.tree.map(jnp.asarray, variables[name][GENERATOR])}
+            for name in ("params", "batch_stats")
+            if GENERATOR in variables.get(name, {})
+        }
 
     def describe(self) -> str:
         """One line for a report."""
@@ -192,8 +200,9 @@ class TrainedUpscaler(Recompiled):
     @functools.cached_property
     def _jitted_apply(self):
         def apply(variables, images):
+            own = {name: arrays[GENERATOR] for name, arrays in variables.items()}
             # Blocks have the size of the photo, as tiles need it.
-            return blocks_to_channels(self.model.apply(variables, images), self.factor)
+            return blocks_to_channels(self.model.apply(own, images), self.factor)
 
         return jax.jit(apply)
 
