@@ -55,6 +55,9 @@ _EFFORT = flags.DEFINE_integer(
     "Measure the codec with this effort too, see compress.",
     lower_bound=0,
 )
+_PUBLISHED = flags.DEFINE_bool(
+    "published", False, "Draw published curves of JPEG and JPEG 2000, of other photos."
+)
 _PERCEPTUAL = define_perceptual("perceptual")
 
 
@@ -79,7 +82,7 @@ def main() -> None:
     print(table)
     with replacing(output / "table.md") as file:
         file.write(table.encode())
-    curves.plot(measured, output / "plot.png")
+    curves.plot(measured, output / "plot.png", published=_PUBLISHED.value)
     facts = {
         "photos": count,
         "source": _PHOTOS.value,

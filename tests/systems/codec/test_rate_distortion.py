@@ -50,5 +50,8 @@ def test_all_methods_are_measured_on_files(codec, photo, tmp_path):
         assert points[0].metrics["brightness"] == pytest.approx(large.mean(), abs=9)
     text = curves.table(measured)
     assert all(f"| {name} |" in text for name in measured)
-    curves.plot(measured, tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").stat().st_size > 10_000
+    sizes = []
+    for published in (False, True):
+        curves.plot(measured, tmp_path / "plot.png", published=published)
+        sizes.append((tmp_path / "plot.png").stat().st_size)
+    assert sizes[1] > sizes[0] + 1000

@@ -1,15 +1,21 @@
 """Photos through the learned codec and back."""
 
+import hashlib
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.systems.codec import bitstream, coder, windows
 from vgg_unpool_jax.systems.codec.bitstream import BitstreamError
 from vgg_unpool_jax.systems.codec.entropy import logistic_bits, mixture_bits, scale_of
 from vgg_unpool_jax.systems.codec.trained import CodecByHash, load_codec
+
+_GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 9), (43, 70)])
@@ -104,6 +110,22 @@ def test_numbers_beyond_their_tables_are_coded_too(codec):
     found = coder.read_tile(*parts, *empty, stream)
     for array, expected in zip(found, (hyper, integers), strict=True):
         np.testing.assert_array_equal(array, expected)
+
+
+def test_a_file_of_another_day_and_machine_is_decoded():
+    """Written by Python 3.11, jax 0.10.2, one device of a CPU; `codec-faces`."""
+    content = (_GOLDEN / "astronaut.vuc").read_bytes()
+    codec = load_codec("codec-faces")
+    _, hyper, integers = codec.read(content)
+    numbers = np.concatenate([hyper.ravel(), integers.ravel()]).astype("<i2")
+    digest = hashlib.sha256(numbers.tobytes()).hexdigest()
+    assert digest == "abe03996154026c405ddab671859bfd7a4ccadf349929207b976a23e529680a3"
+    with Image.open(_GOLDEN / "astronaut.png") as image:
+        expected = np.asarray(image).astype(int)
+    assert np.abs(codec.decompress(content) - expected).max() <= 1
+    with jax.disable_jit():
+        again = codec.read(content)[2]
+    np.testing.assert_array_equal(again, integers)
 
 
 def test_every_changed_bit_and_every_truncation_is_found(codec, photo):

@@ -10,6 +10,24 @@ from vgg_unpool_jax.evaluation.pictures import save_png
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.systems.codec.rate_distortion import Point, bd_rate
 
+# (compression ratio, PSNR in dB) of JPEG and JPEG 2000 as digitised by the program
+# facecompressor from figure 10 of Ebrahimi et al., "JPEG vs. JPEG 2000: an objective
+# comparison of image encoding quality", 2004: other photos than those of a report.
+EBRAHIMI = {
+    "JPEG": (
+        *((3.46, 51.17), (4.62, 47.92), (6.17, 44.61), (7.90, 42.40), (8.87, 40.77)),
+        *((9.83, 39.59), (14.62, 36.06), (18.64, 34.21), (22.47, 33.03)),
+        *((25.72, 32.15), (30.11, 31.41), (36.41, 30.38), (49.02, 29.05)),
+        (83.96, 26.77),
+    ),
+    "JPEG 2000": (
+        *((3.65, 51.02), (4.81, 48.66), (9.82, 41.00), (19.97, 35.54), (29.91, 32.89)),
+        *((40.04, 31.19), (49.97, 30.01), (60.09, 29.13), (70.01, 28.46)),
+        *((79.94, 27.87), (90.06, 27.43), (100.18, 27.06)),
+    ),
+}
+_BITS = 24  # of a pixel without compression
+
 # Rates at which tables give the quality, in bits per pixel.
 _RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
 
@@ -76,8 +94,19 @@ def table(measured: Mapping[str, Sequence[Point]], metric: str = "psnr") -> str:
     return markdown_table([head, *rows])
 
 
-def plot(measured: Mapping[str, Sequence[Point]], path: str | os.PathLike) -> None:
-    """Draw PSNR over bits per pixel of whole files, into a PNG file."""
+def plot(
+    measured: Mapping[str, Sequence[Point]],
+    path: str | os.PathLike,
+    *,
+    published: bool = False,
+) -> None:
+    """Draw PSNR over bits per pixel of whole files, into a PNG file.
+
+    Args:
+      measured: points by the name of the method.
+      path: of the file.
+      published: draw the curves of `EBRAHIMI` too.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -88,6 +117,10 @@ def plot(measured: Mapping[str, Sequence[Point]], path: str | os.PathLike) -> No
         pairs = sorted((point.bits_per_pixel, point.psnr) for point in points)
         width = 1.5 if number else 3.0
         axes.plot(*zip(*pairs, strict=True), marker="o", label=name, linewidth=width)
+    for name, pairs in EBRAHIMI.items() if published else ():
+        points = [(_BITS / ratio, psnr) for ratio, psnr in pairs]
+        label = f"{name}, other photos (Ebrahimi et al. 2004)"
+        axes.plot(*zip(*points, strict=True), linestyle=":", label=label)
     largest = max(point.bits_per_pixel for point in measured[next(iter(measured))])
     axes.set_xlim(0, 1.1 * largest)
     axes.set_xlabel("bits per pixel of the whole file")
