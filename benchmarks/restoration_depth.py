@@ -86,7 +86,7 @@ def main() -> None:
         print(text)
     facts = {"photos": _PHOTOS.value, "damage": config.evaluation.damage}
     metrics = {
-        name: {part: summarize(v) for part, v in parts.items() if len(v)}
+        name: {part: summarize(v) for part, v in parts.items()}
         for name, parts in found.items()
     }
     write_results(folder / "results.json", {**facts, "psnr": metrics})
