@@ -6,7 +6,7 @@
 Writes table.md (PSNR inside and outside of the painted squares, or of all pixels for
 other damages, beside the damaged photo and a classical method), gradients.md (norm of
 the gradient of each kernel over a batch, of new parameters and after the training),
-page.png and results.json. Crops and damage are those of the first run's evaluation.
+page.jpg and results.json. Crops and damage are those of the first run's evaluation.
 
 Classical methods: of scikit-image biharmonic inpainting, non-local means of the true
 noise, Wiener deconvolution with the true kernel; of Pillow bilinear enlargement.
@@ -30,7 +30,7 @@ from vgg_unpool_jax.data.crops import make_crop
 from vgg_unpool_jax.data.damage import kinds
 from vgg_unpool_jax.data.examples import example_generator
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, save_png
+from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, save_jpeg
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.evaluation.statistics import interval_text, summarize
 from vgg_unpool_jax.evaluation.tables import markdown_table
@@ -46,7 +46,7 @@ _PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the report.")
 _COUNT = flags.DEFINE_integer("count", 0, "Number of photos; 0: all.", lower_bound=0)
 _PICTURES = flags.DEFINE_integer("pictures", 6, "Rows of the page.", lower_bound=1)
-_FILES = ("table.md", "gradients.md", "page.png", "results.json")
+_FILES = ("table.md", "gradients.md", "page.jpg", "results.json")
 _DAMAGED, _CLASSICAL = "damaged", "classical"
 # Photos of a batch of the gradients, and of a pass forward.
 _BATCH = 80
@@ -79,14 +79,14 @@ def main() -> None:
     shown = slice(0, _PICTURES.value)
     columns = {name: enlarge(r[shown], 2) for name, r in results.items()}
     columns["photo"] = enlarge(photos[shown], 2)
-    save_png(folder / "page.png", picture_grid(columns))
+    save_jpeg(folder / "page.jpg", picture_grid(columns))
     for name, text in (("table.md", table), ("gradients.md", gradients)):
         with replacing(folder / name) as file:
             file.write(f"{text}\n".encode())
         print(text)
     facts = {"photos": _PHOTOS.value, "damage": config.evaluation.damage}
     metrics = {
-        name: {part: summarize(v) for part, v in parts.items() if len(v)}
+        name: {part: summarize(v) for part, v in parts.items()}
         for name, parts in found.items()
     }
     write_results(folder / "results.json", {**facts, "psnr": metrics})

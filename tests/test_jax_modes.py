@@ -117,8 +117,10 @@ def _apply():
 
 
 def _train():
+    from configs.deepsim import autoencoder
     from configs.unpooling import base as unpooling
     from configs.vae import base as vae
+    from vgg_unpool_jax.systems.deepsim.system import SYSTEM as DEEPSIM
     from vgg_unpool_jax.systems.unpooling.system import SYSTEM as PAIRS
     from vgg_unpool_jax.systems.vae.system import SYSTEM as VAES
 
@@ -136,6 +138,9 @@ def _train():
     config.model.image_size, config.model.hidden_size = SIDE, 8
     config.model.encoder_channels = config.model.decoder_channels = (8, 8)
     found["train VAE"] = _step(VAES, config, batch)
+    photos = np.random.default_rng(4).integers(0, 256, (2, 40, 40, 3), np.uint8)
+    config = autoencoder.get_config("runlocal")
+    found["train DeePSiM"] = _step(DEEPSIM, config, {**batch, "image": photos})
     return found
 
 

@@ -1,6 +1,7 @@
 """Faces behind a block, 64×64.
 
-A magenta square of 33×33 pixels near the middle. Faces of 128 pixels have block:64.
+A magenta square of 33×33 pixels, at most one pixel from the middle. Faces of 128 pixels
+have block:64.
 
 Source: the restoration programs beside facecompressor. Not run yet at full length.
 

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from configs.deepsim import alexnet, autoencoder, vgg19
+from results import inverter
 from tests.experiments.commands import run_command
 from vgg_unpool_jax import load_inverter
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.errors import WeightsError
-from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
 from vgg_unpool_jax.systems.deepsim.release import card_text
 from vgg_unpool_jax.training.checkpoints import Checkpoints
@@ -37,8 +38,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(run, tmp_path, assert_sam
     state = result.state.model_state["deepsim"]
     assert {"discriminator_on", "generator_on", "discriminator_loss"} <= set(state)
     assert float(state["discriminator_loss"]) != 1.0
-    for _ in range(2):
-        train_and_evaluate(config, tmp_path, max_minutes=0.0)
+    train_and_evaluate(config, tmp_path, max_minutes=0.0)  # one step
     pieces = train_and_evaluate(config, tmp_path)
     assert_same_tree(pieces.state, result.state)
     with Checkpoints(tmp_path, create=False) as saved:
@@ -161,6 +161,25 @@ def test_invert_writes_what_the_library_makes(run, photos, tmp_path):
     # The nearest of both photos, by pixels.
     errors = [np.square(wanted[0][0] - photo).mean() for photo in photos]
     np.testing.assert_array_equal(grid[:, 198:], photos[int(np.argmin(errors))])
+
+
+@pytest.mark.extended
+def test_a_generator_is_put_into_the_package_once(run, photos, tmp_path, monkeypatch):
+    package, folder = tmp_path / "packaged", tmp_path / "photos"
+    package.mkdir()
+    folder.mkdir()
+    for name, photo in zip("ab", photos, strict=True):
+        Image.fromarray(photo).save(folder / f"{name}.png")
+    (package / index.FILE).write_text('{"format_version": 1, "models": {}}')
+    monkeypatch.setattr(index, "PACKAGE", package)
+    monkeypatch.setattr(inverter.documents, "write", lambda: None)
+    arguments = [str(run[1]), "--name=invert-conv5", f"--photos={folder}"]
+    assert inverter.main(arguments) == 0
+    entry = index.read(package)["invert-conv5"]
+    assert entry.facts["metrics"]["l1"]["photos"] == 2
+    assert entry.facts["dtype"] == "int8"
+    # An equal one stays.
+    assert inverter.main(arguments) == 1
 
 
 @pytest.mark.extended

@@ -45,6 +45,7 @@ from vgg_unpool_jax.training.system import PyTree
 # The part of the parameters that this loss adds, and its entry in the model state.
 DISCRIMINATOR = "discriminator"
 STATE = "deepsim"
+_LARGEST_LOGGED = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +178,8 @@ class DeePSiM:
         terms["discriminator_real"] = cross_entropy(real, REAL)
         total = terms["discriminator_fake"] + terms["discriminator_real"]
         active = self._pause.decide(state)
-        terms["ratio"] = self._pause.ratio(state)
+        # Capped, because the log has means of heavy tails.
+        terms["ratio"] = jnp.minimum(self._pause.ratio(state), _LARGEST_LOGGED)
         for name, flag in zip(
             ("discriminator_on", "generator_on"), active, strict=True
         ):
