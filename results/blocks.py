@@ -163,17 +163,11 @@ def _minutes(pair: dict) -> str:
 
 
 def _data() -> str:
-    """Data, weights and hardware of the tables of README.md."""
-    pairs, vae, style = map(read, ("pairs", "vae", "stylization"))
-    hardware = {facts["hardware"] for facts in (pairs, vae, style)}
-    run = next(iter(vae["runs"].values()))
+    """Data, weights and hardware of the table of README.md."""
+    facts = read("pairs")
     return _fill(
-        f"Pairs: tested on {pairs['test_photos']}, trained on "
-        f"{pairs['training_photos']}. VAE: tested on {vae['test_photos']}, trained for "
-        f"{run['steps']} steps of {run['batch_size']} in {run['minutes']} minutes on "
-        f"{vae['training_photos']}. Style: {style['test_photos']}, with masks; "
-        f"{style['pairs']}. VGG19 weights: {pairs['vgg19_weights']}. "
-        f"Hardware: {' and '.join(sorted(hardware))}."
+        f"Tested on {facts['test_photos']}, trained on {facts['training_photos']}. "
+        f"VGG19 weights: {facts['vgg19_weights']}. Hardware: {facts['hardware']}."
     )
 
 
@@ -239,26 +233,6 @@ def _config(block: int) -> str:
     return f"{table(head, rows)}\n\n{_fill(text)}"
 
 
-def _vae() -> str:
-    facts = read("vae")
-    rows = []
-    for name, run in facts["runs"].items():
-        metrics = run["metrics"]
-        active = f"{_number(metrics, 'active_units', '.0f')} of 128"
-        rows.append(
-            (
-                f"{name}, {run['optimizer']}",
-                _number(metrics, "pcc", ".3f"),
-                _number(metrics, "ssim_zero_padded", ".3f"),
-                _number(metrics, "mse", ".4f"),
-                _number(metrics, "elbo", ",.0f"),
-                active,
-            )
-        )
-    head = ("loss", "PCC", "SSIM, zero padding", "MSE", "ELBO, nats", "active units")
-    return table(head, rows)
-
-
 _VAE_ROWS = {
     "pcc": ("PCC over all values", ".3f"),
     "ssim_zero_padded": ("SSIM, zero padding", ".3f"),
@@ -304,28 +278,6 @@ def _percent(value: float) -> str:
     return f"{100 * value:.0f} %".replace("-", _MINUS)
 
 
-_IN_README = {
-    "Reinhard's colour transfer, masks": "Reinhard's colour transfer",
-    "PhotoWCT's loop, our pairs, masks": "PhotoWCT's loop with our pairs",
-    "wct, masks, none": "ours, without smoothing",
-    "wct, masks, guided": "ours, guided filter (default)",
-}
-
-
-def _style() -> str:
-    rows = [
-        (
-            _IN_README[row["method"]],
-            f"{row['edges']:.3f}",
-            _percent(row["style_by_region"]),
-        )
-        for row in read("stylization")["rows"]
-        if row["method"] in _IN_README
-    ]
-    head = ("method", "structure kept (SSIM of edges)", "style taken")
-    return table(head, rows)
-
-
 def _style_all() -> str:
     rows = []
     for row in read("stylization")["rows"]:
@@ -340,7 +292,10 @@ def _style_all() -> str:
             )
         )
     head = ("method", "edges", "style, whole", "by region", "blocks 1 / 2 / 3 / 4, %")
-    return table(head, rows)
+    facts = read("stylization")
+    text = f"Photos: {facts['test_photos']}; {facts['pairs']}. "
+    text += f"Hardware: {facts['hardware']}."
+    return f"{table(head, rows)}\n\n{_fill(text)}"
 
 
 def _accelerator() -> str:
@@ -371,10 +326,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "data": _data,
     "pairs": _pairs,
     "pairs-intervals": _intervals,
-    "vae": _vae,
     "vae-all": _vae_all,
     "vae-coco": _vae_config,
-    "style": _style,
     "style-all": _style_all,
     **{f"block{block}": lambda block=block: _config(block) for block in PUBLISHED_L1},
 }
