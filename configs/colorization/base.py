@@ -23,7 +23,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
 
     config.model = model = ml_collections.ConfigDict()
     model.name = "pyramid"
-    model.widths, model.blocks = (32, 64, 112, 176), (1, 1, 2, 3)
+    model.widths, model.blocks = (32, 64, 112, 168), (1, 1, 2, 3)
     # Of the network `vgg16`; see `systems/colorization/objective.py`.
     model.weights, model.vgg_preprocessing = "", False
 

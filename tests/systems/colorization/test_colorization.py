@@ -33,6 +33,8 @@ def _count(model, shape):
 def test_the_published_numbers_of_parameters():
     assert _count(EncoderDecoder(), (1, 224, 224, 1)) == 6_219_538
     assert _count(FeatureDecoder(), (1, 7, 7, 512)) == 1_572_114
+    pyramid = make_model(photos.get_config())  # of which docs/colorization.md tells
+    assert _count(pyramid, (1, 64, 64, 1)) == 2_867_692
 
 
 def test_outputs_have_the_size_of_the_photo_or_a_quarter():

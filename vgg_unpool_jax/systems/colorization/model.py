@@ -90,7 +90,7 @@ class Pyramid(nn.Module):
       blocks: residual blocks by level, of the second to last but one twice.
     """
 
-    widths: tuple[int, ...] = (32, 64, 112, 176)
+    widths: tuple[int, ...] = (32, 64, 112, 168)
     blocks: tuple[int, ...] = (1, 1, 2, 3)
 
     @property
