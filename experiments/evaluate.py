@@ -6,7 +6,8 @@ Prints tables; writes results.json, pictures/*.png and both for TensorBoard into
 workdir; of a released decoder, results and pictures to --output. A pair: L1, L2, PSNR,
 SSIM, MS-SSIM, LPIPS and DISTS where their weights are, border, colour cast and grid of
 reconstructions clipped to [0, 255]. A VAE: also PCC, ELBO, active units, its latent
-space, with --weights Fréchet distances.
+space, with --weights Fréchet distances. A DeePSiM generator: also inversion errors in
+image and feature space, spectrum.
 """
 
 import numpy as np

@@ -46,6 +46,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(run, tmp_path, assert_sam
     assert_same_tree(model_state, jax.device_get(result.state.model_state))
 
 
+@pytest.mark.extended
 def test_the_rule_is_in_tensorboard(run, read_scalars):
     scalars = read_scalars(run[1])
     names = ("ratio", "discriminator_on", "generator_on", "adversarial", "feature")
@@ -115,13 +116,12 @@ def test_evaluate_reports_inversion_errors(run):
     assert "image space" in found.report() and "spectrum" in found.pictures()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "config",
     [
         autoencoder.get_config("squared_error,runlocal"),
-        pytest.param(
-            vgg19.get_config("block1,runlocal,feature"), marks=pytest.mark.extended
-        ),
+        vgg19.get_config("block1,runlocal,feature"),
     ],
     ids=["autoencoder", "vgg19"],
 )

@@ -5,6 +5,7 @@ jit-compiled, once per shape.
 """
 
 import functools
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +16,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import Split, make_crop
-from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.errors import PhotoError, WeightsUnavailableError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
@@ -37,6 +38,8 @@ from vgg_unpool_jax.systems.deepsim.objective import (
 from vgg_unpool_jax.systems.deepsim.report import DeePSiMReport
 from vgg_unpool_jax.systems.saved import SavedModel, read_saved
 from vgg_unpool_jax.training import run_config
+
+_LOG = logging.getLogger(__name__)
 
 
 class TrainedInverter(Recompiled):
@@ -216,7 +219,13 @@ class TrainedInverter(Recompiled):
           **options: of `evaluate_split`.
         """
         layers = [self.layer] if self.layer else comparator_of(self.config)
-        layers, weights = load_layers(layers, self.config.weights, self.record)
+        try:
+            layers, weights = load_layers(layers, self.config.weights, self.record)
+        except WeightsUnavailableError as error:
+            if self.layer:
+                raise
+            _LOG.warning("features are not compared: %s", error)
+            layers, weights = [], {}
         layer, frozen = (layers or [None])[0], frozen_params(weights)
 
         @jax.jit

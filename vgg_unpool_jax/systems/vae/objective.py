@@ -171,6 +171,7 @@ class VAEObjective:
         del state["params"]
         if self._deepsim is not None:
             images = batch["image"]
+            key = jax.random.fold_in(key, 1)
             added, state[STATE] = self._deepsim.init(key, self.frozen, images)
             params |= added
         return params, state
