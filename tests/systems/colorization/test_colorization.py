@@ -151,6 +151,7 @@ def test_training_lowers_the_loss_and_evaluation_compares(workdir):
     assert losses[1] < losses[0] - 0.3
 
 
+@pytest.mark.extended
 def test_a_network_on_vgg16_is_trained_and_loaded(tmp_path):
     config = faces.get_config("vgg16,runlocal")
     train_and_evaluate(config, tmp_path)

@@ -16,18 +16,17 @@ from vgg_unpool_jax.systems.compressive.trained import pack, unpack
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory):
-    """Workdirs of stage 1, and of stage 2 with kept and with moving statistics."""
+    """Workdirs of both stages."""
     folder = tmp_path_factory.mktemp("runs")
     config = experiment4.get_config("runlocal")
     config.num_steps = 10
     config.optimizer.learning_rate = 1e-3
     config.evaluation.every_steps = config.checkpoints.every_steps = 10
     train_and_evaluate(config, folder / "1")
-    for variant, name in (("runlocal", "2"), ("runlocal,seed_batch_norm", "moving")):
-        config = experiment5.get_config(variant)
-        config.initialize_from = str(folder / "1")
-        config.optimizer.learning_rate = 1e-3
-        train_and_evaluate(config, folder / name)
+    config = experiment5.get_config("runlocal")
+    config.initialize_from = str(folder / "1")
+    config.optimizer.learning_rate = 1e-3
+    train_and_evaluate(config, folder / "2")
     return folder
 
 
@@ -37,14 +36,19 @@ def _equal(a, b):
 
 
 def test_stage_two_trains_the_decoder_alone(stages):
-    first, second, moving = (
-        load_trained(stages / name).variables for name in ("1", "2", "moving")
-    )
-    for found in (second, moving):
-        assert _equal(first["params"]["encoder"], found["params"]["encoder"])
-        assert not _equal(first["params"]["decoder"], found["params"]["decoder"])
-    stats = [v["batch_stats"]["encoder"] for v in (first, second, moving)]
-    assert _equal(stats[0], stats[1]) and not _equal(stats[0], stats[2])
+    first, second = (load_trained(stages / name).variables for name in ("1", "2"))
+    assert _equal(first["params"]["encoder"], second["params"]["encoder"])
+    assert not _equal(first["params"]["decoder"], second["params"]["decoder"])
+    stats = [v["batch_stats"]["encoder"] for v in (first, second)]
+    assert _equal(*stats)
+    # As published they move, although the parameters do not.
+    config = experiment5.get_config("runlocal,seed_batch_norm")
+    images = make_source("samples")[0][None, :32, :32].astype(np.float32)
+    state = {"batch_stats": first["batch_stats"]}
+    aux = from_config(config).losses(
+        first["params"], state, {"image": images}, None, True
+    )[1]
+    assert not _equal(stats[0], aux.model_state["batch_stats"]["encoder"])
 
 
 def test_an_evaluation_has_both_sides_of_the_quantiser(stages):
