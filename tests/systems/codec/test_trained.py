@@ -198,14 +198,18 @@ def test_quality_is_checked(codec, photo, quality):
         codec.compress(photo, quality)
 
 
-def test_release_holds_what_decides_about_a_file(codec, photo, tmp_path):
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_release_holds_what_decides_about_a_file(codec, photo, tmp_path, dtype):
     """Written again, it has the same hash and decodes the same file."""
-    path = tmp_path / "codec-again.safetensors"
-    codec.export(path)
-    again = load_codec(path)
-    assert again.model_hash == codec.model_hash
-    content = codec.compress(photo)
-    np.testing.assert_array_equal(again.read(content)[2], codec.read(content)[2])
+    paths = [tmp_path / f"codec-{name}.safetensors" for name in ("first", "again")]
+    codec.export(paths[0], dtype=dtype)
+    first = load_codec(paths[0])
+    first.export(paths[1], dtype=dtype)
+    again = load_codec(paths[1])
+    assert again.model_hash == first.model_hash
+    assert (first.model_hash == codec.model_hash) == (dtype == "float16")
+    content = first.compress(photo)
+    np.testing.assert_array_equal(again.read(content)[2], first.read(content)[2])
 
 
 def test_integers_do_not_depend_on_how_the_device_computes(codec, photo):

@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.photo_range import check_photo_range
-from vgg_unpool_jax.releases import file, index
+from vgg_unpool_jax.releases import file, index, storage
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.codec import bitstream, coder
@@ -342,10 +343,9 @@ class TrainedCodec(Recompiled):
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the codec as a release, with tables that fit the stored numbers."""
-        rounded = jax.tree.map(
-            lambda array: np.asarray(array, dtype).astype(np.float32),
-            self.variables["params"],
-        )
+        flat = flatten_dict({"params": self.variables["params"]}, sep="/")
+        stored = storage.unpack(path, storage.pack(flat, dtype))
+        rounded = unflatten_dict(stored, sep="/")["params"]
         tables = {
             name: np.asarray(table, np.float32)
             for name, table in _make_tables(rounded).items()
