@@ -135,15 +135,20 @@ def _photos(config: ml_collections.ConfigDict) -> None:
     data.crop, data.flip, data.cache_megabytes = "random_resize:0.5", True, 2000
     data.image_size, data.batch_size = 96, 8
     config.evaluation.crop, config.evaluation.image_size = "center_resize", 128
-    optimizer.schedule, optimizer.learning_rate = "linear", 1e-3
+    # At 1e-3 the loss is twice as high after 200 steps.
+    optimizer.schedule, optimizer.learning_rate = "linear", 2e-4
     optimizer.warmup_steps, optimizer.final_learning_rate = 50, 1e-5
     if config.initialize_from:
-        config.num_steps, optimizer.learning_rate = 1200, 2e-4
+        config.num_steps = 1200
     config.evaluation.every_steps = config.checkpoints.every_steps = 400
 
 
 def _paper(config: ml_collections.ConfigDict) -> None:
     config.model.form, config.model.clip = "paper", "identity"
+    if config.num_steps:
+        # Without normalisation of batches; 1.5 dB ahead of `code` after 200 steps.
+        rate = 2e-4 if config.initialize_from else 1e-3
+        config.optimizer.learning_rate, config.optimizer.clip_norm = rate, 0.5
 
 
 def _from_the_start(config: ml_collections.ConfigDict, gradient: str) -> None:
@@ -153,7 +158,9 @@ def _from_the_start(config: ml_collections.ConfigDict, gradient: str) -> None:
         config.initialize_from = ""
         del config.optimizer.parts
         if config.num_steps:
-            config.num_steps, config.optimizer.learning_rate = 3600, 1e-3
+            config.num_steps = 3600
+            if config.model.form == "paper":
+                config.optimizer.learning_rate = 1e-3
 
 
 def _seed_batch_norm(config: ml_collections.ConfigDict) -> None:
