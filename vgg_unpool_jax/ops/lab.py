@@ -1,4 +1,4 @@
-"""CIELAB and its differences, differentiable everywhere.
+"""CIELAB, differentiable everywhere; CIEDE2000; and the luma of BT.601.
 
 RGB is sRGB in [0, 255]; L is in [0, 100], a and b about in [-110, 110]; D65, 2°.
 
@@ -76,8 +76,20 @@ def fit_into_rgb(lab: jax.Array) -> jax.Array:
     return jnp.clip(rgb(jnp.where(fits(whole), whole, low)), 0.0, 255.0)
 
 
+def luma(images):
+    """(..., 3) RGB to luma (...) in [16, 235], as MATLAB's rgb2ycbcr; not rounded.
+
+    It takes arrays of JAX and of NumPy.
+    """
+    red, green, blue = (images[..., channel] for channel in range(3))
+    return 16.0 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255.0
+
+
 def ciede2000(lab1: jax.Array, lab2: jax.Array) -> jax.Array:
-    """CIEDE2000 differences (...) of colours (..., 3); all weights are 1."""
+    """CIEDE2000 differences (...) of colours (..., 3); all weights are 1.
+
+    Made to measure: the gradient of equal or grey colours is not finite.
+    """
     l1, a1, b1, l2, a2, b2 = (x[..., c] for x in (lab1, lab2) for c in range(3))
     c7 = ((_norm(a1, b1) + _norm(a2, b2)) / 2) ** 7
     gray = 0.5 * (1 - jnp.sqrt(c7 / (c7 + 25.0**7)))

@@ -35,6 +35,8 @@ from vgg_unpool_jax.systems.colorization.report import ColorizationReport
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.training import run_config
 
+# Longest side at which colours are predicted, in shorter ones.
+_LONGEST = 8
 # Rows of a photo that get their colours at a time.
 _ROWS = 512
 
@@ -180,7 +182,8 @@ class TrainedColorizer(Recompiled):
         multiple = self._objective.multiple
         if shorter < multiple:
             raise ConfigError(f"size must be at least {multiple}, got {shorter}")
-        factor = shorter / min(size)
+        # A strip is not enlarged to a strip that fills the memory.
+        factor = min(shorter / min(size), _LONGEST * shorter / max(size))
         return tuple(
             max(multiple, multiple * round(factor * side / multiple)) for side in size
         )
