@@ -2,7 +2,7 @@
 
     python -m results.package RUN --name=restore-photos --photos=FOLDER \
         [--crop=whole] [--image_size=S] [--damage=noise:25:unclipped] \
-        [--dtype=float16] [--metric=psnr] [--hours=H]
+        [--dtype=float16] [--metric=psnr] [--hours=H] [--trained_on=TEXT]
 
 RUN is a workdir of any system but the pairs, for which there is `results.replace`. The
 model is measured as it is stored, over photos that must not be those of its training,
@@ -55,12 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--metric", help="that decides")
     parser.add_argument("--hours", type=float, help="of training on the hardware")
+    parser.add_argument("--trained_on", help="the training photos, for the card")
     options = parser.parse_args(arguments)
     run, facts = load_trained(options.run), {}
     system = run.config.system
+    if options.trained_on:
+        facts["training_photos"] = options.trained_on
     if options.hours is not None:
         hardware = provenance(run.config)["hardware"]
-        facts = {"training_hours": options.hours, "training_hardware": hardware}
+        facts |= {"training_hours": options.hours, "training_hardware": hardware}
     with tempfile.TemporaryDirectory() as aside:
         path = pathlib.Path(aside) / f"{options.name}.safetensors"
         run.export(path, dtype=options.dtype, facts=facts)

@@ -6,6 +6,8 @@ Source: IEC 61966-2-1 for sRGB; CIE 15 for CIELAB; Sharma, Wu and Dalal, "The CI
 color-difference formula", 2005. The numbers are those of scikit-image.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,8 @@ _XYZ_OF_RGB = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _TO_XYZ = np.float32(_XYZ_OF_RGB / _WHITE[:, None])
 _TO_RGB = np.float32(np.linalg.inv(_XYZ_OF_RGB) * _WHITE)
+# Accelerators multiply with 8 to 11 bits otherwise: several units of L.
+_exact = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 _LINEAR_BELOW, _CUBE_ROOT_ABOVE, _CUBE_ABOVE = 0.04045, 0.008856, 0.2068966
 
 
@@ -30,7 +34,7 @@ def rgb_to_lab(images: jax.Array) -> jax.Array:
     # The other branch gets harmless numbers, or its gradient would be NaN.
     bright = jnp.where(is_dark, 1.0, (rgb + 0.055) / 1.055)
     linear = jnp.where(is_dark, rgb / 12.92, bright**2.4)
-    xyz = linear @ _TO_XYZ.T
+    xyz = _exact(linear, _TO_XYZ.T)
     is_small = xyz <= _CUBE_ROOT_ABOVE
     root = jnp.cbrt(jnp.where(is_small, 1.0, xyz))
     f = jnp.where(is_small, 7.787 * xyz + 16.0 / 116.0, root)
@@ -44,7 +48,7 @@ def lab_to_rgb(lab: jax.Array) -> jax.Array:
     y = (lab[..., 0] + 16.0) / 116.0
     f = jnp.stack([y + lab[..., 1] / 500.0, y, y - lab[..., 2] / 200.0], axis=-1)
     xyz = jnp.where(f > _CUBE_ABOVE, f**3, (f - 16.0 / 116.0) / 7.787)
-    linear = xyz @ _TO_RGB.T
+    linear = _exact(xyz, _TO_RGB.T)
     is_dark = linear <= 0.0031308
     bright = jnp.where(is_dark, 1.0, linear)
     rgb = jnp.where(is_dark, 12.92 * linear, 1.055 * bright ** (1 / 2.4) - 0.055)

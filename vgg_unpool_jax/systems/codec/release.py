@@ -22,6 +22,7 @@ def card_parts(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
             "photo = codec.decompress(content)",
         ),
         "limits": (
+            "Results of an evaluation are those of the middle quality.",
             "Made for photos like those of its training; others cost more bits.",
             "What the training photos may be used for limits the use of the model.",
         ),

@@ -405,13 +405,14 @@ def load_codec(
 
     Args:
       workdir: folder of a training run, or a release, see `releases.index.find`.
-      weights: not used: a codec has no pretrained weights.
+      weights: refused; there are no pretrained weights.
 
     Raises:
       ConfigError: when the folder is not a workdir, or of another system.
       CheckpointError: when there is no checkpoint in it.
     """
-    del weights
+    if weights is not None:
+        raise ConfigError(f"a codec needs no weights, got {weights}")
     saved = read_saved(workdir, "codec")
     with run_config.describing(saved.path, "codec"):
         name = pathlib.PurePath(workdir).name.removesuffix(file.SUFFIX)
