@@ -7,6 +7,7 @@ its own arrays; predictions and entropy coding run on the host in integers.
 
 import functools
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import Split
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file, index
@@ -42,8 +43,8 @@ from vgg_unpool_jax.training import run_config
 
 _LARGEST_HYPER = 1023
 
-# Photos beyond this are refused when they are read from a file, before any memory is
-# taken: a damaged head must not ask for terabytes.
+# Larger photos are refused, also when their size is read from a file, before any memory
+# is taken: a damaged head must not ask for terabytes.
 MAX_PIXELS = 2**28
 
 
@@ -131,9 +132,10 @@ class TrainedCodec(Recompiled):
         quality = self.quality(quality)
         height, width = photo.shape[:2]
         largest = bitstream.LARGEST_SIDE
-        if max(height, width) > largest:
-            raise ValueError(
-                f"photo must have sides up to {largest}, got {photo.shape}"
+        if max(height, width) > largest or _padded(height, width) > MAX_PIXELS:
+            raise PhotoError(
+                f"a photo must have sides up to {largest} and at most {MAX_PIXELS:,} "
+                f"pixels to be compressed, got {height}×{width}"
             )
         hyper, integers = self.encode(photo, quality)
         if effort < 0:
@@ -189,7 +191,7 @@ class TrainedCodec(Recompiled):
         head, position = bitstream.read_head(content, name)
         size = tuple(-(-side // STRIDE) for side in (head.height, head.width))
         rows, columns = (-(-side // RATIO) for side in size)
-        if rows * columns * HYPER_STRIDE**2 > MAX_PIXELS:
+        if _padded(head.height, head.width) > MAX_PIXELS:
             raise BitstreamError(
                 f"{name} claims {head.height}×{head.width} pixels, and photos of at "
                 f"most {MAX_PIXELS:,} are decoded"
@@ -381,6 +383,11 @@ class TrainedCodec(Recompiled):
     def _apply(self, method, variables, array, quality):
         qualities = jnp.asarray(quality, jnp.int32)[None]
         return self.model.apply(variables, array[None], qualities, method=method)[0]
+
+
+def _padded(height: int, width: int) -> int:
+    """Pixels of a photo whose sides are whole numbers of hyper latents."""
+    return math.prod(side + -side % HYPER_STRIDE for side in (height, width))
 
 
 def _make_tables(params) -> dict[str, np.ndarray]:

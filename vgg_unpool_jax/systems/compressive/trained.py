@@ -21,7 +21,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import Split
-from vgg_unpool_jax.errors import ConfigError, require_image
+from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file
@@ -132,9 +132,9 @@ class TrainedCompressive(Recompiled):
         bits = self.quality(quality)
         height, width = photo.shape[:2]
         if max(height, width) > bitstream.LARGEST_SIDE:
-            raise ValueError(
-                f"photo must have sides up to {bitstream.LARGEST_SIDE}, got "
-                f"{photo.shape}"
+            raise PhotoError(
+                f"a photo must have sides up to {bitstream.LARGEST_SIDE} to be "
+                f"compressed, got {height}×{width}"
             )
         below, right = (-side % STRIDE for side in (height, width))
         padded = np.pad(photo, [(0, below), (0, right), (0, 0)], mode="edge")
