@@ -120,12 +120,16 @@ def test_luminance_stays_and_hints_are_followed(workdir):
         trained.colorize(photo, hints=hints[:-1])
 
 
-def test_small_and_narrow_photos(workdir):
+def test_small_and_narrow_photos_and_a_release(workdir):
     trained = load_trained(workdir)
     photo = make_source("samples")[0]
     for height, width in ((1, 1), (3, 5)):
         found = trained.colorize(photo[:height, :width])
         assert found.shape == (height, width, 3) and np.isfinite(found).all()
+    released = workdir.parent / "colorizer.safetensors"
+    trained.export(released)
+    again = load_trained(released).colorize(photo[:3, :5])
+    np.testing.assert_array_equal(again, found)
     # At a size of 64 pixels; a strip is not as many times longer.
     assert trained._working_size((90, 180), None) == (64, 128)
     assert trained._working_size((2, 900), None) == (16, 512)

@@ -122,13 +122,16 @@ def test_tiles_are_as_the_whole(workdir):
     np.testing.assert_allclose(trained.upscale(photo, tile=40), whole, atol=1e-3)
 
 
-def test_small_and_grey_photos(workdir):
+def test_small_and_grey_photos_and_a_release(workdir):
     trained = load_trained(workdir)
     photo = make_source("samples")[0][:3, :5]
     for side in (1, 3):
         found = trained.upscale(photo[:side, : 2 * side - 1])
         assert found.shape == (4 * side, 4 * (2 * side - 1), 3)
         assert np.isfinite(found).all() and found.std(axis=2).max() > 0
+    released = workdir.parent / "upscaler.safetensors"
+    trained.export(released)
+    np.testing.assert_array_equal(load_trained(released).upscale(photo), found)
     gray = trained.upscale(np.repeat(photo[..., :1], 3, axis=2))
     assert gray.std(axis=2).max() < 1e-3
     with pytest.raises(PhotoError, match="3×5 would be enlarged to 49152×81920"):

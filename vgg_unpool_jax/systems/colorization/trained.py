@@ -21,7 +21,6 @@ from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.ops.lab import rgb_to_lab
 from vgg_unpool_jax.ops.photo_range import check_photo_range
-from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.colorization.guided import upsample_chroma
 from vgg_unpool_jax.systems.colorization.model import OUTPUT_SCALE
@@ -32,7 +31,7 @@ from vgg_unpool_jax.systems.colorization.objective import (
     to_rgb,
 )
 from vgg_unpool_jax.systems.colorization.report import ColorizationReport
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.training import run_config
 
 # Longest side at which colours are predicted, in shorter ones.
@@ -41,7 +40,7 @@ _LONGEST = 8
 _ROWS = 512
 
 
-class TrainedColorizer(Recompiled):
+class TrainedColorizer(Exported, Recompiled):
     """A colourisation network with its parameters; make one with `load_colorizer`.
 
     Attributes:
@@ -156,20 +155,6 @@ class TrainedColorizer(Recompiled):
             split.indices,
             **options,
         )
-
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the network into one file for `load_colorizer`.
-
-        See `releases.file.write`.
-        """
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
 
     def _paint(self, photo: np.ndarray, ab) -> np.ndarray:
         """The photo's luminance with one a and b everywhere."""

@@ -37,13 +37,13 @@ from vgg_unpool_jax.systems.compressive.quantizer import (
     quantize,
 )
 from vgg_unpool_jax.systems.compressive.report import CompressiveReport
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.training import run_config
 
 _DEFAULT_BITS = 6
 
 
-class TrainedCompressive(Recompiled):
+class TrainedCompressive(Exported, Recompiled):
     """A compressive autoencoder with its parameters; make one with `load_compressive`.
 
     Attributes:
@@ -229,17 +229,6 @@ class TrainedCompressive(Recompiled):
             variables=(params, state),
             **{"image_size": self.image_size, "crop": self.crop, **options},
         )
-
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the autoencoder as a release; see `releases.file.write`."""
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
 
     @functools.cached_property
     def _jitted_encode(self):

@@ -20,9 +20,8 @@ from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
 from vgg_unpool_jax.ops.photo_range import check_photo_range
-from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
 from vgg_unpool_jax.systems.super_resolution.objective import (
     GENERATOR,
@@ -37,7 +36,7 @@ TILE = 256
 MAX_PIXELS = 2**28
 
 
-class TrainedUpscaler(Recompiled):
+class TrainedUpscaler(Exported, Recompiled):
     """An upscaler with its parameters; make one with `load_upscaler`.
 
     Attributes:
@@ -158,20 +157,6 @@ class TrainedUpscaler(Recompiled):
         Sides are cut to multiples of the factor.
         """
         return self.upscale(self.prepare(np.asarray(photo, np.uint8)), **tiling)
-
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the network into one file for `load_upscaler`.
-
-        See `releases.file.write`.
-        """
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
 
     def evaluate(self, split: Split, **options) -> Evaluation:
         """Evaluate over photos, reduced bicubically.
