@@ -55,7 +55,10 @@ def test_an_evaluation_has_both_sides_of_the_quantiser(stages):
     source = make_source("samples")
     part = Split(source, np.arange(len(source)))
     trained = load_trained(stages / "1")
-    psnr = {bits: trained.evaluate(part, bits=bits).to_dict() for bits in (None, 1, 8)}
+    found = {bits: trained.evaluate(part, bits=bits) for bits in (None, 1, 8)}
+    assert "dB with one of 8 bits" in found[8].report()
+    assert "dB with one" not in found[None].report()
+    psnr = {bits: evaluation.to_dict() for bits, evaluation in found.items()}
     exact = psnr[None]["psnr_unquantized"]
     assert psnr[None]["psnr_quantized"] == pytest.approx(exact, abs=1e-6)
     assert psnr[1]["psnr_unquantized"] == pytest.approx(exact, abs=1e-6)
