@@ -9,12 +9,15 @@ taken. --hints is a picture of the size of a single photo with strokes of the co
 that are known on a transparent ground.
 """
 
+import io
+
 import numpy as np
 from absl import flags
-from PIL import Image
+from PIL import Image, ImageOps
 
 from experiments.cli import command
 from experiments.cli.each import for_each, print_peak_memory
+from vgg_unpool_jax.data.formats import PILLOW_FORMATS
 from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.errors import ConfigError, PhotoError, first_line
 from vgg_unpool_jax.evaluation.pictures import save_png, side_by_side
@@ -53,12 +56,20 @@ def main() -> None:
 
 def _read_hints(path) -> np.ndarray:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGBA"))
-    except OSError as error:
+        image = Image.open(io.BytesIO(path.read_bytes()), formats=PILLOW_FORMATS)
+        hints = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make Pillow raise nearly anything
         raise PhotoError(
             f"the hints {path} cannot be read ({first_line(error)})"
         ) from error
+    if hints[..., 3].all():
+        raise PhotoError(
+            f"the hints {path} have no transparent pixel, expected strokes on a "
+            "transparent ground"
+        )
+    return hints
 
 
 def _colorize(colorizer, photo: PhotoFile, hints) -> str:

@@ -17,7 +17,15 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.perceptual_flag import define_perceptual, load_perceptual
-from vgg_unpool_jax.data import make_crop, make_source, source_files
+from vgg_unpool_jax.data import (
+    Crop,
+    Source,
+    check_crop,
+    make_crop,
+    make_source,
+    source_files,
+)
+from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.metrics import missing_metrics, photo_ms_ssim
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
@@ -67,9 +75,10 @@ def main() -> None:
     source = make_source(_PHOTOS.value)
     writes = [output / name for name in _FILES]
     check_outputs(writes, [*model_files(_CODEC.value), *source_files(source)])
+    check_crop(_CROP.value, allow_random=False)
     crop = make_crop(_CROP.value, _IMAGE_SIZE.value)
     count = min(_COUNT.value or len(source), len(source))
-    photos = [np.asarray(crop.cut(source[index])) for index in range(count)]
+    photos = [_cut(crop, source, index) for index in range(count)]
     codec = load_compressor(_CODEC.value)
     metrics = _metrics(photos)
     efforts = dict.fromkeys([_EFFORT.value, 0])
@@ -101,6 +110,16 @@ def main() -> None:
     write_results(
         output / "results.json", facts | {"provenance": provenance(codec.config)}
     )
+
+
+def _cut(crop: Crop, source: Source, index: int) -> np.ndarray:
+    photo = source[index]
+    if not crop.fits(photo.shape):
+        height, width = photo.shape[:2]
+        raise PhotoError(
+            f"{source.name(index)} is too small for the crop: {height}×{width}"
+        )
+    return np.asarray(crop.cut(photo))
 
 
 def _metrics(photos: Sequence[np.ndarray]) -> dict[str, Callable]:

@@ -4,8 +4,8 @@
     python -m results --check    # only name those that are out of date; status 1 if any
 
 `python -m results.replace RUN` puts a better decoder into the package, and its numbers
-into the index of the released files and results/pairs.json; `python -m results.restorer
-RUN` does so with a restorer.
+into the index of the released files and results/pairs.json; `python -m results.package
+RUN` does so with a model of any other system.
 """
 
 import argparse

@@ -12,19 +12,12 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.tables import limits_lines, suite_table
 from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases.card import model_card
 from vgg_unpool_jax.releases.file import read_metadata
-from vgg_unpool_jax.systems.codec import release as codec_release
-from vgg_unpool_jax.systems.deepsim import release as deepsim_release
-from vgg_unpool_jax.systems.restoration import release as restoration_release
+from vgg_unpool_jax.systems import find
 from vgg_unpool_jax.systems.unpooling.release import card_text
 from vgg_unpool_jax.systems.unpooling.table import PUBLISHED_L1
 
-# Of other systems than the pairs.
-_CARDS = {
-    "codec": codec_release.card_text,
-    "deepsim": deepsim_release.card_text,
-    "restoration": restoration_release.card_text,
-}
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(
     r"(?P<begin>(?:<!-- |\[)results:(?P<name>[\w-]+)(?: -->|\])\n)"
@@ -83,17 +76,16 @@ def cards() -> dict[pathlib.Path, str]:
         file = index.PACKAGE / entry.file
         if not file.exists():
             continue
-        text = _CARDS.get(entry.facts["system"])
-        options = {}
-        if text is None:
-            text, options = card_text, {"source": name}
-        found[file.with_suffix(".md")] = text(
-            read_metadata(file),
-            index.known_results(entry),
-            name,
-            licence=entry.facts.get("licence"),
-            **options,
-        )
+        metadata, results = read_metadata(file), index.known_results(entry)
+        options = {"licence": entry.facts.get("licence")}
+        if metadata["system"] == "unpooling":
+            text = card_text(metadata, results, name, source=name, **options)
+        else:
+            system = find(metadata["system"])
+            parts = system.card_parts(metadata, name) if system.card_parts else {}
+            options["metrics"] = system.make_report.metrics
+            text = model_card(metadata, results, name=name, **parts, **options)
+        found[file.with_suffix(".md")] = text
     return found
 
 

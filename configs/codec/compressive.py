@@ -152,6 +152,11 @@ def _paper(config: ml_collections.ConfigDict) -> None:
 
 
 def _from_the_start(config: ml_collections.ConfigDict, gradient: str) -> None:
+    if not config.quantizer.bits:
+        raise ValueError(
+            "straight_through and noise are variants of the experiments with a "
+            "quantiser: 3, 5 and 7"
+        )
     config.quantizer.gradient = gradient
     if config.initialize_from:
         # As many steps as both stages have.

@@ -2,7 +2,7 @@
 
 Published: 224² crops, batches of 40, Adam at 1e-8, 12,650 epochs of 1,000 frames of
 faces (500 for the test): 40.1 dB, 39.7 with the quantiser, 39.9 after stage 2.
-Ours, variant `photos`: docs/compressive.md.
+Ours, variant `photos`: docs/codec.md.
 
     ./launch.sh train --config=configs/codec/experiment5.py:photos \
         --workdir=runs/experiment5 --config.data.source=folder:PHOTOS

@@ -32,6 +32,14 @@ def test_gradients_are_finite_at_black_and_white():
         np.testing.assert_allclose(product, np.eye(3), atol=2e-2)
 
 
+def test_accelerators_multiply_exactly():
+    """Their default, of 8 to 11 bits, does not show on a CPU."""
+    for function in (rgb_to_lab, lab_to_rgb):
+        text = str(jax.make_jaxpr(function)(jnp.ones((4, 3))))
+        assert text.count("dot_general") == text.count("precision=(") == 1
+        assert "HIGHEST" in text
+
+
 def test_differences_are_those_of_scikit_image():
     lab = color.rgb2lab(_colors() / 255.0)
     other = np.roll(lab, 1234, axis=0)

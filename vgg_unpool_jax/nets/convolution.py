@@ -69,3 +69,13 @@ class Convolution(nn.Module):
         return convolve(
             images, kernel, bias, relu=self.relu, implementation=implementation
         )
+
+
+def he_convolution(
+    features: int, name: str | None, *, relu: bool = False, gain: float = 2.0
+) -> Convolution:
+    """A `Convolution` with kernels of variance gain / fan-in, or zeros without gain."""
+    init = nn.initializers.zeros
+    if gain:
+        init = nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal")
+    return Convolution(features, relu=relu, kernel_init=init, name=name)

@@ -1,7 +1,10 @@
-"""Squares of pixels as channels, and back.
+"""Squares of pixels as channels and back, and pixels repeated as squares.
 
-The functions take arrays of JAX and of NumPy.
+The functions of blocks take arrays of JAX and of NumPy.
 """
+
+import jax
+import jax.numpy as jnp
 
 
 def blocks_to_channels(images, size: int):
@@ -18,3 +21,8 @@ def channels_to_blocks(arrays, size: int):
     c = channels // size**2
     blocks = arrays.reshape(n, height, width, size, size, c)
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * size, width * size, c)
+
+
+def repeat_pixels(images: jax.Array, factor: int) -> jax.Array:
+    """(n, h, w, c) to (n, h factor, w factor, c), by the nearest pixel."""
+    return jnp.repeat(jnp.repeat(images, factor, axis=1), factor, axis=2)

@@ -1,10 +1,12 @@
-"""CIELAB and its differences, differentiable everywhere.
+"""CIELAB, differentiable everywhere; CIEDE2000; and the luma of BT.601.
 
 RGB is sRGB in [0, 255]; L is in [0, 100], a and b about in [-110, 110]; D65, 2°.
 
 Source: IEC 61966-2-1 for sRGB; CIE 15 for CIELAB; Sharma, Wu and Dalal, "The CIEDE2000
 color-difference formula", 2005. The numbers are those of scikit-image.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,8 @@ _XYZ_OF_RGB = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _TO_XYZ = np.float32(_XYZ_OF_RGB / _WHITE[:, None])
 _TO_RGB = np.float32(np.linalg.inv(_XYZ_OF_RGB) * _WHITE)
+# Accelerators multiply with 8 to 11 bits otherwise: several units of L.
+_exact = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 _LINEAR_BELOW, _CUBE_ROOT_ABOVE, _CUBE_ABOVE = 0.04045, 0.008856, 0.2068966
 
 
@@ -30,7 +34,7 @@ def rgb_to_lab(images: jax.Array) -> jax.Array:
     # The other branch gets harmless numbers, or its gradient would be NaN.
     bright = jnp.where(is_dark, 1.0, (rgb + 0.055) / 1.055)
     linear = jnp.where(is_dark, rgb / 12.92, bright**2.4)
-    xyz = linear @ _TO_XYZ.T
+    xyz = _exact(linear, _TO_XYZ.T)
     is_small = xyz <= _CUBE_ROOT_ABOVE
     root = jnp.cbrt(jnp.where(is_small, 1.0, xyz))
     f = jnp.where(is_small, 7.787 * xyz + 16.0 / 116.0, root)
@@ -44,7 +48,7 @@ def lab_to_rgb(lab: jax.Array) -> jax.Array:
     y = (lab[..., 0] + 16.0) / 116.0
     f = jnp.stack([y + lab[..., 1] / 500.0, y, y - lab[..., 2] / 200.0], axis=-1)
     xyz = jnp.where(f > _CUBE_ABOVE, f**3, (f - 16.0 / 116.0) / 7.787)
-    linear = xyz @ _TO_RGB.T
+    linear = _exact(xyz, _TO_RGB.T)
     is_dark = linear <= 0.0031308
     bright = jnp.where(is_dark, 1.0, linear)
     rgb = jnp.where(is_dark, 12.92 * linear, 1.055 * bright ** (1 / 2.4) - 0.055)
@@ -76,8 +80,20 @@ def fit_into_rgb(lab: jax.Array) -> jax.Array:
     return jnp.clip(rgb(jnp.where(fits(whole), whole, low)), 0.0, 255.0)
 
 
+def luma(images):
+    """(..., 3) RGB to luma (...) in [16, 235], as MATLAB's rgb2ycbcr; not rounded.
+
+    It takes arrays of JAX and of NumPy.
+    """
+    red, green, blue = (images[..., channel] for channel in range(3))
+    return 16.0 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255.0
+
+
 def ciede2000(lab1: jax.Array, lab2: jax.Array) -> jax.Array:
-    """CIEDE2000 differences (...) of colours (..., 3); all weights are 1."""
+    """CIEDE2000 differences (...) of colours (..., 3); all weights are 1.
+
+    Made to measure: the gradient of equal or grey colours is not finite.
+    """
     l1, a1, b1, l2, a2, b2 = (x[..., c] for x in (lab1, lab2) for c in range(3))
     c7 = ((_norm(a1, b1) + _norm(a2, b2)) / 2) ** 7
     gray = 0.5 * (1 - jnp.sqrt(c7 / (c7 + 25.0**7)))

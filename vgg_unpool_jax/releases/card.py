@@ -28,6 +28,7 @@ def model_card(
     usage: Sequence[str] = (),
     limits: Sequence[str] = (),
     licence: str | None = None,
+    metrics: Mapping[str, MetricInfo] | None = None,
 ) -> str:
     """Write the card of a release.
 
@@ -39,6 +40,8 @@ def model_card(
       usage: lines of Python that load and apply the model.
       limits: sentences about what the model cannot do, by the system.
       licence: of the model; None takes the one in its facts.
+      metrics: names and units of the results, in the order of the table; None for those
+        that all systems have.
     """
     import huggingface_hub
 
@@ -65,7 +68,7 @@ def model_card(
         about,
         "```python\n" + "\n".join(usage) + "\n```" if usage else "",
         f"## Training\n\n{_training(metadata)}",
-        f"## Results\n\n{_results(results or {}, dtype)}",
+        f"## Results\n\n{_results(results or {}, dtype, metrics or _KNOWN)}",
         f"## Weights and licences\n\n{_licences(metadata, licence)}",
         "## Limits\n\n" + _items(limits) if limits else "",
     ]
@@ -145,14 +148,14 @@ def _text(value: Any) -> str:
     return f"{value:,}" if is_count else str(value)
 
 
-def _results(results: Mapping[str, Any], dtype: str) -> str:
+def _results(results: Mapping[str, Any], dtype: str, known) -> str:
     metrics = results.get("metrics", {})
     if not metrics:
         return "Not evaluated."
-    names = [name for name in _KNOWN if name in metrics]
-    names += [name for name in metrics if name not in _KNOWN]
+    names = [name for name in known if name in metrics]
+    names += [name for name in metrics if name not in known]
     rows = [("metric", "mean", "95 % interval", "photos")]
-    text = markdown_table(rows + [_row(name, metrics[name]) for name in names])
+    text = markdown_table(rows + [_row(name, metrics[name], known) for name in names])
     crop = " ".join(str(results[k]) for k in ("crop", "image_size") if k in results)
     photos = without_folders(str(results.get("source", "unknown")))
     facts = [f"Photos: `{photos}`", *([f"crop {crop}"] if crop else [])]
@@ -165,8 +168,8 @@ def _results(results: Mapping[str, Any], dtype: str) -> str:
     return text
 
 
-def _row(name: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
-    info = _KNOWN.get(name, MetricInfo(name, "", 4))
+def _row(name: str, summary: Mapping[str, Any], known=_KNOWN) -> tuple[str, ...]:
+    info = known.get(name, MetricInfo(name, "", 4))
     title = f"{info.title}, {info.unit}" if info.unit else info.title
     # A result file writes infinity and NaN as strings.
     mean, photos = f"{float(summary['mean']):.{info.decimals}f}", summary["photos"]

@@ -38,6 +38,27 @@ class SavedModel:
     release: Mapping[str, Any] | None
 
 
+class Exported:
+    """A trained model of whose `variables`, `config` and `step` nothing is left out."""
+
+    def export(
+        self,
+        path: str | os.PathLike,
+        *,
+        dtype: str = "float32",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the model into one file, which its loader takes.
+
+        Args:
+          path: the file, ending in `.safetensors`; an existing one is replaced.
+          dtype: of the stored parameters, one of `releases.storage.DTYPES`.
+          facts: JSON-ready facts for the users of the file.
+        """
+        options = {"step": self.step, "dtype": dtype, "facts": facts}
+        file.write(path, self.variables, config=self.config.to_dict(), **options)
+
+
 def model_files(
     workdir_or_name: str | os.PathLike, weights: str | os.PathLike | None = None
 ) -> list[pathlib.Path]:

@@ -116,6 +116,8 @@ class System:
         first batch, such as statistics of many photos or the parameters of another run.
         `crops(count, image_size, batch_size)` iterates over uint8 batches of random
         square crops of training photos, the same at every call.
+      card_parts: (metadata of a release, its name) -> `about`, `usage` and `limits` of
+        its model card, see `releases.card.model_card`; None says nothing.
     """
 
     name: str
@@ -129,6 +131,7 @@ class System:
     ) = None
     model_fields: tuple[str, ...] = ()
     prepare: Callable[..., tuple[PyTree, PyTree]] | None = None
+    card_parts: Callable[[Mapping[str, Any], str], dict[str, Any]] | None = None
 
     def example_maker(
         self, config: ml_collections.ConfigDict, section: str

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.systems.codec import bitstream, coder, windows
 from vgg_unpool_jax.systems.codec.bitstream import BitstreamError
 from vgg_unpool_jax.systems.codec.entropy import logistic_bits, mixture_bits, scale_of
@@ -174,6 +174,13 @@ def test_head_that_asks_for_too_much_memory_is_refused(codec):
     head = bitstream.Head(codec.model_hash, 1, 65535, 65535, False)
     with pytest.raises(BitstreamError, match="65535×65535 pixels"):
         codec.decompress(bitstream.write(head, [b"x"]))
+
+
+@pytest.mark.parametrize("shape", [(65536, 1, 3), (16384, 16385, 3)])
+def test_photos_that_would_not_be_decoded_are_not_compressed(codec, shape):
+    photo = np.broadcast_to(np.uint8(0), shape)
+    with pytest.raises(PhotoError, match=f"got {shape[0]}×{shape[1]}"):
+        codec.compress(photo)
 
 
 def test_file_of_another_model(codec, photo):

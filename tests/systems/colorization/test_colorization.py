@@ -120,6 +120,21 @@ def test_luminance_stays_and_hints_are_followed(workdir):
         trained.colorize(photo, hints=hints[:-1])
 
 
+def test_small_and_narrow_photos_and_a_release(workdir):
+    trained = load_trained(workdir)
+    photo = make_source("samples")[0]
+    for height, width in ((1, 1), (3, 5)):
+        found = trained.colorize(photo[:height, :width])
+        assert found.shape == (height, width, 3) and np.isfinite(found).all()
+    released = workdir.parent / "colorizer.safetensors"
+    trained.export(released)
+    again = load_trained(released).colorize(photo[:3, :5])
+    np.testing.assert_array_equal(again, found)
+    # At a size of 64 pixels; a strip is not as many times longer.
+    assert trained._working_size((90, 180), None) == (64, 128)
+    assert trained._working_size((2, 900), None) == (16, 512)
+
+
 def test_known_colours_are_means_of_strokes(workdir):
     trained = load_trained(workdir)
     hints = np.zeros((128, 128, 4), np.uint8)
@@ -173,6 +188,17 @@ def test_the_command_writes_the_result(workdir, tmp_path):
         "--grid",
     )
     assert run.returncode == 0, run.stderr
+    # A file of another kind, for which Pillow raises no OSError.
+    (tmp_path / "strokes.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    refused = run_command(
+        "colorize",
+        f"--model={workdir}",
+        f"--input={tmp_path / 'a.png'}",
+        f"--output={tmp_path / 'refused'}",
+        f"--hints={tmp_path / 'strokes.png'}",
+    )
+    assert refused.returncode == 1 and "strokes.png cannot be read" in refused.stderr
+    assert not (tmp_path / "refused").exists()
     found = np.asarray(Image.open(tmp_path / "out/a.png")).astype(float)
     assert np.abs(found - load_trained(workdir).colorize(photo)).max() <= 0.51
     with Image.open(tmp_path / "out/a_grid.png") as grid:

@@ -55,10 +55,15 @@ def test_an_evaluation_has_both_sides_of_the_quantiser(stages):
     source = make_source("samples")
     part = Split(source, np.arange(len(source)))
     trained = load_trained(stages / "1")
-    psnr = {bits: trained.evaluate(part, bits=bits).to_dict() for bits in (None, 1, 8)}
+    found = {bits: trained.evaluate(part, bits=bits) for bits in (None, 1, 8)}
+    assert "dB with one of 8 bits" in found[8].report()
+    assert "dB with one" not in found[None].report()
+    psnr = {bits: evaluation.to_dict() for bits, evaluation in found.items()}
     exact = psnr[None]["psnr_unquantized"]
     assert psnr[None]["psnr_quantized"] == pytest.approx(exact, abs=1e-6)
     assert psnr[1]["psnr_unquantized"] == pytest.approx(exact, abs=1e-6)
+    with pytest.raises(ConfigError, match="multiples of 8, got 30×30"):
+        trained.evaluate(part, image_size=30)
     errors = [abs(psnr[bits]["psnr_quantized"] - exact) for bits in (1, 8)]
     assert errors[0] > 0.01 > errors[1]
 
@@ -148,3 +153,9 @@ def test_configs_that_cannot_be_used(field, value, message):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ConfigError, match=message):
         from_config(config)
+
+
+def test_variants_with_a_quantiser_need_its_bits():
+    assert experiment5.get_config("noise,photos").quantizer.bits == 6
+    with pytest.raises(ValueError, match="3, 5 and 7"):
+        experiment4.get_config("noise")

@@ -8,14 +8,15 @@ import pytest
 from PIL import Image
 
 from configs.deepsim import alexnet, autoencoder, vgg19
-from results import inverter
+from results import package
 from tests.experiments.commands import run_command
 from vgg_unpool_jax import load_inverter
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.errors import WeightsError
 from vgg_unpool_jax.releases import file, index
+from vgg_unpool_jax.releases.card import model_card
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
-from vgg_unpool_jax.systems.deepsim.release import card_text
+from vgg_unpool_jax.systems.deepsim.release import card_parts
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 
 
@@ -72,7 +73,8 @@ def test_a_release_inverts_as_the_run(run, photos, tmp_path):
     np.testing.assert_allclose(released.reconstruct(photos), wanted, atol=1e-3)
     stored = file.read(path)
     assert "discriminator" not in stored.variables["params"]
-    card = card_text(stored.metadata, None, "alexnet-conv5")
+    parts = card_parts(stored.metadata, "alexnet-conv5")
+    card = model_card(stored.metadata, name="alexnet-conv5", **parts)
     assert "load_inverter" in card and "torchvision, BSD" in card
     # Inverting needs no weights, encoding those of the training.
     lost = load_inverter(path, tmp_path / "none.safetensors")
@@ -165,21 +167,22 @@ def test_invert_writes_what_the_library_makes(run, photos, tmp_path):
 
 @pytest.mark.extended
 def test_a_generator_is_put_into_the_package_once(run, photos, tmp_path, monkeypatch):
-    package, folder = tmp_path / "packaged", tmp_path / "photos"
-    package.mkdir()
+    packaged, folder = tmp_path / "packaged", tmp_path / "photos"
+    packaged.mkdir()
     folder.mkdir()
     for name, photo in zip("ab", photos, strict=True):
         Image.fromarray(photo).save(folder / f"{name}.png")
-    (package / index.FILE).write_text('{"format_version": 1, "models": {}}')
-    monkeypatch.setattr(index, "PACKAGE", package)
-    monkeypatch.setattr(inverter.documents, "write", lambda: None)
+    (packaged / index.FILE).write_text('{"format_version": 1, "models": {}}')
+    monkeypatch.setattr(index, "PACKAGE", packaged)
+    monkeypatch.setattr(package.documents, "write", lambda: None)
     arguments = [str(run[1]), "--name=invert-conv5", f"--photos={folder}"]
-    assert inverter.main(arguments) == 0
-    entry = index.read(package)["invert-conv5"]
+    arguments.append("--dtype=int8")
+    assert package.main(arguments) == 0
+    entry = index.read(packaged)["invert-conv5"]
     assert entry.facts["metrics"]["l1"]["photos"] == 2
     assert entry.facts["dtype"] == "int8"
     # An equal one stays.
-    assert inverter.main(arguments) == 1
+    assert package.main(arguments) == 1
 
 
 @pytest.mark.extended

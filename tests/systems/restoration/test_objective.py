@@ -19,9 +19,7 @@ from vgg_unpool_jax.systems.restoration.objective import (
 from vgg_unpool_jax.systems.restoration.restorer import (
     Levels,
     Restorer,
-    depth_to_space,
     from_vector,
-    space_to_depth,
     to_vector,
 )
 
@@ -68,15 +66,6 @@ def test_levels_become_vectors_and_back():
     np.testing.assert_allclose(from_vector(vector), levels, atol=1e-4)
     beyond = from_vector(jnp.array([-1.0, 3.0]))
     assert tuple(map(float, beyond)) == (0.0, 1.0)
-
-
-def test_space_to_depth_keeps_the_pixels_of_a_square_together():
-    images = jnp.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
-    deep = space_to_depth(images)
-    np.testing.assert_array_equal(
-        deep[1, 1, 2], np.asarray(images[1, 2:4, 4:6]).reshape(-1)
-    )
-    np.testing.assert_array_equal(depth_to_space(deep), images)
 
 
 @pytest.fixture(scope="module")

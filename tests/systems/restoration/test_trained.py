@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from configs.restoration import base, photos
-from results import blocks
-from results import restorer as restorer_results
+from results import blocks, package
 from tests.experiments.commands import run_command
 from vgg_unpool_jax import load_restorer
 from vgg_unpool_jax.data import Split, make_source
@@ -19,7 +18,7 @@ from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
 from vgg_unpool_jax.systems.restoration import table
-from vgg_unpool_jax.systems.restoration.release import card_text
+from vgg_unpool_jax.systems.restoration.release import card_parts
 from vgg_unpool_jax.systems.restoration.restorer import ESTIMATOR_SCALE
 from vgg_unpool_jax.systems.restoration.trained import TrainedRestorer
 
@@ -120,24 +119,26 @@ def test_a_release_restores_as_the_run(run, photo, tmp_path):
     path = tmp_path / "restorer.safetensors"
     trained.export(path)
     wanted = trained.restore(photo)
-    results = {"metrics": {}, "training_steps": 4}
-    text = card_text(read_metadata(path), results, "restorer", licence="MIT")
-    assert 'load_restorer("restorer")' in text and "noise=15" in text
+    usage = card_parts(read_metadata(path), "restorer")["usage"]
+    assert 'restorer = load_restorer("restorer")' in usage and "noise=15" in usage[-1]
     np.testing.assert_array_equal(load_restorer(path).restore(photo), wanted)
     with pytest.raises(ConfigError, match="needs no weights"):
         load_restorer(run, "weights.h5")
 
 
 def test_a_better_restorer_comes_into_the_package(run, photo, tmp_path, monkeypatch):
-    package, photos_folder = tmp_path / "package", tmp_path / "photos"
-    for folder in (package, photos_folder):
+    packaged, photos_folder = tmp_path / "package", tmp_path / "photos"
+    for folder in (packaged, photos_folder):
         folder.mkdir()
-    (package / index.FILE).write_text('{"format_version": 1, "models": {}}')
+    (packaged / index.FILE).write_text('{"format_version": 1, "models": {}}')
     Image.fromarray(photo).save(photos_folder / "a.png")
-    monkeypatch.setattr(index, "PACKAGE", package)
-    monkeypatch.setattr(restorer_results.documents, "write", lambda: None)
-    options = restorer_results.parse([str(run), f"--photos={photos_folder}"])
-    assert restorer_results.replace(options)
+    monkeypatch.setattr(index, "PACKAGE", packaged)
+    monkeypatch.setattr(package.documents, "write", lambda: None)
+    arguments = [
+        *(str(run), "--name=restore-photos", f"--photos={photos_folder}"),
+        *("--crop=whole", "--damage=noise:25:unclipped"),
+    ]
+    assert package.main(arguments) == 0
     released = load_restorer("restore-photos")
     np.testing.assert_allclose(
         released.restore(photo), load_restorer(run).restore(photo), atol=0.5
@@ -145,7 +146,7 @@ def test_a_better_restorer_comes_into_the_package(run, photo, tmp_path, monkeypa
     (card,) = blocks.cards().values()
     assert "damage `noise:25:unclipped`" in card and "| PSNR, dB |" in card
     # The same is not better.
-    assert not restorer_results.replace(options)
+    assert package.main(arguments) == 1
 
 
 def test_restore_writes_what_the_library_makes(run, photo, tmp_path):

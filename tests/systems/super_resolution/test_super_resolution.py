@@ -10,7 +10,7 @@ from configs.super_resolution import photos
 from tests.experiments.commands import run_command
 from vgg_unpool_jax.data import Split, make_source
 from vgg_unpool_jax.data.bicubic import reduce_bicubic, resize_bicubic
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.nets.vgg19 import preprocess
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
 from vgg_unpool_jax.systems.saved import read_saved
@@ -99,6 +99,8 @@ def test_examples_are_reduced_after_they_are_turned():
         )
     whole = make_example(config, "evaluation")(crop[:51, :38], None)
     assert whole["image"].shape == (48, 36, 3) and whole["input"].shape == (12, 9, 3)
+    with pytest.raises(PhotoError, match="reduced by 4, got 3×38"):
+        make_example(config, "evaluation")(crop[:3, :38], None)
     config.data.image_size = 50
     with pytest.raises(ConfigError, match="multiple of the factor"):
         make_example(config, "data")
@@ -118,6 +120,22 @@ def test_tiles_are_as_the_whole(workdir):
     whole = trained.upscale(photo, tile=0)
     assert whole.shape == (280, 360, 3)
     np.testing.assert_allclose(trained.upscale(photo, tile=40), whole, atol=1e-3)
+
+
+def test_small_and_grey_photos_and_a_release(workdir):
+    trained = load_trained(workdir)
+    photo = make_source("samples")[0][:3, :5]
+    for side in (1, 3):
+        found = trained.upscale(photo[:side, : 2 * side - 1])
+        assert found.shape == (4 * side, 4 * (2 * side - 1), 3)
+        assert np.isfinite(found).all() and found.std(axis=2).max() > 0
+    released = workdir.parent / "upscaler.safetensors"
+    trained.export(released)
+    np.testing.assert_array_equal(load_trained(released).upscale(photo), found)
+    gray = trained.upscale(np.repeat(photo[..., :1], 3, axis=2))
+    assert gray.std(axis=2).max() < 1e-3
+    with pytest.raises(PhotoError, match="3×5 would be enlarged to 49152×81920"):
+        trained.upscale(photo, 4**7, iterative=True)
 
 
 def test_other_factors_are_reached_again_and_again(workdir):

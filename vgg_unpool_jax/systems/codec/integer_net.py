@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vgg_unpool_jax.ops.blocks import channels_to_blocks
 from vgg_unpool_jax.systems.codec.entropy import NUM_SCALES
 from vgg_unpool_jax.systems.codec.model import (
     INPUT_SCALE,
@@ -103,8 +104,8 @@ class IntegerNet:
         """Features of the prediction, (4 h, 4 w, f), from hyper integers (h, w, c)."""
         first, second, third = self._hyper
         arrays = _clip_input(hyper)
-        arrays = _enlarge(_relu(first(arrays)))
-        arrays = _enlarge(_relu(second(arrays)))
+        arrays = channels_to_blocks(_relu(first(arrays))[None], 2)[0]
+        arrays = channels_to_blocks(_relu(second(arrays))[None], 2)[0]
         return _relu(third(arrays) + self._quality_bias[quality])
 
     def predict(
@@ -143,10 +144,3 @@ def _clip_input(integers: np.ndarray) -> np.ndarray:
 
 def _relu(arrays: np.ndarray) -> np.ndarray:
     return np.clip(arrays, 0.0, _LARGEST)
-
-
-def _enlarge(arrays: np.ndarray) -> np.ndarray:
-    """As `model.channels_to_blocks` with size 2."""
-    height, width, channels = arrays.shape
-    blocks = arrays.reshape(height, width, 2, 2, channels // 4)
-    return blocks.transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, -1)

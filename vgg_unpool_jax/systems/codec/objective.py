@@ -141,7 +141,7 @@ class CodecObjective:
 def _check_size(images: jax.Array) -> None:
     height, width = images.shape[1:3]
     if height % HYPER_STRIDE or width % HYPER_STRIDE:
-        raise ValueError(
+        raise ConfigError(
             f"a codec is trained on crops with sides that are multiples of "
             f"{HYPER_STRIDE}, got {height}×{width}"
         )

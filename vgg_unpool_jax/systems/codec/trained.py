@@ -7,6 +7,7 @@ its own arrays; predictions and entropy coding run on the host in integers.
 
 import functools
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from vgg_unpool_jax.data import Split
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file, index, storage
@@ -43,8 +44,8 @@ from vgg_unpool_jax.training import run_config
 
 _LARGEST_HYPER = 1023
 
-# Photos beyond this are refused when they are read from a file, before any memory is
-# taken: a damaged head must not ask for terabytes.
+# Larger photos are refused, also when their size is read from a file, before any memory
+# is taken: a damaged head must not ask for terabytes.
 MAX_PIXELS = 2**28
 
 
@@ -132,9 +133,10 @@ class TrainedCodec(Recompiled):
         quality = self.quality(quality)
         height, width = photo.shape[:2]
         largest = bitstream.LARGEST_SIDE
-        if max(height, width) > largest:
-            raise ValueError(
-                f"photo must have sides up to {largest}, got {photo.shape}"
+        if max(height, width) > largest or _padded(height, width) > MAX_PIXELS:
+            raise PhotoError(
+                f"a photo must have sides up to {largest} and at most {MAX_PIXELS:,} "
+                f"pixels to be compressed, got {height}×{width}"
             )
         hyper, integers = self.encode(photo, quality)
         if effort < 0:
@@ -190,7 +192,7 @@ class TrainedCodec(Recompiled):
         head, position = bitstream.read_head(content, name)
         size = tuple(-(-side // STRIDE) for side in (head.height, head.width))
         rows, columns = (-(-side // RATIO) for side in size)
-        if rows * columns * HYPER_STRIDE**2 > MAX_PIXELS:
+        if _padded(head.height, head.width) > MAX_PIXELS:
             raise BitstreamError(
                 f"{name} claims {head.height}×{head.width} pixels, and photos of at "
                 f"most {MAX_PIXELS:,} are decoded"
@@ -383,6 +385,11 @@ class TrainedCodec(Recompiled):
         return self.model.apply(variables, array[None], qualities, method=method)[0]
 
 
+def _padded(height: int, width: int) -> int:
+    """Pixels of a photo whose sides are whole numbers of hyper latents."""
+    return math.prod(side + -side % HYPER_STRIDE for side in (height, width))
+
+
 def _make_tables(params) -> dict[str, np.ndarray]:
     names = ("hyper_logits", "hyper_means", "hyper_log_scales")
     density = (np.asarray(params[name], np.float64) for name in names)
@@ -405,13 +412,14 @@ def load_codec(
 
     Args:
       workdir: folder of a training run, or a release, see `releases.index.find`.
-      weights: not used: a codec has no pretrained weights.
+      weights: refused; there are no pretrained weights.
 
     Raises:
       ConfigError: when the folder is not a workdir, or of another system.
       CheckpointError: when there is no checkpoint in it.
     """
-    del weights
+    if weights is not None:
+        raise ConfigError(f"a codec needs no weights, got {weights}")
     saved = read_saved(workdir, "codec")
     with run_config.describing(saved.path, "codec"):
         name = pathlib.PurePath(workdir).name.removesuffix(file.SUFFIX)

@@ -18,8 +18,12 @@ import jax.numpy as jnp
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.nets.convolution import Convolution
-from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
+from vgg_unpool_jax.nets.convolution import he_convolution
+from vgg_unpool_jax.ops.blocks import (
+    blocks_to_channels,
+    channels_to_blocks,
+    repeat_pixels,
+)
 from vgg_unpool_jax.systems.colorization.bins import bin_centers
 
 NAMES = ("encoder_decoder", "vgg16", "pyramid")
@@ -34,10 +38,6 @@ _GLOROT = nn.initializers.glorot_uniform()
 
 def _keras_conv(features: int, name: str, *, stride: int = 1) -> nn.Module:
     return nn.Conv(features, (3, 3), stride, kernel_init=_GLOROT, name=name)
-
-
-def _double(arrays: jax.Array) -> jax.Array:
-    return jnp.repeat(jnp.repeat(arrays, 2, axis=1), 2, axis=2)
 
 
 class EncoderDecoder(nn.Module):
@@ -63,11 +63,11 @@ class EncoderDecoder(nn.Module):
         layers = ((128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1))
         for number, (features, stride) in enumerate(layers, start=2):
             x = nn.relu(_keras_conv(features, f"conv{number}", stride=stride)(x))
-        x = _double(nn.relu(_keras_conv(128, "conv9")(x)))
-        x = _double(nn.relu(_keras_conv(64, "conv10")(x)))
+        x = repeat_pixels(nn.relu(_keras_conv(128, "conv9")(x)), 2)
+        x = repeat_pixels(nn.relu(_keras_conv(64, "conv10")(x)), 2)
         x = nn.relu(_keras_conv(32, "conv11")(x))
         x = nn.relu(_keras_conv(16, "conv12")(x))
-        return _double(jnp.tanh(_keras_conv(2, "conv13")(x)))
+        return repeat_pixels(jnp.tanh(_keras_conv(2, "conv13")(x)), 2)
 
 
 class FeatureDecoder(nn.Module):
@@ -78,8 +78,8 @@ class FeatureDecoder(nn.Module):
         """Features of block5_pool (n, h, w, 512) to ab / 128 (n, 32 h, 32 w, 2)."""
         x = nn.relu(_keras_conv(256, "conv1")(features))
         for number, width in enumerate((128, 64, 32, 16), start=2):
-            x = _double(nn.relu(_keras_conv(width, f"conv{number}")(x)))
-        return _double(jnp.tanh(_keras_conv(2, "conv6")(x)))
+            x = repeat_pixels(nn.relu(_keras_conv(width, f"conv{number}")(x)), 2)
+        return repeat_pixels(jnp.tanh(_keras_conv(2, "conv6")(x)), 2)
 
 
 class Pyramid(nn.Module):
@@ -115,7 +115,7 @@ class Pyramid(nn.Module):
             hints = jnp.zeros(shape, luminance.dtype)
         known = jnp.concatenate([hints[..., :2] / AB_UNIT, hints[..., 2:]], axis=-1)
         x = blocks_to_channels(luminance / 50.0 - 1.0, 2)
-        x = _conv3(self.widths[0], "input", relu=True)(x)
+        x = he_convolution(self.widths[0], "input", relu=True)(x)
         kept = []
         for level, (features, count) in enumerate(
             zip(self.widths, self.blocks, strict=True)
@@ -131,20 +131,15 @@ class Pyramid(nn.Module):
             x = nn.Dense(4 * skip.shape[-1], name=f"double{level}")(x)
             x = channels_to_blocks(x, 2) + skip
             x = _residual(x, self.blocks[level], f"up{level}")
-        x = _conv3(self.widths[1], "last", relu=True)(x)
+        x = he_convolution(self.widths[1], "last", relu=True)(x)
         return nn.Dense(len(bin_centers()), name="output")(x)
-
-
-def _conv3(features: int, name: str, *, relu: bool = False, gain: float = 2.0):
-    init = nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal")
-    return Convolution(features, relu=relu, kernel_init=init, name=name)
 
 
 def _residual(x: jax.Array, count: int, name: str) -> jax.Array:
     for number in range(count):
         width = x.shape[-1]
-        inner = _conv3(width, f"{name}_{number}_1", relu=True)(x)
-        x += _conv3(width, f"{name}_{number}_2", gain=0.1)(inner)
+        inner = he_convolution(width, f"{name}_{number}_1", relu=True)(x)
+        x += he_convolution(width, f"{name}_{number}_2", gain=0.1)(inner)
     return x
 
 

@@ -98,6 +98,12 @@ class ColorizationObjective:
     ) -> tuple[dict[str, jax.Array], Aux]:
         """The loss over a batch of photos in [0, 255]."""
         images = batch["image"]
+        height, width = images.shape[1:3]
+        if height % self.multiple or width % self.multiple:
+            raise ConfigError(
+                "this colourisation network is trained on crops with sides that are "
+                f"multiples of {self.multiple}, got {height}×{width}"
+            )
         frozen = model_state.get("frozen", {})
         statistics = model_state[STATISTICS]
         state = {

@@ -62,8 +62,10 @@ class ColorizationReport(Report):
         made, true = (
             metrics[name].mean for name in ("colorfulness", "true_colorfulness")
         )
-        line = f"colourfulness: {made / true:.2f} of that of the photos"
-        return [line, *super().lines(metrics, collected, size)]
+        lines = super().lines(metrics, collected, size)
+        if true:  # grey photos have none
+            lines.insert(0, f"colourfulness: {made / true:.2f} of that of the photos")
+        return lines
 
 
 def colorfulness(images: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """Colourisation, as the trainer knows it."""
 
 from vgg_unpool_jax.systems.colorization.objective import from_config, prepare
+from vgg_unpool_jax.systems.colorization.release import card_parts
 from vgg_unpool_jax.systems.colorization.report import ColorizationReport
 from vgg_unpool_jax.systems.colorization.trained import load_colorizer
 from vgg_unpool_jax.training.system import System
@@ -12,4 +13,5 @@ SYSTEM = System(
     make_report=ColorizationReport,
     model_fields=("model.",),
     prepare=prepare,
+    card_parts=card_parts,
 )

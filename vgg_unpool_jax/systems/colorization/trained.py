@@ -21,7 +21,6 @@ from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.ops.lab import rgb_to_lab
 from vgg_unpool_jax.ops.photo_range import check_photo_range
-from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.colorization.guided import upsample_chroma
 from vgg_unpool_jax.systems.colorization.model import OUTPUT_SCALE
@@ -32,14 +31,16 @@ from vgg_unpool_jax.systems.colorization.objective import (
     to_rgb,
 )
 from vgg_unpool_jax.systems.colorization.report import ColorizationReport
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.training import run_config
 
+# Longest side at which colours are predicted, in shorter ones.
+_LONGEST = 8
 # Rows of a photo that get their colours at a time.
 _ROWS = 512
 
 
-class TrainedColorizer(Recompiled):
+class TrainedColorizer(Exported, Recompiled):
     """A colourisation network with its parameters; make one with `load_colorizer`.
 
     Attributes:
@@ -155,20 +156,6 @@ class TrainedColorizer(Recompiled):
             **options,
         )
 
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the network into one file for `load_colorizer`.
-
-        See `releases.file.write`.
-        """
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
-
     def _paint(self, photo: np.ndarray, ab) -> np.ndarray:
         """The photo's luminance with one a and b everywhere."""
         luminance = self._jitted_luminance(photo)
@@ -180,7 +167,8 @@ class TrainedColorizer(Recompiled):
         multiple = self._objective.multiple
         if shorter < multiple:
             raise ConfigError(f"size must be at least {multiple}, got {shorter}")
-        factor = shorter / min(size)
+        # A strip is not enlarged to a strip that fills the memory.
+        factor = min(shorter / min(size), _LONGEST * shorter / max(size))
         return tuple(
             max(multiple, multiple * round(factor * side / multiple)) for side in size
         )

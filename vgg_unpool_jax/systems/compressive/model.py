@@ -27,6 +27,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.ops.blocks import blocks_to_channels
 from vgg_unpool_jax.ops.convolution import convolve
 
 FORMS = ("code", "paper")
@@ -55,16 +56,13 @@ class UnpaddedConv(nn.Module):
 
     @nn.compact
     def __call__(self, arrays: jax.Array) -> jax.Array:
-        """(n, h + 2, w + 2, c) to (n, h, w, features); (n, 2h + 4, 2w + 4, c) so."""
+        """(n, h + 2, w + 2, c) to (n, h, w, features); of size 5 twice h + 2, w + 2."""
         channels = arrays.shape[-1]
         shape = (self.size, self.size, channels, self.features)
         kernel = self.param("kernel", _KERNEL_INIT, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         if self.size == 5:
-            n, height, width, _ = arrays.shape
-            arrays = arrays.reshape(n, height // 2, 2, width // 2, 2, channels)
-            arrays = arrays.transpose(0, 1, 3, 2, 4, 5)
-            arrays = arrays.reshape(n, height // 2, width // 2, 4 * channels)
+            arrays = blocks_to_channels(arrays, 2)
             kernel = jnp.pad(kernel, [(0, 1), (0, 1), (0, 0), (0, 0)])
             kernel = kernel.reshape(3, 2, 3, 2, channels, self.features)
             kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
@@ -210,7 +208,7 @@ class CompressiveAutoencoder(nn.Module):
         """See `Encoder`."""
         height, width = images.shape[1:3]
         if height % STRIDE or width % STRIDE:
-            raise ValueError(
+            raise ConfigError(
                 f"a compressive autoencoder takes images with sides that are multiples "
                 f"of {STRIDE}, got {height}×{width}"
             )

@@ -12,6 +12,11 @@ from vgg_unpool_jax.systems.compressive.objective import QUANTIZED, UNQUANTIZED
 class CompressiveReport(Report):
     """The usual metrics, and the mean PSNR of photos with and without quantiser."""
 
+    def __init__(self, objective):
+        """Make the report of an objective."""
+        super().__init__(objective)
+        self._bits = objective.bits
+
     def collect(self, outputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """Keep the errors of each photo; traced."""
         errors = {name: outputs[name] for name in (QUANTIZED, UNQUANTIZED)}
@@ -31,10 +36,9 @@ class CompressiveReport(Report):
     def lines(self, metrics, collected, size) -> list[str]:
         """Add a line."""
         with_it, without = self.scalars(collected).values()
-        line = (
-            f"PSNR {with_it:.2f} dB with the quantiser of the config, {without:.2f} dB "
-            "without"
-        )
+        line = f"PSNR {without:.2f} dB without a quantiser"
+        if self._bits:
+            line += f", {with_it:.2f} dB with one of {self._bits} bits"
         return [line, *super().lines(metrics, collected, size)]
 
 

@@ -21,7 +21,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import Split
-from vgg_unpool_jax.errors import ConfigError, require_image
+from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file
@@ -37,13 +37,13 @@ from vgg_unpool_jax.systems.compressive.quantizer import (
     quantize,
 )
 from vgg_unpool_jax.systems.compressive.report import CompressiveReport
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.training import run_config
 
 _DEFAULT_BITS = 6
 
 
-class TrainedCompressive(Recompiled):
+class TrainedCompressive(Exported, Recompiled):
     """A compressive autoencoder with its parameters; make one with `load_compressive`.
 
     Attributes:
@@ -132,9 +132,9 @@ class TrainedCompressive(Recompiled):
         bits = self.quality(quality)
         height, width = photo.shape[:2]
         if max(height, width) > bitstream.LARGEST_SIDE:
-            raise ValueError(
-                f"photo must have sides up to {bitstream.LARGEST_SIDE}, got "
-                f"{photo.shape}"
+            raise PhotoError(
+                f"a photo must have sides up to {bitstream.LARGEST_SIDE} to be "
+                f"compressed, got {height}×{width}"
             )
         below, right = (-side % STRIDE for side in (height, width))
         padded = np.pad(photo, [(0, below), (0, right), (0, 0)], mode="edge")
@@ -229,17 +229,6 @@ class TrainedCompressive(Recompiled):
             variables=(params, state),
             **{"image_size": self.image_size, "crop": self.crop, **options},
         )
-
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the autoencoder as a release; see `releases.file.write`."""
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
 
     @functools.cached_property
     def _jitted_encode(self):

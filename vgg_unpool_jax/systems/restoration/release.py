@@ -1,27 +1,13 @@
-"""The model card of a released restorer."""
+"""What the model card of a released restorer says."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from vgg_unpool_jax.releases.card import model_card
 from vgg_unpool_jax.systems.restoration.restorer import BACKBONES
 
 
-def card_text(
-    metadata: Mapping[str, Any],
-    results: Mapping[str, Any] | None,
-    name: str,
-    *,
-    licence: str | None = None,
-) -> str:
-    """Model card of a restoration network.
-
-    Args:
-      metadata: of the release.
-      results: of its evaluation, or None.
-      name: of the model.
-      licence: of the network; None takes the one in its facts.
-    """
+def card_parts(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """`about`, `usage` and `limits` of `releases.card.model_card`."""
     config = metadata["config"]
     network = config["model"]["name"]
     about = (
@@ -39,16 +25,12 @@ def card_text(
             "from the user instead."
         )
         usage.append("clean = restorer.restore(photo, noise=15, quality=100)")
-    return model_card(
-        metadata,
-        results,
-        name=name,
-        about=about,
-        usage=usage,
-        limits=(
+    return {
+        "about": about,
+        "usage": usage,
+        "limits": (
             "Other damages than those of its training, such as blur or the noise of "
             "cameras, which is not Gaussian, were not measured.",
             "What the training photos may be used for limits the use of the model.",
         ),
-        licence=licence,
-    )
+    }

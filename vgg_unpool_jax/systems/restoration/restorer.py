@@ -23,7 +23,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgg_unpool_jax.nets.convolution import Convolution
+from vgg_unpool_jax.nets.convolution import he_convolution
+from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.systems.restoration import layers
 
@@ -139,27 +140,6 @@ class Restorer(nn.Module):
         return images - WHITE * wrong[:, :height, :width]
 
 
-def space_to_depth(images: jax.Array) -> jax.Array:
-    """(n, 2h, 2w, c) to (n, h, w, 4c): the pixels of a 2×2 square side by side."""
-    n, height, width, channels = images.shape
-    x = images.reshape(n, height // 2, 2, width // 2, 2, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, height // 2, width // 2, -1)
-
-
-def depth_to_space(arrays: jax.Array) -> jax.Array:
-    """The inverse of `space_to_depth`."""
-    n, height, width, channels = arrays.shape
-    x = arrays.reshape(n, height, width, 2, 2, channels // 4)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * height, 2 * width, -1)
-
-
-def _conv3(features, name, *, relu=False, gain=2.0) -> nn.Module:
-    init = nn.initializers.zeros
-    if gain:
-        init = nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal")
-    return Convolution(features, relu=relu, kernel_init=init, name=name)
-
-
 def _beside(x, vector):
     """Constant channels beside those of x."""
     n, height, width, _ = x.shape
@@ -169,16 +149,16 @@ def _beside(x, vector):
 
 class _Estimator(nn.Module):
     def setup(self):
-        self.first = _conv3(32, None, relu=True)
+        self.first = he_convolution(32, None, relu=True)
         self.strided = [
             nn.Conv(features, (3, 3), strides=2, padding=((1, 1), (1, 1)))
             for features in (48, 64)
         ]
-        self.last = _conv3(64, None, relu=True)
+        self.last = he_convolution(64, None, relu=True)
         self.hidden, self.output = nn.Dense(64), nn.Dense(2)
 
     def __call__(self, images):
-        x = self.first(space_to_depth(images))
+        x = self.first(blocks_to_channels(images, 2))
         for convolution in self.strided:
             x = nn.relu(convolution(x))
         return self.last(x)
@@ -195,31 +175,35 @@ class _Pyramid(nn.Module):
     def __call__(self, images, vector, train):
         del train
         known = nn.relu(nn.Dense(_EMBEDDED, name="known")(vector))
-        x = _conv3(self.widths[0], "input", gain=1.0)(space_to_depth(images))
+        x = he_convolution(self.widths[0], "input", gain=1.0)(
+            blocks_to_channels(images, 2)
+        )
         kept = []
         for level, (width, count) in enumerate(
             zip(self.widths, self.blocks, strict=True)
         ):
             if level:
                 kept.append(x)
-                x = nn.Dense(width, name=f"halve{level}")(space_to_depth(x))
+                x = nn.Dense(width, name=f"halve{level}")(blocks_to_channels(x, 2))
             x = self._residual(x, known, count, f"down{level}")
         for level in reversed(range(len(kept))):
             skip = kept[level]
             x = nn.Dense(4 * skip.shape[-1], name=f"double{level}")(x)
-            x = depth_to_space(x) + skip
+            x = channels_to_blocks(x, 2) + skip
             x = self._residual(x, known, self.blocks[level], f"up{level}")
         # A network that has learnt nothing returns the photo.
-        x = _conv3(4 * images.shape[-1], "output", gain=0.0)(x)
-        return depth_to_space(x)
+        x = he_convolution(4 * images.shape[-1], "output", gain=0.0)(x)
+        return channels_to_blocks(x, 2)
 
     def _residual(self, x, known, count, name):
         for number in range(count):
             block = f"{name}_{number}"
             width = x.shape[-1]
             shift = nn.Dense(width, use_bias=False, name=f"{block}_known")(known)
-            inner = nn.relu(_conv3(width, f"{block}_1")(x) + shift[:, None, None])
-            x += _conv3(width, f"{block}_2", gain=0.1)(inner)
+            inner = nn.relu(
+                he_convolution(width, f"{block}_1")(x) + shift[:, None, None]
+            )
+            x += he_convolution(width, f"{block}_2", gain=0.1)(inner)
         return x
 
 
@@ -229,8 +213,8 @@ class _DnCNN(nn.Module):
 
     @nn.compact
     def __call__(self, images, vector, train):
-        x = _conv3(self.width, "input", relu=True)(_beside(images, vector))
+        x = he_convolution(self.width, "input", relu=True)(_beside(images, vector))
         for number in range(self.depth - 2):
-            x = _conv3(self.width, f"hidden{number}")(x)
+            x = he_convolution(self.width, f"hidden{number}")(x)
             x = nn.relu(layers.batch_norm(train, name=f"hidden{number}_norm")(x))
-        return _conv3(images.shape[-1], "output", gain=0.0)(x)
+        return he_convolution(images.shape[-1], "output", gain=0.0)(x)

@@ -27,6 +27,7 @@ from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.losses import WINDOW_SIZE
+from vgg_unpool_jax.ops.lab import luma
 from vgg_unpool_jax.releases.file import without_folders
 
 # The damaged photo itself.
@@ -37,8 +38,6 @@ _HEAD = ["method", "PSNR, dB", "95 % interval", "SSIM", "95 % interval", "photos
 # A damaged photo -> (h, w, 3) in [0, 255].
 Method = Callable[[Damaged], np.ndarray]
 _MEASURES = {"psnr": jax.jit(photo_psnr), "ssim": jax.jit(photo_ssim)}
-# BT.601 in [16, 235], as MATLAB's rgb2ycbcr.
-_LUMA, _BLACK = np.array([65.481, 128.553, 24.966]) / 255, 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -274,7 +273,7 @@ def _measure(picture: np.ndarray, photo: np.ndarray) -> dict[str, float]:
 def _luma(photo: np.ndarray) -> np.ndarray:
     if (photo == photo[..., :1]).all():
         return photo
-    return _equal_channels(photo @ _LUMA + _BLACK)
+    return _equal_channels(luma(photo))
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,6 @@ from vgg_unpool_jax.errors import ConfigError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
-from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.restoration.examples import make_example
 from vgg_unpool_jax.systems.restoration.models import make_model
@@ -29,7 +28,7 @@ from vgg_unpool_jax.systems.restoration.restorer import (
     from_vector,
     to_vector,
 )
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.systems.unpooling.shapes import as_float32
 from vgg_unpool_jax.systems.unpooling.tiling import apply_in_tiles, pad_on_host
 from vgg_unpool_jax.training import run_config
@@ -39,7 +38,7 @@ TILE = 1024
 _BUCKET = 64
 
 
-class TrainedRestorer(Recompiled):
+class TrainedRestorer(Exported, Recompiled):
     """A restoration network with its parameters; make one with `load_restorer`.
 
     Attributes:
@@ -145,20 +144,6 @@ class TrainedRestorer(Recompiled):
     def reconstruct_photo(self, photo, **tiling) -> np.ndarray:
         """Restore a photo; options as in `restore`."""
         return self.restore(photo, **tiling)
-
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the network into one file for `load_restorer`.
-
-        See `releases.file.write`.
-        """
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
 
     def evaluate(self, split: Split, **options) -> Evaluation:
         """Evaluate over photos, damaged as in the validation of the training.

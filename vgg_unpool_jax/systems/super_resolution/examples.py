@@ -7,7 +7,7 @@ import numpy as np
 
 from vgg_unpool_jax.data.bicubic import reduce_bicubic
 from vgg_unpool_jax.data.host_augmentation import HostAugmentation
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,11 @@ class MakeExample:
           sides divided by the factor, reduced as in `data/bicubic`.
         """
         height, width = (side - side % self.factor for side in crop.shape[:2])
+        if not (height and width):
+            raise PhotoError(
+                f"a photo must have sides of at least {self.factor} pixels to be "
+                f"reduced by {self.factor}, got {crop.shape[0]}×{crop.shape[1]}"
+            )
         image = crop[:height, :width]
         if self.augmentation is not None:
             image = self.augmentation(image, rng)

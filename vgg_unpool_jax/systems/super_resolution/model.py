@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.nets.convolution import Convolution
-from vgg_unpool_jax.ops.blocks import channels_to_blocks
+from vgg_unpool_jax.nets.convolution import Convolution, he_convolution
+from vgg_unpool_jax.ops.blocks import channels_to_blocks, repeat_pixels
 
 NAMES = ("fast", "srgan")
 FACTORS = (2, 3, 4, 8)
@@ -61,13 +61,13 @@ class FastUpscaler(nn.Module):
           train: without effect.
         """
         del train
-        x = _conv3(self.width, "input", relu=True)(images / WHITE - 0.5)
+        x = he_convolution(self.width, "input", relu=True)(images / WHITE - 0.5)
         start = x
         for block in range(self.blocks):
-            inner = _conv3(self.width, f"block{block + 1}_1", relu=True)(x)
-            x += _conv3(self.width, f"block{block + 1}_2", gain=0.1)(inner)
+            inner = he_convolution(self.width, f"block{block + 1}_1", relu=True)(x)
+            x += he_convolution(self.width, f"block{block + 1}_2", gain=0.1)(inner)
         # A network that has learnt nothing returns the bicubic enlargement.
-        output = _conv3(3 * self.factor**2, "output", gain=0.0)(x + start)
+        output = he_convolution(3 * self.factor**2, "output", gain=0.0)(x + start)
         n, height, width, channels = images.shape
         shape = n, height * self.factor, width * self.factor, channels
         bicubic = jax.image.resize(images, shape, "cubic", antialias=False)
@@ -111,7 +111,7 @@ class SRGANGenerator(nn.Module):
             x += norm(inner, f"{name}_2_norm")
         x = start + norm(conv3(width, "middle")(x), "middle_norm")
         for stage in range(2):
-            x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+            x = repeat_pixels(x, 2)
             x = nn.relu(conv3(4 * width, f"enlarge{stage + 1}")(x))
         return (jnp.tanh(conv9(3, "output")(x)) + 1.0) * (WHITE / 2)
 
@@ -121,13 +121,6 @@ def batch_norm(train: bool, name: str) -> nn.BatchNorm:
     return nn.BatchNorm(
         use_running_average=not train, momentum=_MOMENTUM, epsilon=_EPSILON, name=name
     )
-
-
-def _conv3(features: int, name: str, *, relu: bool = False, gain: float = 2.0):
-    init = nn.initializers.zeros
-    if gain:
-        init = nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal")
-    return Convolution(features, relu=relu, kernel_init=init, name=name)
 
 
 def make_model(config: ml_collections.ConfigDict) -> nn.Module:

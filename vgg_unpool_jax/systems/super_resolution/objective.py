@@ -34,6 +34,7 @@ import ml_collections
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.losses.adversarial import PauseRule
+from vgg_unpool_jax.ops.blocks import repeat_pixels
 from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.systems.deepsim.networks import (
     VGG19,
@@ -184,7 +185,7 @@ class SuperResolutionObjective:
         pictures = {}
         if not train:
             # As large as the target: each pixel as a square.
-            shown = jnp.repeat(jnp.repeat(inputs, self.factor, 1), self.factor, 2)
+            shown = repeat_pixels(inputs, self.factor)
             pictures = {INPUT: shown, OUTPUT: outputs, TARGET: targets}
         return found, Aux(terms, state, pictures, active)
 

@@ -7,9 +7,8 @@ import numpy as np
 from vgg_unpool_jax.data.bicubic import bicubic_taps
 from vgg_unpool_jax.evaluation.metrics import MetricInfo
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
+from vgg_unpool_jax.ops.lab import luma
 
-# BT.601 in [16, 235], as MATLAB's rgb2ycbcr.
-_LUMA, _BLACK = np.array([65.481, 128.553, 24.966], np.float32) / 255, 16.0
 _PSNR = ("dB", 2, True, (0.0, float("inf")))
 
 
@@ -29,10 +28,10 @@ class SuperResolutionReport(Report):
     def photo_metrics(self, outputs):
         """Add both; traced."""
         factor = self._factor
+        if min(outputs[TARGET].shape[1:3]) <= 2 * factor:  # all of it is border
+            return super().photo_metrics(outputs)
         reduced = outputs[INPUT][:, ::factor, ::factor]
         pairs = {"psnr_y": outputs[OUTPUT], "bicubic_psnr_y": enlarge(reduced, factor)}
-        if min(outputs[TARGET].shape[1:3]) <= 2 * factor:
-            return super().photo_metrics(outputs)
         return super().photo_metrics(outputs) | {
             name: psnr_y(images, outputs[TARGET], border=factor)
             for name, images in pairs.items()
@@ -49,10 +48,7 @@ def psnr_y(outputs: jax.Array, targets: jax.Array, *, border: int) -> jax.Array:
     """
     rounded = jnp.round(jnp.clip(outputs, 0.0, 255.0))
     inside = slice(border, -border or None)
-    lumas = (
-        _BLACK + jnp.sum(images * _LUMA[None, None, None], axis=-1)[:, inside, inside]
-        for images in (rounded, targets)
-    )
+    lumas = (luma(images)[:, inside, inside] for images in (rounded, targets))
     error = jnp.mean(jnp.square(jnp.subtract(*lumas)), axis=(1, 2))
     return 10.0 * jnp.log10(255.0**2 / error)
 

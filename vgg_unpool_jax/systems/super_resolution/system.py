@@ -2,6 +2,7 @@
 
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
 from vgg_unpool_jax.systems.super_resolution.objective import from_config, prepare
+from vgg_unpool_jax.systems.super_resolution.release import card_parts
 from vgg_unpool_jax.systems.super_resolution.report import SuperResolutionReport
 from vgg_unpool_jax.systems.super_resolution.trained import load_upscaler
 from vgg_unpool_jax.training.system import System
@@ -14,4 +15,5 @@ SYSTEM = System(
     make_example=make_example,
     model_fields=("model.",),
     prepare=prepare,
+    card_parts=card_parts,
 )

@@ -16,13 +16,12 @@ import numpy as np
 
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.data.bicubic import resize_bicubic
-from vgg_unpool_jax.errors import ConfigError, require_image
+from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
 from vgg_unpool_jax.ops.photo_range import check_photo_range
-from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
-from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
 from vgg_unpool_jax.systems.super_resolution.objective import (
     GENERATOR,
@@ -33,9 +32,11 @@ from vgg_unpool_jax.systems.unpooling.tiling import apply_in_tiles
 from vgg_unpool_jax.training import run_config
 
 TILE = 256
+# Results, also in between, beyond this are refused.
+MAX_PIXELS = 2**28
 
 
-class TrainedUpscaler(Recompiled):
+class TrainedUpscaler(Exported, Recompiled):
     """An upscaler with its parameters; make one with `load_upscaler`.
 
     Attributes:
@@ -105,7 +106,7 @@ class TrainedUpscaler(Recompiled):
           progress: wraps the list of tiles, such as `tqdm`.
 
         Returns:
-          (h factor, w factor, 3) float32 clipped to [0, 255].
+          (h factor, w factor, 3) float32 clipped to [0, 255]; grey photos stay grey.
         """
         photo = np.asarray(photo)
         require_image("photo", photo, 3)
@@ -119,12 +120,20 @@ class TrainedUpscaler(Recompiled):
                 "with --iterative it is applied again and again"
             )
         times = math.ceil(math.log(factor, self.factor) - 1e-9)
+        height, width = (self.factor**times * side for side in photo.shape[:2])
+        if height * width > MAX_PIXELS:
+            raise PhotoError(
+                f"a photo of {photo.shape[0]}×{photo.shape[1]} would be enlarged to "
+                f"{height}×{width} pixels, and at most {MAX_PIXELS:,} are made"
+            )
         enlarged = photo
         for _ in range(times):
             enlarged = self._enlarge(enlarged, tile, progress)
         height, width = (factor * side for side in photo.shape[:2])
         if enlarged.shape[:2] != (height, width):
             enlarged = resize_bicubic(enlarged, height, width)
+        if (photo == photo[..., :1]).all():
+            enlarged = np.repeat(enlarged.mean(axis=-1, keepdims=True), 3, axis=-1)
         return np.clip(enlarged, 0, 255).astype(np.float32)
 
     def _enlarge(self, photo: np.ndarray, tile: int, progress) -> np.ndarray:
@@ -148,20 +157,6 @@ class TrainedUpscaler(Recompiled):
         Sides are cut to multiples of the factor.
         """
         return self.upscale(self.prepare(np.asarray(photo, np.uint8)), **tiling)
-
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the network into one file for `load_upscaler`.
-
-        See `releases.file.write`.
-        """
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
 
     def evaluate(self, split: Split, **options) -> Evaluation:
         """Evaluate over photos, reduced bicubically.

@@ -31,6 +31,7 @@ from vgg_unpool_jax.nets.vgg19_layers import (
     check_block,
     convolutions_up_to,
 )
+from vgg_unpool_jax.ops.blocks import repeat_pixels
 from vgg_unpool_jax.ops.conv_transpose import conv_transpose
 from vgg_unpool_jax.ops.pooling import max_unpool
 
@@ -130,7 +131,7 @@ class UnpoolingDecoder(nn.Module):
         if self.upsampling == "unpool":
             return max_unpool(outputs, switches[block - 1])
         if self.upsampling == "nearest":
-            return jnp.repeat(jnp.repeat(outputs, 2, axis=1), 2, axis=2)
+            return repeat_pixels(outputs, 2)
         return _TransposedConvolution(name=f"transposed{block}")(outputs)
 
 
