@@ -1,4 +1,4 @@
-"""Codec of natural photos, not trained to its end yet.
+"""Codec of natural photos, not released: docs/codec.md has its numbers.
 
     ./launch.sh train --config=configs/codec/photos.py --workdir=runs/codec-photos \
         --config.data.source=folder:PHOTOS

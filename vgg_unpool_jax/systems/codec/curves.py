@@ -123,6 +123,13 @@ def plot(
         axes.plot(*zip(*points, strict=True), linestyle=":", label=label)
     largest = max(point.bits_per_pixel for point in measured[next(iter(measured))])
     axes.set_xlim(0, 1.1 * largest)
+    shown = [
+        point.psnr
+        for points in measured.values()
+        for point in points
+        if point.bits_per_pixel <= 1.1 * largest
+    ]
+    axes.set_ylim(min(shown) - 1, max(shown) + 1)
     axes.set_xlabel("bits per pixel of the whole file")
     axes.set_ylabel("PSNR of RGB in dB, mean over photos")
     axes.grid(alpha=0.3)
