@@ -66,7 +66,8 @@ def pillow_methods() -> list[Method]:
     """JPEG, JPEG 2000, WebP and AVIF by Pillow.
 
     JPEG with optimised tables, JPEG 2000 as a bare codestream with the irreversible
-    wavelet and colour transform, WebP by its slowest method, AVIF in 4:4:4 at speed 4 of 0 to 10.
+    wavelet and colour transform, WebP by its slowest method, AVIF in 4:4:4 at speed 4
+    of 0 to 10.
     """
     qualities = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
     ratios = (160, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4)
