@@ -37,6 +37,7 @@ from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.systems.restoration.examples import make_example
+from vgg_unpool_jax.systems.restoration.holes import split_psnr
 from vgg_unpool_jax.systems.restoration.objective import from_config
 from vgg_unpool_jax.systems.restoration.trained import load_restorer
 from vgg_unpool_jax.training.stages import examples_seen
@@ -90,31 +91,6 @@ def main() -> None:
         for name, parts in found.items()
     }
     write_results(folder / "results.json", {**facts, "psnr": metrics})
-
-
-def split_psnr(
-    restored: np.ndarray, photos: np.ndarray, holes: np.ndarray
-) -> dict[str, np.ndarray]:
-    """PSNR in dB of each photo, inside and outside of its holes and of all pixels.
-
-    Args:
-      restored: (n, h, w, 3) in [0, 255].
-      photos: of the same shape.
-      holes: (n, h, w), bool.
-
-    Returns:
-      Arrays (n,) by part; without "inside" and "outside" if there are no holes.
-    """
-    squares = np.square(restored.astype(np.float64) - photos).mean(-1)
-    parts = {"inside": holes, "outside": ~holes, "all": np.ones_like(holes)}
-    if not holes.any():
-        parts = {"all": parts["all"]}
-    means = {
-        name: np.array([s[m].mean() for s, m in zip(squares, masks, strict=True)])
-        for name, masks in parts.items()
-    }
-    with np.errstate(divide="ignore"):  # equal pixels
-        return {name: 10 * np.log10(255**2 / mean) for name, mean in means.items()}
 
 
 def gradient_norms(objective, params, state, batch) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Train a linear classifier on the codes of autoencoders: how much do they carry?
+"""Train a linear classifier on the codes of autoencoders, to see what they carry.
 
     python -m vgg_unpool_jax classify --train_photos=folder:PHOTOS \
         --test_photos=folder:OTHERS RUN...

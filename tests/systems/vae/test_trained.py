@@ -193,7 +193,8 @@ def test_prepare_cuts_a_photo_as_evaluation_does(trained, part):
 
 
 def test_a_photo_that_the_crop_does_not_fit_is_refused(trained):
-    native = TrainedVAE(trained.config.copy_and_resolve_references(), {}, 0)
+    config = trained.config.copy_and_resolve_references()
+    native = TrainedVAE(config, trained.variables, 0)
     native.crop = "center"
     photo = np.arange(16 * 20 * 3, dtype=np.uint8).reshape(16, 20, 3)
     np.testing.assert_array_equal(native.prepare(photo), photo[:, 2:18])

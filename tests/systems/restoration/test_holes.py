@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.restoration_depth import split_psnr
+from vgg_unpool_jax.systems.restoration.holes import split_psnr
 
 
 def test_psnr_is_split_by_the_holes():
