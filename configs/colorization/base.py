@@ -2,9 +2,7 @@
 
 import ml_collections
 
-NETWORKS = ("encoder_decoder", "vgg16", "pyramid")
-# In the order in which they are applied.
-VARIANTS = (*NETWORKS, "best", "runlocal")
+from configs.variants import apply_variants
 
 
 def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
@@ -12,7 +10,8 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
 
     Args:
       source: photos to train on.
-      variant: any of `VARIANTS`, joined by commas; "pyramid" is the default network.
+      variant: "encoder_decoder", "vgg16", "best" and "runlocal", joined by commas; the
+        default network is "pyramid".
     """
     config = ml_collections.ConfigDict()
     config.system = "colorization"
@@ -79,16 +78,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
         "best": _best,
         "runlocal": _runlocal,
     }
-    names = [name for name in variant.split(",") if name]
-    unknown = [name for name in names if name not in apply]
-    if unknown:
-        raise ValueError(
-            f"the variant must be one of {', '.join(VARIANTS)}, got {unknown[0]!r}"
-        )
-    for name in VARIANTS:
-        if name in names:
-            apply[name](config)
-    return config
+    return apply_variants(config, variant, apply)
 
 
 def _published(config: ml_collections.ConfigDict, name: str) -> None:

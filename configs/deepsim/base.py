@@ -18,8 +18,9 @@ CaffeNet (ours is torchvision's AlexNet), 300,000 steps before the first halving
 
 import ml_collections
 
+from configs.variants import apply_variants
+
 LOSSES = ("squared_error", "l1", "feature", "no_image")
-VARIANTS = (*LOSSES, "half", "size128", "photos", "runlocal")
 
 
 def make_config(
@@ -33,7 +34,7 @@ def make_config(
       source: training photos.
       image_size: side of the crops in pixels.
       num_steps: length of the training.
-      variant: any of `VARIANTS`, joined by commas.
+      variant: any of the table above, joined by commas.
     """
     config = _published(network, layer, source, image_size, num_steps)
     apply = {
@@ -46,16 +47,7 @@ def make_config(
         "photos": _photos,
         "runlocal": _runlocal,
     }
-    names = [name for name in variant.split(",") if name]
-    for name in names:
-        if name not in apply:
-            raise ValueError(
-                f"the variant must be one of {', '.join(VARIANTS)}, got {name!r}"
-            )
-    # In a fixed order, whatever the order of the names.
-    for name in VARIANTS:
-        if name in names:
-            apply[name](config)
+    apply_variants(config, variant, apply)
     if not config.loss.adversarial:
         del config.optimizer.parts
     return config

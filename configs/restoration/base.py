@@ -18,12 +18,12 @@ damage in evaluation. The faces are split by people, not by files.
 
 import ml_collections
 
+from configs.variants import apply_variants
+
 NETWORKS = (
     *("basic21", "basic22", "basic51", "basic52"),
     *("pyramidal51", "pyramidal51cat", "pyramidal52", "densenet"),
 )
-# In the order in which they are applied.
-VARIANTS = (*NETWORKS, "as_code", "as_drawn", "half", "equal", "photos", "runlocal")
 # Ours: the published widths are not known.
 _WIDTHS = (16, 32, 64, 128, 256, 512)
 # Multiplications per pixel of one pass forward.
@@ -43,7 +43,7 @@ def make_faces(damage: str, variant: str = "") -> ml_collections.ConfigDict:
 
     Args:
       damage: see `data/damage`.
-      variant: any of `VARIANTS`, joined by commas.
+      variant: any of the table above, joined by commas.
     """
     config = make_shared()
     _set_network(config, "densenet")
@@ -61,10 +61,9 @@ def make_faces(damage: str, variant: str = "") -> ml_collections.ConfigDict:
     data.augmentation.flip = True
     data.augmentation.jitter, data.augmentation.hue = 0.05, 0.01
     data.augmentation.scale, data.augmentation.size = 0.05, 64
-    apply_variants(
+    return apply_variants(
         config,
         variant,
-        VARIANTS,
         {
             **{name: lambda c, n=name: _set_network(c, n) for name in NETWORKS},
             "as_code": _as_code,
@@ -75,20 +74,6 @@ def make_faces(damage: str, variant: str = "") -> ml_collections.ConfigDict:
             "runlocal": runlocal,
         },
     )
-    return config
-
-
-def apply_variants(config, variant: str, order, apply) -> None:
-    """Apply the named variants in a fixed order, whatever the order of the names."""
-    names = [name for name in variant.split(",") if name]
-    for name in names:
-        if name not in apply:
-            raise ValueError(
-                f"the variant must be one of {', '.join(order)}, got {name!r}"
-            )
-    for name in order:
-        if name in names:
-            apply[name](config)
 
 
 def make_shared() -> ml_collections.ConfigDict:

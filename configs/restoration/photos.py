@@ -26,8 +26,8 @@ loss `psnr` 28.19 dB and `l1` 28.00 at a learning rate of 2e-3, 27.77 and 28.04 
 import ml_collections
 
 from configs.restoration import base
+from configs.variants import apply_variants
 
-VARIANTS = ("dncnn", "best", "runlocal")
 DAMAGE = "noise:0-55|noise:0-55:unclipped|jpeg:10-90"
 
 
@@ -59,7 +59,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     optimizer.clip_norm = 50.0
     optimizer.average_decay = 0.999
     apply = {"dncnn": _dncnn, "best": _best, "runlocal": base.runlocal}
-    base.apply_variants(config, variant, VARIANTS, apply)
+    apply_variants(config, variant, apply)
     if "runlocal" in variant.split(","):
         optimizer.warmup_steps = 0
     return config

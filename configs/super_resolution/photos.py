@@ -23,8 +23,7 @@ Not trained yet at full length. A photo of the test set Set5 is one of BSDS500
 
 import ml_collections
 
-# In the order in which they are applied.
-VARIANTS = ("x2", "x3", "x8", "gan", "srgan", "published", "best", "runlocal")
+from configs.variants import apply_variants
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
@@ -98,16 +97,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "best": _best,
         "runlocal": _runlocal,
     }
-    names = [name for name in variant.split(",") if name]
-    unknown = [name for name in names if name not in apply]
-    if unknown:
-        raise ValueError(
-            f"the variant must be one of {', '.join(VARIANTS)}, got {unknown[0]!r}"
-        )
-    for name in VARIANTS:
-        if name in names:
-            apply[name](config)
-    return config
+    return apply_variants(config, variant, apply)
 
 
 def _enlarge_by(factor: int):

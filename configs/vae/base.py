@@ -18,8 +18,7 @@ resized to 64², a random horizontal flip.
 import ml_collections
 
 from configs.deepsim import base as deepsim
-
-VARIANTS = ("beta", "deepsim", "size32", "size128", "size256", "photos", "runlocal")
+from configs.variants import apply_variants
 
 
 def make_config(
@@ -34,15 +33,13 @@ def make_config(
     Args:
       train_source: photos to train on.
       validation_source: photos to evaluate on; "" splits them off the training photos.
-      variant: any of `VARIANTS`, joined by commas; "" is the published recipe.
+      variant: any of the table above, joined by commas; "" is the published recipe.
       validation_share: share of the training photos that are split off.
     """
     config = _published(train_source, validation_source, validation_share)
     apply = {
         "beta": _beta,
         "deepsim": _deepsim,
-        "photos": _photos,
-        "runlocal": _runlocal,
         "size32": lambda config: _resize(config, 32, (64, 128), (128, 32)),
         "size128": lambda config: _resize(
             config, 128, (64, 128, 256, 256), (256, 256, 128, 32)
@@ -50,18 +47,10 @@ def make_config(
         "size256": lambda config: _resize(
             config, 256, (32, 64, 128, 256, 256), (256, 256, 128, 64, 32)
         ),
+        "photos": _photos,
+        "runlocal": _runlocal,  # reduces the others
     }
-    names = [name for name in variant.split(",") if name]
-    for name in names:
-        if name not in apply:
-            raise ValueError(
-                f"the variant must be one of {', '.join(VARIANTS)}, got {name!r}"
-            )
-    # In a fixed order, whatever the order of the names: `runlocal` reduces the others.
-    for name in VARIANTS:
-        if name in names:
-            apply[name](config)
-    return config
+    return apply_variants(config, variant, apply)
 
 
 def _published(train_source, validation_source, share) -> ml_collections.ConfigDict:

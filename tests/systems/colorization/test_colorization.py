@@ -20,7 +20,7 @@ from vgg_unpool_jax.systems.colorization.model import (
     FeatureDecoder,
     make_model,
 )
-from vgg_unpool_jax.systems.colorization.objective import from_config
+from vgg_unpool_jax.systems.colorization.objective import _draw_hints, from_config
 from vgg_unpool_jax.systems.colorization.report import colorfulness
 
 
@@ -68,6 +68,20 @@ def test_bins_hold_all_colours_and_give_them_back():
     assert np.sum(weights * shares.mean(axis=0)) == pytest.approx(1, rel=1e-4)
     rare, common = shares.mean(axis=0).argmin(), shares.mean(axis=0).argmax()
     assert weights[rare] > weights[common]
+
+
+def test_half_of_the_photos_are_told_some_true_colours():
+    cells = jnp.arange(64 * 32 * 32 * 2, dtype=jnp.float32).reshape(64, 32, 32, 2) + 1
+    hints = np.asarray(_draw_hints(cells, jax.random.split(jax.random.key(0), 64)))
+    mask = hints[..., 2:]
+    assert set(np.unique(mask)) == {0.0, 1.0}
+    np.testing.assert_array_equal(hints[..., :2], mask * cells)
+    shares = mask.mean(axis=(1, 2, 3))
+    assert 0.25 < np.mean(shares > 0) < 0.65  # few photos of a small share have none
+    assert 0.02 < shares.max() < 0.15
+    # The draws of a photo are its own.
+    again = _draw_hints(cells[5:6], jax.random.split(jax.random.key(0), 64)[5:6])
+    np.testing.assert_array_equal(again[0], hints[5])
 
 
 def test_chroma_follows_an_edge_of_the_luminance():

@@ -220,6 +220,20 @@ def test_adversarial_training_starts_from_a_generator_and_trains_both(workdir):
         prepare(config, objective, start, state, None)
 
 
+def test_the_second_loss_takes_over_at_its_step():
+    config = photos.get_config("runlocal")
+    config.num_steps, config.loss.then_from = 10, 0.8
+    objective = from_config(config)
+    images = make_source("samples")[0][None, :16, :16].astype(np.float32)
+    batch = {"image": images, "input": images[:, ::4, ::4], "step": 0}
+    params, state = objective.init(_KEY, batch)
+    outputs = objective.losses(params, state, batch, None, False)[1].outputs["output"]
+    error = np.asarray(outputs - images) / 255
+    for step, expected in ((7, np.abs(error).mean()), (8, np.square(error).mean())):
+        found = objective.losses(params, state, {**batch, "step": step}, None, True)[0]
+        assert float(found["generator"]) == pytest.approx(expected, rel=1e-4)
+
+
 def test_losses_of_the_discriminator_by_hand():
     fake, real = jnp.asarray([[0.0, 2.0]]), jnp.asarray([[1.0, -1.0]])
     logits = {"fake": np.array([0.0, 2.0]), "real": np.array([1.0, -1.0])}

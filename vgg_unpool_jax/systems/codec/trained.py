@@ -21,7 +21,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import ConfigError, PhotoError
-from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
+from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file, index, storage
 from vgg_unpool_jax.runtime.recompiled import Recompiled
@@ -39,6 +39,7 @@ from vgg_unpool_jax.systems.codec.tables import (
     hyper_tables,
 )
 from vgg_unpool_jax.systems.codec.windows import RATIO, tile_places, tiles, windows
+from vgg_unpool_jax.systems.evaluated import evaluate_objective
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.training import run_config
 
@@ -321,21 +322,8 @@ class TrainedCodec(Recompiled):
                 "takes photos of any size"
             )
         objective = from_config(self.config)
-        state = {"statistics": self.variables["statistics"]}
-
-        @jax.jit
-        def compute(params, images):
-            batch = {"image": images.astype(jnp.float32)}
-            return objective.losses(params, state, batch, None, False)[1].outputs
-
-        return evaluate_split(
-            lambda batch: compute(self.variables["params"], batch["image"]),
-            CodecReport(objective),
-            split.source,
-            split.indices,
-            variables=(self.variables["params"], state),
-            **options,
-        )
+        report = CodecReport(objective)
+        return evaluate_objective(self, objective, report, split, **options)
 
     def export(
         self,

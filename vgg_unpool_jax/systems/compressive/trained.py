@@ -22,7 +22,7 @@ import numpy as np
 
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
-from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
+from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
@@ -37,6 +37,7 @@ from vgg_unpool_jax.systems.compressive.quantizer import (
     quantize,
 )
 from vgg_unpool_jax.systems.compressive.report import CompressiveReport
+from vgg_unpool_jax.systems.evaluated import evaluate_objective
 from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.training import run_config
 
@@ -157,8 +158,7 @@ class TrainedCompressive(Exported, Recompiled):
         Args:
           content: of a file.
           name: of the file, for messages.
-          keep_damaged: refused by a `BitstreamError` as everything damaged: there are
-            no tiles.
+          keep_damaged: without effect: a file has no tiles that could be kept.
 
         Returns:
           uint8 (h, w, 3) RGB.
@@ -213,22 +213,8 @@ class TrainedCompressive(Exported, Recompiled):
         if bits is not None:
             config.quantizer.bits = bits
         objective = from_config(config)
-        params = self.variables["params"]
-        state = {name: a for name, a in self.variables.items() if name != "params"}
-
-        @jax.jit
-        def compute(params, images):
-            batch = {"image": images.astype(jnp.float32)}
-            return objective.losses(params, state, batch, None, False)[1].outputs
-
-        return evaluate_split(
-            lambda batch: compute(params, batch["image"]),
-            CompressiveReport(objective),
-            split.source,
-            split.indices,
-            variables=(params, state),
-            **{"image_size": self.image_size, "crop": self.crop, **options},
-        )
+        report = CompressiveReport(objective)
+        return evaluate_objective(self, objective, report, split, **options)
 
     @functools.cached_property
     def _jitted_encode(self):

@@ -17,10 +17,11 @@ import numpy as np
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.data.bicubic import resize_bicubic
 from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
-from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
+from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 from vgg_unpool_jax.runtime.recompiled import Recompiled
+from vgg_unpool_jax.systems.evaluated import evaluate_objective
 from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.systems.super_resolution.examples import make_example
 from vgg_unpool_jax.systems.super_resolution.objective import (
@@ -165,32 +166,9 @@ class TrainedUpscaler(Exported, Recompiled):
           split: the photos.
           **options: of `evaluation/evaluator.evaluate_split`.
         """
-        objective = self._objective
-        params = self.variables["params"]
-        state = {n: array for n, array in self.variables.items() if n != "params"}
-
-        @jax.jit
-        def compute(params, batch):
-            return objective.losses(params, state, batch, None, False)[1].outputs
-
-        def compute_outputs(batch):
-            arrays = {n: jnp.asarray(batch[n], jnp.float32) for n in ("input", "image")}
-            return compute(params, arrays)
-
-        options = {
-            "image_size": self.image_size,
-            "crop": self.crop,
-            "make_example": make_example(self.config, "evaluation"),
-            **options,
-        }
-        return evaluate_split(
-            compute_outputs,
-            SuperResolutionReport(objective),
-            split.source,
-            split.indices,
-            variables=(params, state),
-            **options,
-        )
+        options = {"make_example": make_example(self.config, "evaluation"), **options}
+        report = SuperResolutionReport(self._objective)
+        return evaluate_objective(self, self._objective, report, split, **options)
 
     @functools.cached_property
     def _jitted_apply(self):
