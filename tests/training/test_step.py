@@ -298,6 +298,9 @@ def test_each_part_descends_its_own_loss():
     assert float(after.params["critic"]["scale"]) == pytest.approx(-1.0 - 0.6)
     assert float(metrics["model_loss"]) == pytest.approx(25.0)
     assert float(metrics["critic_loss"]) == pytest.approx(-9.0)
+    assert float(metrics["gradient_norm/model"]) == pytest.approx(10.0)
+    assert float(metrics["gradient_norm/critic"]) == pytest.approx(6.0)
+    assert float(metrics["gradient_norm"]) == pytest.approx(136**0.5)
     assert "loss" not in metrics
 
 

@@ -114,6 +114,26 @@ def test_training_improves_on_bicubic(workdir):
     assert found["psnr_y"].mean > found["bicubic_psnr_y"].mean + 0.05
 
 
+def test_nothing_beyond_the_margin_has_an_influence():
+    model = FastUpscaler(2, 4, 3)
+    side = 2 * model.margin + 9
+    # Brighter than the grey that is subtracted.
+    images = jax.random.uniform(_KEY, (1, side, side, 3), minval=130.0, maxval=255.0)
+    params = model.init(_KEY, images)["params"]
+    kernel = params["output"]["kernel"]
+    params["output"]["kernel"] = jax.random.normal(_KEY, kernel.shape)
+    # Positive kernels alone, so that no path is cut by a ReLU.
+    variables = {"params": jax.tree.map(jnp.abs, params)}
+    middle = side // 2
+
+    def one(images):
+        return jnp.sum(model.apply(variables, images)[0, 2 * middle, 2 * middle])
+
+    rows = np.flatnonzero(np.abs(jax.grad(one)(images)).sum(axis=(0, 2, 3)))
+    reach = max(middle - rows.min(), rows.max() - middle)
+    assert reach == model.margin
+
+
 def test_tiles_are_as_the_whole(workdir):
     trained = load_trained(workdir)
     photo = make_source("samples")[0][:70, :90]
