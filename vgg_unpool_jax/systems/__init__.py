@@ -10,7 +10,7 @@ from typing import Any
 
 NAMES = (
     *("codec", "colorization", "compressive", "deepsim", "restoration"),
-    *("super_resolution", "unpooling", "vae"),
+    *("staged", "super_resolution", "unpooling", "vae"),
 )
 
 # Systems of other packages, by name.

@@ -43,9 +43,9 @@ BLOCKS = (4, 5)
 
 # Positions in all photos together at which a layer is fitted: nine for each unknown of
 # an output channel.
-_POSITIONS = 40_000
-_RIDGE = 1e-4  # of the mean variance of the patches' elements
-_PASSES = 3
+POSITIONS = 40_000
+RIDGE = 1e-4  # of the mean variance of the patches' elements
+PASSES = 3
 
 Chunks = Callable[[], Iterable[tuple[jax.Array, jax.Array]]]
 
@@ -78,9 +78,9 @@ def fit_new_layers(
     photos: Iterable[np.ndarray],
     num_photos: int,
     *,
-    positions: int = _POSITIONS,
-    ridge: float = _RIDGE,
-    passes: int = _PASSES,
+    positions: int = POSITIONS,
+    ridge: float = RIDGE,
+    passes: int = PASSES,
     seed: int = 0,
 ) -> FittedLayers:
     """Fit the layers of a decoder of block 4 or 5 that the one before does not have.
@@ -111,7 +111,7 @@ def fit_new_layers(
     for layer, following in zip(layers, (*layers[1:], None), strict=True):
         target_rms = encoded.target_rms[layer.name] if following else inner_rms
         chunks = functools.partial(
-            _chunks,
+            patch_chunks,
             maps,
             scale,
             encoded.places[layer.block],
@@ -129,7 +129,7 @@ def fit_new_layers(
         if following:
             unpools = following.block != layer.block
             maps = [
-                _next_map(x, scale, kernel, bias, codes if unpools else None)
+                next_map(x, scale, kernel, bias, codes if unpools else None)
                 for x, codes in zip(maps, encoded.switches, strict=True)
             ]
             scale = jnp.ones_like(bias)
@@ -137,7 +137,7 @@ def fit_new_layers(
 
 
 @jax.jit
-def _next_map(x, scale, kernel, bias, codes):
+def next_map(x, scale, kernel, bias, codes):
     """A layer's output (n, h, w, o) float16, unpooled if there are switches."""
     inputs = x.astype(jnp.float32) / scale
     outputs = convolve(inputs, kernel, bias, relu=True)
@@ -146,8 +146,19 @@ def _next_map(x, scale, kernel, bias, codes):
     return outputs.astype(jnp.float16)
 
 
-def _chunks(maps, scale, places, targets, target_rms):
-    """Pairs of patches and targets at the places of one batch after the other."""
+def patch_chunks(maps, scale, places, targets, target_rms):
+    """Pairs of patches and targets at the places of one batch after the other.
+
+    Args:
+      maps: inputs of a layer, (n, h, w, c) of each batch.
+      scale: (c,), by which they are divided.
+      places: (n, s) of each batch, positions counted by rows.
+      targets: (n, s, o) of each batch, the layer's targets there.
+      target_rms: (o,), by which these are divided.
+
+    Yields:
+      (n s, 9 c) patches in the order of a kernel's elements, and (n s, o) targets.
+    """
     for x, where, wanted in zip(maps, places, targets, strict=True):
         yield _patches_and_targets(x, scale, where, wanted, target_rms)
 
@@ -170,7 +181,7 @@ def _patches_and_targets(x, scale, places, targets, target_rms):
 
 
 def fit_relu_layer(
-    chunks: Chunks, *, ridge: float = _RIDGE, passes: int = _PASSES
+    chunks: Chunks, *, ridge: float = RIDGE, passes: int = PASSES
 ) -> tuple[jax.Array, jax.Array, float]:
     """Weights and bias of one layer with ReLU, in closed form and passes over the data.
 

@@ -1,0 +1,189 @@
+"""What a staged decoder takes from many photos and from a released pair.
+
+Both layers of stages 0 to 3 are fitted by least squares as those of unpooling decoders
+(`systems/unpooling/closed_form.py`): the first from the encoder's features to what the
+encoder has between the two, the second from the map that the first gives to the target.
+The last stage is the decoder of a pair of block 1, which has the same two layers.
+"""
+
+import collections
+import functools
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.systems.saved import read_saved
+from vgg_unpool_jax.systems.staged.decoder import (
+    IMAGE,
+    STAGES,
+    Encoding,
+    encode,
+    input_name,
+    target_name,
+)
+from vgg_unpool_jax.systems.staged.objective import (
+    BANK,
+    StagedObjective,
+    photo_statistics,
+)
+from vgg_unpool_jax.systems.unpooling.closed_form import (
+    POSITIONS,
+    fit_relu_layer,
+    next_map,
+    patch_chunks,
+)
+from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS, floored_rms
+
+_LOG = logging.getLogger(__name__)
+
+INITIALIZATIONS = ("he", "closed_form")
+
+
+def prepare(
+    config: ml_collections.ConfigDict,
+    objective: StagedObjective,
+    params: Mapping,
+    model_state: Mapping,
+    crops: Callable[[int, int, int], Iterable[np.ndarray]],
+) -> tuple[dict, dict]:
+    """Measure statistics on many photos and fit the layers.
+
+    Args:
+      config: of the run. `preparation` has the photos; `initialize_shared_from` names
+        the pair of block 1.
+      objective: of the system.
+      params: of a new decoder.
+      model_state: as from `objective.init`.
+      crops: see `training/system.System`.
+
+    Returns:
+      New (params, model_state).
+    """
+    if config.initialization not in INITIALIZATIONS:
+        raise ConfigError(
+            f"initialization must be one of {', '.join(INITIALIZATIONS)}, got "
+            f"{config.initialization!r}"
+        )
+    preparation = config.preparation
+    count = preparation.num_photos
+    if not count:  # statistics are those of the first batch
+        if config.initialization == "closed_form":
+            raise ConfigError(
+                "for 'closed_form' preparation.num_photos must be positive"
+            )
+        return dict(params), dict(model_state)
+    photos = functools.partial(
+        crops, count, preparation.image_size, preparation.batch_size
+    )
+    model_state = {**model_state, **_measure(objective, photos())}
+    params, rms = dict(params), model_state[STATISTICS]
+    if config.initialize_shared_from:
+        pair = read_saved(config.initialize_shared_from, "unpooling")
+        _check_pair(config, pair)
+        for layer in STAGES[IMAGE]:
+            params[layer.name] = pair.variables["params"][layer.name]
+        feature_rms = jnp.asarray(pair.variables[STATISTICS]["feature_rms"])
+        model_state[STATISTICS] = rms = {**rms, input_name(IMAGE): feature_rms}
+    if config.initialization == "closed_form":
+        for number in range(IMAGE):
+            rng = np.random.default_rng([config.seed, number])
+            params |= _fit_stage(objective, number, photos(), count, rms, rng)
+    return jax.tree.map(jnp.asarray, params), model_state
+
+
+def _check_pair(config, pair) -> None:
+    theirs, origin = pair.config, config.initialize_shared_from
+    scale = theirs.decoder.get("output_scale", 1.0)
+    normalized = theirs.decoder.get("normalize_features", False)
+    if theirs.encoder.block != 1 or not normalized:
+        raise ConfigError(
+            "initialize_shared_from must name a pair of block 1 with "
+            f"decoder.normalize_features, got {origin} of block {theirs.encoder.block}"
+        )
+    if scale != config.decoder.output_scale:
+        raise ConfigError(
+            f"initialize_shared_from: the decoder of {origin} has decoder.output_scale "
+            f"{scale}, and this config has {config.decoder.output_scale}"
+        )
+
+
+def _measure(objective: StagedObjective, photos: Iterable[np.ndarray]) -> dict:
+    """RMS of all channels, and the bank of the photos' statistics."""
+
+    @jax.jit
+    def run(params, images):
+        encoding = encode(objective.encoder, params, images.astype(jnp.float32))
+        squares = objective.mean_squares(encoding)
+        return squares, photo_statistics(encoding)
+
+    sums, banks, count = collections.defaultdict(float), [], 0
+    for images in photos:
+        squares, bank = run(objective.frozen["encoder"], images)
+        for name, values in squares.items():
+            sums[name] += len(images) * values
+        banks.append(bank)
+        count += len(images)
+    bank = jax.tree.map(
+        lambda *parts: jnp.resize(
+            jnp.concatenate(parts), (objective.bank_size, parts[0].shape[1])
+        ),
+        *banks,
+    )
+    rms = {name: floored_rms(total / count) for name, total in sums.items()}
+    return {STATISTICS: rms, BANK: bank}
+
+
+def _fit_stage(objective, number: int, photos, count: int, rms: Mapping, rng) -> dict:
+    """Parameters of the two layers of a stage."""
+    first, second = STAGES[number]
+    per_photo = math.ceil(POSITIONS / count)
+
+    @jax.jit
+    def run(params, images, places):
+        images = images.astype(jnp.float32)
+        encoding: Encoding = encode(objective.encoder, params, images)
+        # Of the two, `second` comes first in the encoder.
+        _, found = objective.encoder.apply({"params": params}, images)
+        between = found[second.name]
+        sampled = [
+            jnp.take_along_axis(
+                x.reshape(len(x), -1, x.shape[-1]), places[..., None], axis=1
+            ).astype(jnp.float32)
+            for x in (between, encoding.targets[number])
+        ]
+        squares = jnp.mean(jnp.square(between.astype(jnp.float32)), axis=(0, 1, 2))
+        return encoding.inputs[number].astype(jnp.float32), sampled, squares
+
+    maps, places, targets, squares = [], [], ([], []), 0.0
+    for images in photos:
+        side = 2 ** (first.block - 1)
+        total = (images.shape[1] // side) * (images.shape[2] // side)
+        drawn = np.stack([rng.permutation(total)[:per_photo] for _ in images])
+        x, sampled, part = run(objective.frozen["encoder"], images, drawn)
+        maps.append(x)
+        places.append(drawn)
+        for kept, values in zip(targets, sampled, strict=True):
+            kept.append(values)
+        squares += len(images) * part
+    between_rms = floored_rms(squares / sum(map(len, maps)))
+    scale, fitted = rms[input_name(number)], {}
+    for layer, wanted, wanted_rms in zip(
+        (first, second), targets, (between_rms, rms[target_name(number)]), strict=True
+    ):
+        chunks = functools.partial(
+            patch_chunks, maps, scale, places, wanted, jnp.asarray(wanted_rms)
+        )
+        weights, bias, error = fit_relu_layer(chunks)
+        kernel = weights.reshape(3, 3, layer.outputs, layer.inputs)
+        _LOG.info("%s: fitted, relative squared error %.3f", layer.name, error)
+        fitted[layer.name] = {"kernel": kernel, "bias": bias}
+        if layer is first:
+            maps = [next_map(x, scale, kernel, bias, None) for x in maps]
+            scale = jnp.ones_like(bias)
+    return fitted
