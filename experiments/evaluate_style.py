@@ -22,7 +22,8 @@ from vgg_unpool_jax.applications.stylization.photo_pairs import (
     list_style_pairs,
     score_pair,
 )
-from vgg_unpool_jax.errors import ConfigError, PhotoError
+from vgg_unpool_jax.errors import ConfigError, PhotoError, WeightsUnavailableError
+from vgg_unpool_jax.evaluation.perceptual import load_lpips
 from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
@@ -52,6 +53,7 @@ def main() -> None:
         print(sentence)
     vgg19 = load_vgg19_weights(_WEIGHTS.value, block=5)
     meter, scores, pictures = StyleMeter(vgg19), [], {}
+    lpips = _lpips()
 
     def keep(pair, method, picture):
         pictures.setdefault(pair, {})[method] = picture
@@ -59,7 +61,7 @@ def main() -> None:
     broken = []
     for number, pair in enumerate(pairs, start=1):
         try:
-            for score in score_pair(meter, pair, folders, keep):
+            for score in score_pair(meter, pair, folders, keep, lpips=lpips):
                 scores.append(score)
                 caption = report.captions([score])[pair.name, score.method]
                 print(f"[{number}/{len(pairs)}] {pair.name} {caption}", flush=True)
@@ -85,6 +87,14 @@ def main() -> None:
     write_results(output / "results.json", facts)
     if broken:
         raise failure
+
+
+def _lpips():
+    try:
+        return load_lpips("alex", download=False)
+    except WeightsUnavailableError as error:
+        print(f"note: LPIPS is left out: {error}")
+        return None
 
 
 def _result_folders() -> dict[str, str]:

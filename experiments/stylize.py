@@ -61,6 +61,7 @@ def main() -> None:
         automatic=_AUTO.value,
         vgg19=style_flags.WEIGHTS.value,
         smoothing=style_flags.SMOOTHING.value,
+        look=style_flags.look(),
         alpha=style_flags.ALPHA.value,
         strengths=style_flags.strengths(),
         max_side=style_flags.MAX_SIDE.value,

@@ -1,7 +1,7 @@
 """A decoder of block4_conv2 in five stages for style transfer: `vgg19-style`.
 
 Each stage is trained on the encoder's own features; see
-`vgg_unpool_jax/systems/staged`. 5,285,955 parameters.
+`vgg_unpool_jax/systems/staged`. 5,865,027 parameters.
 
 | variant | |
 |---|---|

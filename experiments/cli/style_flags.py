@@ -8,11 +8,14 @@ from experiments.cli.numbers import parse_number
 from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.styles import parse_strengths, parse_styles
 from experiments.cli.unused import note_unused
-from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
-from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS
+from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
+from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
+from vgg_unpool_jax.applications.stylization.smoothing import DIFFERENCE, SMOOTHINGS
+from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer
 from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
 from vgg_unpool_jax.systems.saved import model_files
+from vgg_unpool_jax.systems.staged.decoder import MOVED
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
 STYLE = define_path_list(
@@ -25,37 +28,47 @@ STYLE_MASK = define_path_list(
     "style_mask", None, "Segmentation map of each style photo."
 )
 OUTPUT = flags.DEFINE_string("output", None, "File or folder of the result.")
+MODEL = flags.DEFINE_string(
+    "model", "vgg19-style", "Staged decoder: name or file of a release, or a workdir."
+)
 PAIRS = define_path_list(
     "pairs",
-    ["vgg19-block4", "vgg19-block3", "vgg19-block2", "vgg19-block1"],
-    "Released pairs by name or file, or workdirs; the command `pairs list` names them.",
+    [],
+    "Instead of --model, pairs for a cascade: released ones by name or file, or "
+    "workdirs; the command `pairs list` names them.",
 )
 LEVELS = flags.DEFINE_list(
-    "levels", None, "Blocks to use of the pairs, such as 3,2,1; default: all."
+    "levels", None, "Blocks to move features at, such as 3,2,1; default: all."
+)
+LOOK = flags.DEFINE_enum(
+    "look",
+    DEFAULT_LOOK,
+    list(LOOKS),
+    "How much of the style: faithful keeps the photo's contrast, strong takes most.",
 )
 WEIGHTS = flags.DEFINE_string(
     "weights", None, "VGG19 weight file; default: $VGG19_WEIGHTS, cache or download."
 )
 ALPHA = flags.DEFINE_float(
-    "alpha", 1.0, "0 is the photo's reconstruction, 1 the whole style.", lower_bound=0.0
+    "alpha", 1.0, "0 is the photo, 1 the whole style.", lower_bound=0.0
 )
 STRENGTHS = flags.DEFINE_list(
-    "strengths", None, "Factor on alpha for single levels, such as 4:0.5,1:0."
+    "strengths", None, "Factor on those of --look at single levels, such as 4:0.5."
 )
 TRANSFORM = flags.DEFINE_enum(
     "transform",
-    "wct",
+    None,
     TRANSFORMS,
-    "Transform that gives features the moments of the style.",
+    "Transform that gives features the moments of the style; default: of --look.",
 )
 SMOOTHING = flags.DEFINE_enum(
-    "smoothing", "guided", SMOOTHINGS, "Smoothing along the edges of the photo."
+    "smoothing", DIFFERENCE, SMOOTHINGS, "Smoothing along the edges of the photo."
 )
 MAX_SIDE = flags.DEFINE_integer(
     "max_side",
-    0,
-    "Larger photos are stylised at this size; the smoothing brings the result to that "
-    "of the photo. 0: no limit.",
+    1024,
+    "Larger photos are stylised at this size; a last step along the photo's edges "
+    "brings the result to its size. 0: no limit.",
     lower_bound=0,
 )
 TILE = flags.DEFINE_integer(
@@ -66,16 +79,19 @@ TILE = flags.DEFINE_integer(
 )
 
 
-def stylizer() -> Stylizer:
-    """The cascade of --pairs, --levels, --transform and --tile."""
+def stylizer() -> FeatureTransfer:
+    """That of --model, or the cascade of --pairs."""
+    transform = TRANSFORM.value or look().transform
+    options = {"transform": transform, "tile": TILE.value}
     blocks = [int(parse_number(text, "level")) for text in LEVELS.value or ()]
-    return load_stylizer(
-        PAIRS.value,
-        WEIGHTS.value,
-        blocks,
-        transform=TRANSFORM.value,
-        tile=TILE.value,
-    )
+    if PAIRS.value:
+        return load_stylizer(PAIRS.value, WEIGHTS.value, blocks, **options)
+    return load_one_pass(MODEL.value, WEIGHTS.value, **options)
+
+
+def look() -> Look:
+    """The look of --look."""
+    return LOOKS[LOOK.value]
 
 
 def styles() -> list[StyleFile]:
@@ -86,8 +102,8 @@ def styles() -> list[StyleFile]:
 def files_read() -> list[pathlib.Path]:
     """Files and folders that styles and pairs are read from."""
     read = [path for style in styles() for path in (style.path, style.mask) if path]
-    for pair in PAIRS.value:
-        read += model_files(pair, WEIGHTS.value)
+    for model in PAIRS.value or [MODEL.value]:
+        read += model_files(model, WEIGHTS.value)
     return read
 
 
@@ -95,8 +111,14 @@ def note_unused_flags() -> None:
     """Notes about those of these flags that have no effect."""
     if len(STYLE.value) == 1:
         note_unused("there is one style", "style_shares")
+    if PAIRS.value:
+        note_unused("--pairs names a cascade", "model")
 
 
 def strengths() -> dict[int, float]:
-    """The factors of --strengths by block."""
-    return parse_strengths(STRENGTHS.value or ())
+    """The factors of --strengths by block; 0 where --levels leaves a block out."""
+    found = parse_strengths(STRENGTHS.value or ())
+    if LEVELS.value and not PAIRS.value:
+        levels = {int(parse_number(text, "level")) for text in LEVELS.value}
+        found |= {block: 0.0 for block in MOVED.values() if block not in levels}
+    return found

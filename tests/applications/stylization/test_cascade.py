@@ -1,5 +1,7 @@
 """The cascade on pairs with random weights, and once on the released ones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -7,15 +9,16 @@ from PIL import Image
 
 from configs.unpooling.base import make_config
 from vgg_unpool_jax import load_pair
-from vgg_unpool_jax.applications.stylization import cascade as stylizer_module
+from vgg_unpool_jax.applications.stylization import transfer as stylizer_module
 from vgg_unpool_jax.applications.stylization.canvas import (
     BORDER,
     from_canvas,
     to_canvas,
 )
-from vgg_unpool_jax.applications.stylization.cascade import RIDGE, Stylizer
+from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.applications.stylization.smoothing import smooth
+from vgg_unpool_jax.applications.stylization.transfer import RIDGE
 from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
 from vgg_unpool_jax.errors import ConfigError, UserError
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
@@ -383,6 +386,6 @@ def test_styles_of_other_levels_and_weights_are_refused(cascade, level_1):
         cascade.stylize(photo, short)
     # Nor is it asked for where the level is left out.
     assert cascade.stylize(photo, short, strengths={2: 0.0}).shape == photo.shape
-    foreign = type(short)(short.names, short.moments, {1: "ff" * 32})
+    foreign = dataclasses.replace(short, encoders={1: "ff" * 32})
     with pytest.raises(UserError, match="other VGG19 weights"):
         level_1["wct"].stylize(photo, foreign)

@@ -37,7 +37,9 @@ def reductions(covariance):
 
 def score(method, pair, edges, covariance, regions=None):
     regions = None if regions is None else reductions(regions)
-    return StyleScore(method, pair, edges, reductions(covariance), regions)
+    by_region = None if regions is None else 2.0
+    others = edges / 2, 3.0, by_region, 0.25, 0.125
+    return StyleScore(method, pair, edges, reductions(covariance), regions, *others)
 
 
 def test_pairs_are_found_by_name_and_what_lacks_a_photo_is_told(tmp_path):
@@ -71,12 +73,19 @@ def test_the_table_has_means_over_the_pairs_that_there_are():
     ]
     whole, regions, pairs = style_table(scores).split("## ")[1:]
     rows = [line for line in whole.splitlines() if line.startswith("|")]
-    assert rows[2].startswith("| ours\\|x | 2 | 0.375 | 62.5 % | 62.5 % |")
-    assert rows[3].startswith("| other | 1 | 0.125 | 37.5 % |")
+    assert rows[2].startswith(
+        "| ours\\|x | 2 | 0.375 | 0.188 | 3.00 | 0.25 | 0.125 | 62.5 % |"
+    )
+    assert rows[3].startswith(
+        "| other | 1 | 0.125 | 0.062 | 3.00 | 0.25 | 0.125 | 37.5 % |"
+    )
     assert rows[2].endswith("| 12.5 % | -100.0 % |")
     assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
-    assert "ours\\|x | 1 | 0.375 | 25.0 %" in regions and "other" not in regions
-    assert "| b | other | 0.125 | 37.5 % | - | 37.5 % |" in pairs
+    assert (
+        "ours\\|x | 1 | 0.500 | 0.250 | 2.00 | 0.125 | 25.0 %" in regions
+        and "other" not in regions
+    )
+    assert "| b | other | 0.125 | 0.062 | 3.00 | 37.5 % | - | 37.5 % |" in pairs
     assert style_points(scores) == [
         StylePoint("ours|x", 0.375, 0.625),
         StylePoint("other", 0.125, 0.375),

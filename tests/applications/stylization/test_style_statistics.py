@@ -30,7 +30,9 @@ def _moments(channels, regions, seed):
 def style():
     """Blocks 1 and 2 of two regions."""
     moments = {1: _moments(64, 2, 0), 2: _moments(128, 2, 1)}
-    return StyleStatistics(("#80ff00", "Himmel, blau"), moments, {1: "aa", 2: "bb"})
+    colors = np.random.default_rng(2).uniform(0, 255, (2, 16, 3)).astype(np.float32)
+    names, digests = ("#80ff00", "Himmel, blau"), {1: "aa", 2: "bb"}
+    return StyleStatistics(names, moments, digests, colors)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,7 @@ def test_a_style_comes_back_to_the_bit(style, file):
     assert found.names == style.names
     assert dict(found.encoders) == dict(style.encoders)
     assert found.blocks == style.blocks == (2, 1)
+    np.testing.assert_array_equal(found.colors, style.colors)
     for block in (1, 2):
         for name in Moments._fields:
             array = getattr(found.moments[block], name)

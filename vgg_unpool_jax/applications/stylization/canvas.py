@@ -78,6 +78,7 @@ class RegionMap:
 
     Attributes:
       names: of the regions.
+      regions: of the photo's size.
     """
 
     def __init__(self, height: int, width: int, regions: Regions | None = None):
@@ -95,7 +96,7 @@ class RegionMap:
                 f"regions must have the photo's size, {height}×{width}, got "
                 f"{regions.shape[0]}×{regions.shape[1]}"
             )
-        self.names = regions.names
+        self.names, self.regions = regions.names, regions
         self._inside = _padded(np.ones((height, width), np.float32), "constant")
         self._is_hard = regions.labels is not None
         array = regions.labels if self._is_hard else regions.coverage

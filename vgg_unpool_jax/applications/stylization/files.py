@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +16,24 @@ from vgg_unpool_jax.applications.stylization.automatic_regions import (
     refine_regions,
 )
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
+from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
+from vgg_unpool_jax.applications.stylization.looks import (
+    DEFAULT_LOOK,
+    LOOKS,
+    Look,
+    finish,
+)
 from vgg_unpool_jax.applications.stylization.region_files import (
     read_region_pair,
     read_regions,
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions, fit_regions
-from vgg_unpool_jax.applications.stylization.smoothing import smooth
+from vgg_unpool_jax.applications.stylization.smoothing import DIFFERENCE, smooth
 from vgg_unpool_jax.applications.stylization.style_statistics import (
     StyleStatistics,
     read_style,
 )
+from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.folder import is_photo_name
 from vgg_unpool_jax.data.photo_files import list_photo_files
@@ -216,18 +225,19 @@ class FileStylizer:
     """Stylises photo files, and keeps the statistics of the styles.
 
     Attributes:
-      stylizer: the cascade.
+      stylizer: moves the features.
       notes: sentences about the last photo's regions.
     """
 
     def __init__(
         self,
-        stylizer: Stylizer,
+        stylizer: FeatureTransfer,
         styles: Sequence[StyleFile],
         *,
         automatic: int = 0,
         vgg19: PathLike | None = None,
-        smoothing: str = "guided",
+        smoothing: str = DIFFERENCE,
+        look: Look = LOOKS[DEFAULT_LOOK],
         alpha: float = 1.0,
         strengths: Mapping[int, float] | None = None,
         max_side: int = 0,
@@ -236,20 +246,25 @@ class FileStylizer:
         """Keep the options.
 
         Args:
-          stylizer: the cascade.
+          stylizer: moves the features.
           styles: one or more.
           automatic: number of regions to look for in photos without masks; 0 is none.
           vgg19: VGG19 weights for that, as in `load_encoder`.
           smoothing: one of `stylization.smoothing.SMOOTHINGS`.
-          alpha: see `Stylizer.stylize`.
-          strengths: see `Stylizer.stylize`.
+          look: strengths of the levels; for the smoothing "difference" its radius and
+            the closing match of colours, too.
+          alpha: see `FeatureTransfer.stylize`.
+          strengths: factors on those of the look.
           max_side: photos with a longer side are reduced to it for all steps but the
-            smoothing, which brings the result to the photo's size; 0 is no limit.
-          progress: see `Stylizer.stylize`.
+            last, which brings the result to the photo's size along its edges; 0 is no
+            limit.
+          progress: see `FeatureTransfer.stylize`.
         """
         require_list("styles", styles)
         self.stylizer, self._styles, self._max_side = stylizer, list(styles), max_side
         self._smoothing, self._automatic, self._vgg19 = smoothing, automatic, vgg19
+        self._look, self._alpha = look, alpha
+        strengths = combine_strengths(look, stylizer.blocks, strengths)
         self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
         self._measured_styles, self.notes = {}, ()
         if automatic and (len(self._styles) > 1 or self._styles[0].is_saved):
@@ -287,9 +302,22 @@ class FileStylizer:
         notes = [note for matching in matchings for note in matching.sentences]
         self.notes = tuple(dict.fromkeys(notes))
         result = self.stylizer.stylize(reduced, styles, regions, **self._options)
-        result = resize(result, photo.shape[:2])
-        options = {"tile": _filter_tile(photo)} if self._smoothing == "guided" else {}
-        result = smooth(self._smoothing, photo, result, **options)
+        if self._smoothing == DIFFERENCE:
+            result = finish(
+                reduced,
+                result,
+                styles,
+                regions,
+                matchings,
+                self._look,
+                alpha=self._alpha,
+            )
+            result = _enlarge_difference(photo, reduced, result)
+        else:
+            result = resize(result, photo.shape[:2])
+            is_guided = self._smoothing == "guided"
+            options = {"tile": _filter_tile(photo)} if is_guided else {}
+            result = smooth(self._smoothing, photo, result, **options)
         result = np.clip(np.asarray(result), 0.0, 255.0)
         save_photo(file.output, result, quality=quality)
         if grid:
@@ -351,6 +379,27 @@ class FileStylizer:
             refine_regions(regions, image, covers=cover, tile=_FILTER_TILE)
             for regions, image, cover in zip(found, (photo, style), covers, strict=True)
         ]
+
+
+def combine_strengths(
+    look: Look, blocks: Sequence[int], strengths: Mapping[int, float] | None
+) -> dict[int, float]:
+    """Strengths of a look at these blocks, times the user's factors."""
+    factors = dict(strengths or {})
+    known = {block: look.strengths.get(block, 1.0) for block in blocks}
+    return factors | {b: known[b] * factors.get(b, 1.0) for b in known}
+
+
+def _enlarge_difference(photo, reduced, result) -> np.ndarray:
+    """The photo plus what was added to it at a reduced size, along its edges."""
+    if photo.shape == reduced.shape:
+        return result
+    scale = max(photo.shape) / max(reduced.shape)
+    difference = resize(result - reduced, photo.shape[:2])
+    difference = guided_filter(
+        photo, difference, radius=math.ceil(2 * scale), tile=_FILTER_TILE
+    )
+    return photo + np.asarray(difference)
 
 
 def _filter_tile(photo) -> int:

@@ -10,6 +10,12 @@ import numpy as np
 from PIL import Image
 
 from vgg_unpool_jax.applications.resizing import resize
+from vgg_unpool_jax.applications.stylization.color_metrics import (
+    histogram_correlation,
+    lab_distance,
+    sobel_ssim,
+    transfer_rgb,
+)
 from vgg_unpool_jax.applications.stylization.color_transfer import transfer_color
 from vgg_unpool_jax.applications.stylization.metrics import (
     StyleMeter,
@@ -86,6 +92,11 @@ class StyleScore:
       edge_ssim: structure kept.
       whole: reductions of the distances to the style, {block: {kind: reduction}}.
       regions: the same region by region; None without masks.
+      sobel_ssim: structure kept as others measure it, see `color_metrics`.
+      lab_distance: of the colours to those of the style, see `color_metrics`.
+      lab_distance_by_region: the same region by region; None without masks.
+      histogram_correlation: with the style, see `color_metrics`.
+      lpips: distance to the content; None where its weights are missing.
     """
 
     method: str
@@ -93,6 +104,11 @@ class StyleScore:
     edge_ssim: float
     whole: Reductions
     regions: Reductions | None
+    sobel_ssim: float
+    lab_distance: float
+    lab_distance_by_region: float | None
+    histogram_correlation: float
+    lpips: float | None = None
 
 
 def find_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
@@ -165,9 +181,11 @@ def baselines(
     found = {
         "content": np.asarray(content, np.float32),
         "Reinhard": transfer_color(content, style),
+        "RGB transport": transfer_rgb(content, style),
     }
     if labels is not None:
         found["Reinhard, masks"] = transfer_color(content, style, *labels)
+        found["RGB transport, masks"] = transfer_rgb(content, style, *labels)
     return found
 
 
@@ -197,6 +215,8 @@ def score_pair(
     pair: StylePair,
     folders: Mapping[str, str | os.PathLike],
     keep: Callable[[str, str, np.ndarray], None] = lambda *_: None,
+    *,
+    lpips: Callable | None = None,
 ) -> Iterator[StyleScore]:
     """Score the baselines and the results of programs on one pair.
 
@@ -209,6 +229,7 @@ def score_pair(
         there is none, there is no score, and a warning is logged.
       keep: called with the pair, the method and the uint8 picture, content and style
         first.
+      lpips: the metric, see `evaluation.perceptual`; None leaves it out.
 
     Yields:
       One score per method.
@@ -244,4 +265,9 @@ def score_pair(
             pair.name,
             edge_ssim(content, pixels),
             *(reductions if labels else (*reductions, None)),
+            sobel_ssim(content, pixels),
+            lab_distance(pixels, style),
+            lab_distance(pixels, style, labels) if labels else None,
+            histogram_correlation(pixels, style),
+            float(lpips(content[None], pixels[None])[0]) if lpips else None,
         )

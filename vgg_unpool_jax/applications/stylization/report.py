@@ -87,16 +87,30 @@ def style_table(scores: Sequence[StyleScore]) -> str:
                 for kind in DISTANCES
                 for block in blocks
             ]
-            edges = f"{np.mean([s.edge_ssim for s in own]):.3f}"
-            rows.append([method, str(len(parts)), edges, *map(_percent, means)])
+            known = [s for s in own if not by_region or s.regions is not None]
+            shown = [f"{np.mean([s.edge_ssim for s in known]):.3f}"]
+            shown += [f"{np.mean([s.sobel_ssim for s in known]):.3f}"]
+            distances = [
+                s.lab_distance_by_region if by_region else s.lab_distance for s in known
+            ]
+            shown += [f"{np.mean(distances):.2f}"]
+            if not by_region:
+                shown += [f"{np.mean([s.histogram_correlation for s in own]):.2f}"]
+            perceptual = [s.lpips for s in known if s.lpips is not None]
+            shown += [f"{np.mean(perceptual):.3f}" if perceptual else "-"]
+            rows.append([method, str(len(parts)), *shown, *map(_percent, means)])
         if rows:
-            head = ["method", "pairs", "edge SSIM", *names]
+            head = ["method", "pairs", "edge SSIM", "Sobel SSIM", "Lab distance"]
+            head += [] if by_region else ["histograms"]
+            head += ["LPIPS to the photo", *names]
             tables.append(f"## {title}, means\n\n{_markdown(head, rows)}")
     rows = [
         [
             score.pair,
             score.method,
             f"{score.edge_ssim:.3f}",
+            f"{score.sobel_ssim:.3f}",
+            f"{score.lab_distance:.2f}",
             _percent(style_taken(score)),
             _percent(style_taken(score, by_region=True)),
             *(_percent(score.whole[block]["covariance"]) for block in blocks),
@@ -104,7 +118,8 @@ def style_table(scores: Sequence[StyleScore]) -> str:
         for score in sorted(scores, key=lambda score: score.pair)
     ]
     span = f"{STYLE_BLOCKS[0]}-{STYLE_BLOCKS[-1]}"
-    head = ["pair", "method", "edge SSIM", f"covariance {span}", f"{span} by region"]
+    head = ["pair", "method", "edge SSIM", "Sobel SSIM", "Lab distance"]
+    head += [f"covariance {span}", f"{span} by region"]
     head += [f"covariance {block}" for block in blocks]
     tables.append(f"## Every pair\n\n{_markdown(head, rows)}")
     return "\n\n".join(tables) + "\n"

@@ -2,10 +2,15 @@
 
 import numpy as np
 
+from vgg_unpool_jax.applications.stylization.difference_smoothing import (
+    add_smoothed_difference,
+)
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
 from vgg_unpool_jax.applications.stylization.matting import matting_smooth
 
-SMOOTHINGS = ("guided", "matting", "none")
+# Of what is added to the photo; the others smooth the stylised image.
+DIFFERENCE = "difference"
+SMOOTHINGS = (DIFFERENCE, "guided", "matting", "none")
 
 
 def smooth(name: str, guide, image, **options):
@@ -15,11 +20,14 @@ def smooth(name: str, guide, image, **options):
       name: one of `SMOOTHINGS`.
       guide: (h, w, 3) RGB in [0, 255], the content photo.
       image: (h, w, 3) RGB in [0, 255], stylised.
-      **options: of `guided_filter` or `matting_smooth`; "none" has no options.
+      **options: of `add_smoothed_difference`, `guided_filter` or `matting_smooth`;
+        "none" has no options.
 
     Returns:
       (h, w, 3) float32 on the scale of [0, 255], not clipped.
     """
+    if name == DIFFERENCE:
+        return add_smoothed_difference(guide, image, **options)
     if name == "guided":
         return guided_filter(guide, image, **options)
     if name == "matting":

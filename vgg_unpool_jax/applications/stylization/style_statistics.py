@@ -1,8 +1,8 @@
 """The statistics that a stylizer needs of a style, and the file that keeps them.
 
 A style is measured once and then serves any number of photos: mean and covariance of
-its features at every block, region by region. The file, `.safetensors`, has no picture
-in it.
+its features at every block, and some of its colours, region by region. The file,
+`.safetensors`, has no picture in it.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from vgg_unpool_jax.ops.moments import Moments, merge_sets
 PathLike = str | os.PathLike
 
 _KEY = "vgg_unpool_jax_style"
-_VERSION = 1
+_VERSION = 2
 # Names of the arrays of `Moments` in the file.
 _FIELDS = ("weight", "mean", "covariance")
 
@@ -37,11 +37,13 @@ class StyleStatistics:
       names: of its regions; a style without mask has one region, "all".
       moments: block -> `Moments` of the regions, float32.
       encoders: block -> digest of the VGG19 layers that the features come from.
+      colors: (regions, samples, 3) float32 RGB in [0, 255], drawn from the pixels.
     """
 
     names: tuple[str, ...]
     moments: Mapping[int, Moments]
     encoders: Mapping[int, str]
+    colors: np.ndarray
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -57,6 +59,18 @@ class StyleStatistics:
         """Block -> moments of all regions together, as one region."""
         return {block: merge_sets(part) for block, part in self.moments.items()}
 
+    @functools.cached_property
+    def whole_colors(self) -> np.ndarray:
+        """(samples, 3), the colours of all regions by their areas."""
+        areas = self.areas(self.blocks[-1])
+        samples = self.colors.shape[1]
+        counts = np.round(samples * areas / max(areas.sum(), 1e-9)).astype(int)
+        parts = [
+            colors[(np.arange(count) * samples) // max(count, 1)]
+            for colors, count in zip(self.colors, counts, strict=True)
+        ]
+        return np.concatenate(parts)
+
     def write(self, path: PathLike) -> None:
         """Write the file, aside first and then renamed."""
         if not os.fspath(path).endswith(".safetensors"):
@@ -66,6 +80,7 @@ class StyleStatistics:
             for block, moments in self.moments.items()
             for field, array in zip(_FIELDS, moments, strict=True)
         }
+        tensors["colors"] = np.ascontiguousarray(self.colors, np.float32)
         description = {
             "version": _VERSION,
             "names": list(self.names),
@@ -123,4 +138,12 @@ def _assembled(description, tensors) -> StyleStatistics:
         moments[block] = Moments(*parts)
     if not moments or not names:
         raise ValueError("it has no region or no block")
-    return StyleStatistics(names, moments, encoders)
+    colors = tensors["colors"]
+    if colors.shape != (count, *colors.shape[1:2], 3) or not (
+        np.isfinite(colors).all() and colors.shape[1]
+    ):
+        raise ValueError(
+            f"colors must be finite with shape ({count}, samples, 3), got "
+            f"{colors.shape}"
+        )
+    return StyleStatistics(names, moments, encoders, colors)

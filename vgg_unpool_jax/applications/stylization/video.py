@@ -13,10 +13,10 @@ import jax
 import numpy as np
 
 from vgg_unpool_jax.applications.resizing import reduce_to_side, resize
-from vgg_unpool_jax.applications.stylization.cascade import Styles, Stylizer
 from vgg_unpool_jax.applications.stylization.guided_filter import SteadyGuidedFilter
 from vgg_unpool_jax.applications.stylization.metrics import FlickerMeter
 from vgg_unpool_jax.applications.stylization.smoothing import smooth
+from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer, Styles
 from vgg_unpool_jax.ops.moments import Moments, merge_sets, to_float32
 
 # Frames of one scene jumped by less, frames of other photos by more; docs/video.md.
@@ -33,7 +33,7 @@ class VideoStylizer:
 
     def __init__(
         self,
-        stylizer: Stylizer,
+        stylizer: FeatureTransfer,
         styles: Styles,
         *,
         steadiness: float = 8.0,
@@ -47,15 +47,15 @@ class VideoStylizer:
         """Begin a film.
 
         Args:
-          stylizer: the cascade.
-          styles: see `Stylizer.stylize`; measured once, the same for all frames.
+          stylizer: moves the features.
+          styles: see `FeatureTransfer.stylize`; measured once, the same for all frames.
           steadiness: time constant of the guided filter's fits in frames, see
             `SteadyGuidedFilter`; 0 filters each frame alone, as other smoothings do.
           moment_steadiness: that of the content's statistics, see `SteadyMoments`.
           cut: see `SteadyMoments`; 0 finds no cuts.
           smoothing: one of `stylization.smoothing.SMOOTHINGS`, within each frame.
-          alpha: see `Stylizer.stylize`.
-          strengths: see `Stylizer.stylize`.
+          alpha: see `FeatureTransfer.stylize`.
+          strengths: see `FeatureTransfer.stylize`.
           max_side: larger frames are reduced to it for all steps but the smoothing; 0
             is no limit.
         """
@@ -105,7 +105,7 @@ class VideoStylizer:
 
 
 class SteadyMoments:
-    """Moments averaged over time, for the argument `adjust` of `Stylizer.stylize`.
+    """Moments averaged over time, for `adjust` of `FeatureTransfer.stylize`.
 
     Frame s of a scene counts in frame t >= s by exp(-(t - s) / time_constant), divided
     by the sum of these factors: the first frame of a scene is used as it is, and later

@@ -7,9 +7,9 @@ stages, divided by the RMS of their channels. For the last term a stage makes ou
 changed features, exact as in use (see `decoder`), and VGG19's two convolutions make
 features of these, which should be the changed ones; divided by the RMS, too.
 
-Changed features are those of a photo with the mean and deviation of another
-photo's, channel by channel, at a strength of 0 to 1 that is drawn; the statistics of the
-other photos are kept with the model's state ("bank").
+Changed features are those of a photo with the mean and deviation of another photo's,
+channel by channel, at a strength of 0 to 1 that is drawn; the statistics of the other
+photos are kept with the model's state ("bank").
 """
 
 from collections.abc import Mapping

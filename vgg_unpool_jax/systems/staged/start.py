@@ -22,7 +22,6 @@ from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.staged.decoder import (
     IMAGE,
     STAGES,
-    Encoding,
     encode,
     input_name,
     target_name,
@@ -38,7 +37,11 @@ from vgg_unpool_jax.systems.unpooling.closed_form import (
     next_map,
     patch_chunks,
 )
-from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS, floored_rms
+from vgg_unpool_jax.systems.unpooling.decoder import (
+    STATISTICS,
+    floored_rms,
+    mean_squares,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,7 +84,8 @@ def prepare(
     photos = functools.partial(
         crops, count, preparation.image_size, preparation.batch_size
     )
-    model_state = {**model_state, **_measure(objective, photos())}
+    run = _encoder_of(objective)
+    model_state = {**model_state, **_measure(objective, run, photos())}
     params, rms = dict(params), model_state[STATISTICS]
     if config.initialize_shared_from:
         pair = read_saved(config.initialize_shared_from, "unpooling")
@@ -93,7 +97,7 @@ def prepare(
     if config.initialization == "closed_form":
         for number in range(IMAGE):
             rng = np.random.default_rng([config.seed, number])
-            params |= _fit_stage(objective, number, photos(), count, rms, rng)
+            params |= _fit_stage(objective, run, number, photos(), count, rms, rng)
     return jax.tree.map(jnp.asarray, params), model_state
 
 
@@ -113,18 +117,12 @@ def _check_pair(config, pair) -> None:
         )
 
 
-def _measure(objective: StagedObjective, photos: Iterable[np.ndarray]) -> dict:
+def _measure(objective: StagedObjective, run, photos: Iterable[np.ndarray]) -> dict:
     """RMS of all channels, and the bank of the photos' statistics."""
-
-    @jax.jit
-    def run(params, images):
-        encoding = encode(objective.encoder, params, images.astype(jnp.float32))
-        squares = objective.mean_squares(encoding)
-        return squares, photo_statistics(encoding)
-
     sums, banks, count = collections.defaultdict(float), [], 0
+    summarize = jax.jit(lambda e: (objective.mean_squares(e), photo_statistics(e)))
     for images in photos:
-        squares, bank = run(objective.frozen["encoder"], images)
+        squares, bank = summarize(run(objective.frozen["encoder"], images)[0])
         for name, values in squares.items():
             sums[name] += len(images) * values
         banks.append(bank)
@@ -139,38 +137,24 @@ def _measure(objective: StagedObjective, photos: Iterable[np.ndarray]) -> dict:
     return {STATISTICS: rms, BANK: bank}
 
 
-def _fit_stage(objective, number: int, photos, count: int, rms: Mapping, rng) -> dict:
+def _fit_stage(
+    objective, run, number: int, photos, count: int, rms: Mapping, rng
+) -> dict:
     """Parameters of the two layers of a stage."""
     first, second = STAGES[number]
     per_photo = math.ceil(POSITIONS / count)
-
-    @jax.jit
-    def run(params, images, places):
-        images = images.astype(jnp.float32)
-        encoding: Encoding = encode(objective.encoder, params, images)
-        # Of the two, `second` comes first in the encoder.
-        _, found = objective.encoder.apply({"params": params}, images)
-        between = found[second.name]
-        sampled = [
-            jnp.take_along_axis(
-                x.reshape(len(x), -1, x.shape[-1]), places[..., None], axis=1
-            ).astype(jnp.float32)
-            for x in (between, encoding.targets[number])
-        ]
-        squares = jnp.mean(jnp.square(between.astype(jnp.float32)), axis=(0, 1, 2))
-        return encoding.inputs[number].astype(jnp.float32), sampled, squares
-
     maps, places, targets, squares = [], [], ([], []), 0.0
     for images in photos:
-        side = 2 ** (first.block - 1)
-        total = (images.shape[1] // side) * (images.shape[2] // side)
+        encoding, between = run(objective.frozen["encoder"], images)
+        x = encoding.inputs[number]
+        total = x.shape[1] * x.shape[2]
         drawn = np.stack([rng.permutation(total)[:per_photo] for _ in images])
-        x, sampled, part = run(objective.frozen["encoder"], images, drawn)
+        wanted = between[number], encoding.targets[number]
+        for kept, values in zip(targets, wanted, strict=True):
+            kept.append(_sample(values, drawn))
         maps.append(x)
         places.append(drawn)
-        for kept, values in zip(targets, sampled, strict=True):
-            kept.append(values)
-        squares += len(images) * part
+        squares += len(images) * mean_squares(between[number])
     between_rms = floored_rms(squares / sum(map(len, maps)))
     scale, fitted = rms[input_name(number)], {}
     for layer, wanted, wanted_rms in zip(
@@ -187,3 +171,25 @@ def _fit_stage(objective, number: int, photos, count: int, rms: Mapping, rng) ->
             maps = [next_map(x, scale, kernel, bias, None) for x in maps]
             scale = jnp.ones_like(bias)
     return fitted
+
+
+@jax.jit
+def _sample(maps: jax.Array, places: jax.Array) -> jax.Array:
+    """(n, s, c) of maps (n, h, w, c) at positions (n, s), counted by rows."""
+    flat = maps.reshape(len(maps), -1, maps.shape[-1])
+    return jnp.take_along_axis(flat, places[..., None], axis=1)
+
+
+def _encoder_of(objective: StagedObjective):
+    """Compiled (params, images) -> encoding, and what lies within each stage."""
+
+    def run(params, images):
+        images = images.astype(jnp.float32)
+        _, found = objective.encoder.apply({"params": params}, images)
+        encoding = encode(objective.encoder, params, images)
+        # Of the two layers of a stage, the second comes first in the encoder.
+        between = [found[second.name] for _, second in STAGES]
+        found = jax.tree.map(lambda x: x.astype(jnp.float32), (encoding, between))
+        return found
+
+    return jax.jit(run)
