@@ -51,9 +51,9 @@ class Look:
 
 LOOKS: Mapping[str, Look] = types.MappingProxyType(
     {
-        "faithful": Look("adain", {4: 0.25, 3: 0.25, 2: 0.5, 1: 0.5}, 0.05, 30.0, 2),
-        "balanced": Look("adain", {4: 0.5, 3: 0.5, 2: 1.0, 1: 1.0}, 0.027, 30.0, 2),
-        "strong": Look("ot", {4: 1.0, 3: 1.0, 2: 1.0, 1: 1.0}, 0.01, 15.0, 2),
+        "faithful": Look("ot", {4: 0.5, 3: 0.5, 2: 0.5, 1: 0.5}, 0.08, 30.0, 1),
+        "balanced": Look("ot", {4: 0.5, 3: 0.5, 2: 1.0, 1: 1.0}, 0.05, 30.0, 2),
+        "strong": Look("ot", {4: 1.0, 3: 1.0, 2: 1.0, 1: 1.0}, 0.012, 15.0, 2),
     }
 )
 
