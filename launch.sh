@@ -139,7 +139,7 @@ find_program() {
   # Else the C library gives the memory of large arrays back after every step, and the
   # kernel clears it and hands it out again; see docs/performance.md. Not for large
   # photos, which need their memory back.
-  local large='^(reconstruct|stylize|stylize_video|edit)$'
+  local large='^(reconstruct|stylize|stylize_video|edit|studio)$'
   if [ "$ACCELERATOR" = cpu ] && [[ ! $1 =~ $large ]]; then
     local keep=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.arena_max=1
     keep+=:glibc.malloc.trim_threshold=100000000000

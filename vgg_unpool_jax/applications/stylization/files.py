@@ -218,6 +218,8 @@ class FileStylizer:
     Attributes:
       stylizer: the cascade.
       notes: sentences about the last photo's regions.
+      regions: of the last photo and of its style, where they were found automatically;
+        else None.
     """
 
     def __init__(
@@ -227,6 +229,7 @@ class FileStylizer:
         *,
         automatic: int = 0,
         vgg19: PathLike | None = None,
+        encoder: Encoder | None = None,
         smoothing: str = "guided",
         alpha: float = 1.0,
         strengths: Mapping[int, float] | None = None,
@@ -240,6 +243,7 @@ class FileStylizer:
           styles: one or more.
           automatic: number of regions to look for in photos without masks; 0 is none.
           vgg19: VGG19 weights for that, as in `load_encoder`.
+          encoder: of block 5 for that; None loads it.
           smoothing: one of `stylization.smoothing.SMOOTHINGS`.
           alpha: see `Stylizer.stylize`.
           strengths: see `Stylizer.stylize`.
@@ -251,7 +255,8 @@ class FileStylizer:
         self.stylizer, self._styles, self._max_side = stylizer, list(styles), max_side
         self._smoothing, self._automatic, self._vgg19 = smoothing, automatic, vgg19
         self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
-        self._measured_styles, self.notes = {}, ()
+        self._measured_styles, self.notes, self.regions = {}, (), None
+        self._given_encoder = encoder
         if automatic and (len(self._styles) > 1 or self._styles[0].is_saved):
             raise ConfigError(
                 "automatic regions are found in one content and one style photo "
@@ -279,7 +284,7 @@ class FileStylizer:
             raise MaskError(file.problem)
         photo = decode_photo(file.path, str(file.path), tell_alpha=True)
         reduced = reduce_to_side(photo, self._max_side)
-        styles, regions = [], None
+        styles, regions, self.regions = [], None, None
         for style in self._styles:
             statistics, regions = self._statistics(file, reduced, style)
             styles.append((statistics, style.share))
@@ -310,7 +315,7 @@ class FileStylizer:
         """Statistics of a style, and the regions of the photo that go with them."""
         if self._automatic and file.mask is None:
             theirs = self._style_photo(style.path)
-            regions, style_regions = self._find_regions(photo, theirs)
+            self.regions = regions, style_regions = self._find_regions(photo, theirs)
             return self._measured(style.path, theirs, style_regions), regions
         if file.mask is None:
             return self.measure(style), None
@@ -337,7 +342,7 @@ class FileStylizer:
 
     @functools.cached_property
     def _encoder(self) -> Encoder:
-        return load_encoder(5, self._vgg19)
+        return self._given_encoder or load_encoder(5, self._vgg19)
 
     def _find_regions(self, photo, style) -> list[Regions]:
         features, covers = [], []
