@@ -87,7 +87,7 @@ def build(page: Page) -> None:
         found = page.sessions.adopt(session, path)
         check_bytes(found, found.name)
         job.say(0.0, "decoding")
-        image = _decoded(page, found)
+        image = decoded(page, found)
         caption = f"{found.name}: {image.shape[1]}×{image.shape[0]}"
         figure = parts.shown(
             session, image, "decoded", caption, f"Decoded {found.name}"
@@ -136,7 +136,7 @@ def build(page: Page) -> None:
     )
 
 
-def _decoded(page: Page, path):
+def decoded(page: Page, path):
     """The picture of a compressed file, by whichever codec made it."""
     content, errors = path.read_bytes(), []
     for known in page.models.of("codec"):

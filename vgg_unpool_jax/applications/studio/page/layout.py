@@ -6,6 +6,7 @@ from collections.abc import Callable
 import gradio as gr
 
 from vgg_unpool_jax.applications.studio.page import (
+    api,
     compress,
     edit,
     invert,
@@ -66,6 +67,15 @@ def build(page: Page) -> gr.Blocks:
                 )
                 with gr.Tab("More", id="more"):
                     gr.Markdown(_MISSING.format(lines), elem_id="missing")
+        api.add(page)
+        for function, outputs in page.opened:
+            blocks.load(
+                function,
+                None,
+                list(outputs),
+                api_visibility="private",
+                show_progress="hidden",
+            )
         blocks.unload(_leaving(page))
         blocks.queue(max_size=parts.MAX_WAITING)
     return blocks

@@ -43,11 +43,13 @@ class Page:
       models: see `Models`.
       sessions: see `Sessions`.
       looks: see `Looks`.
+      opened: what `when_opened` was told.
     """
 
     def __init__(self, models: Models, sessions: Sessions, looks: Looks):
         """Keep what tabs need."""
         self.models, self.sessions, self.looks = models, sessions, looks
+        self.opened: list[tuple[Callable, Sequence[Any]]] = []
         # gradio forgets an event that was cancelled while its thread still works.
         self._busy = threading.Lock()
 
@@ -89,6 +91,10 @@ class Page:
         """The photo of an upload, for work in its session."""
         found = self.sessions.adopt(session, path)
         return read_photo(found, found.name)
+
+    def when_opened(self, function: Callable, outputs: Sequence[Any]) -> None:
+        """Call a function for everybody who opens the page."""
+        self.opened.append((function, outputs))
 
     def work(self, run: Work) -> Callable:
         """An event handler that does heavy work for the session that asks for it."""

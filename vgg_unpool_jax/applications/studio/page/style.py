@@ -333,7 +333,6 @@ def _show_regions(regions, photo, other):
 def _looks_panel(page: Page):
     with gr.Accordion("Saved looks", open=False):
         gallery = gr.Gallery(
-            value=lambda: _thumbnails(page),
             label="Looks",
             columns=4,
             height=150,
@@ -342,7 +341,7 @@ def _looks_panel(page: Page):
             buttons=[],
         )
         look = gr.Dropdown(
-            [_NO_LOOK, *(one.name for one in page.looks.all())],
+            [_NO_LOOK],
             value=_NO_LOOK,
             label="Take the look of",
         )
@@ -354,6 +353,11 @@ def _looks_panel(page: Page):
         names = [one.name for one in page.looks.all()]
         return names[event.index] if event.index < len(names) else gr.skip()
 
+    def list_looks():
+        names = [_NO_LOOK, *(one.name for one in page.looks.all())]
+        return _thumbnails(page), gr.update(choices=names)
+
+    page.when_opened(list_looks, [gallery, look])
     gallery.select(choose, None, look, api_visibility="private", show_progress="hidden")
     return gallery, look, name, save
 
