@@ -13,7 +13,7 @@ from absl import app, flags
 from experiments.cli.flag_values import parse_flags
 from experiments.cli.reports import set_up_reports
 from vgg_unpool_jax.errors import PreemptedError, UserError
-from vgg_unpool_jax.pretrained.download import cache_folder
+from vgg_unpool_jax.io.paths import cache_folder
 from vgg_unpool_jax.runtime import compilation_cache, preemption, processes
 
 # Errors of the system that concern files and folders chosen by the user.

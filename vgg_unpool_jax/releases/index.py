@@ -24,8 +24,8 @@ from typing import Any
 
 from vgg_unpool_jax.errors import ReleaseError, ReleaseUnavailableError
 from vgg_unpool_jax.io import json_file
-from vgg_unpool_jax.io.paths import check_reachable, local_path, to_path
-from vgg_unpool_jax.pretrained.download import cache_folder, download_file
+from vgg_unpool_jax.io.paths import cache_folder, check_reachable, local_path, to_path
+from vgg_unpool_jax.pretrained.download import download_file
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.releases import hub
 from vgg_unpool_jax.releases.card import check_results
