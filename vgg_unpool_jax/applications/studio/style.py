@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vgg_unpool_jax.applications.studio.jobs import Job
-from vgg_unpool_jax.applications.studio.models import Models
+from vgg_unpool_jax.applications.studio.models import Known, Models
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.files import (
     ContentFile,
@@ -52,15 +52,6 @@ class Settings:
         """For photos and looks that have none."""
         return dataclasses.replace(self, regions=0)
 
-    def flags(self) -> dict[str, object]:
-        """Of the command `stylize`, without those that have their default."""
-        return {
-            "alpha": None if self.alpha == 1 else self.alpha,
-            "levels": None if set(self.levels) == set(BLOCKS) else self.levels,
-            "smoothing": None if self.smoothing == "guided" else self.smoothing,
-            "auto_regions": self.regions or None,
-        }
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stylized:
@@ -84,13 +75,30 @@ class StyleWork:
         """Load nothing yet."""
         self._models, self._stylizer = models, None
 
+    def flags(self, settings: Settings) -> dict[str, object]:
+        """Of the command `stylize`, without those that have their default."""
+        pairs = self._pairs()
+        names = [pairs[block].name for block in pairs]
+        released = [f"vgg19-block{block}" for block in BLOCKS]
+        return {
+            "pairs": None if names == released else names,
+            "levels": None if set(settings.levels) == set(pairs) else settings.levels,
+            "alpha": None if settings.alpha == 1 else settings.alpha,
+            "smoothing": None if settings.smoothing == "guided" else settings.smoothing,
+            "auto_regions": settings.regions or None,
+        }
+
+    def _pairs(self) -> dict[int, Known]:
+        """Those that take part, coarse to fine."""
+        found = self._models.pairs()
+        return {block: found[block] for block in BLOCKS if block in found}
+
     @property
     def stylizer(self) -> Stylizer:
         """The cascade of all pairs; levels that are left out get the strength 0."""
         if self._stylizer is None:
-            pairs = self._models.pairs()
-            used = [pairs[block] for block in BLOCKS if block in pairs]
-            self._stylizer = Stylizer([self._models.load(known) for known in used])
+            pairs = self._pairs().values()
+            self._stylizer = Stylizer([self._models.load(known) for known in pairs])
         return self._stylizer
 
     def measure(

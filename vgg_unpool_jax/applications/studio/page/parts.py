@@ -32,6 +32,25 @@ _PHOTO_HEIGHT = 240
 
 _SESSION_FOLDERS = re.compile(r"/[^\s,]*vgg_unpool_studio-[^\s,]*/")
 
+
+def with_preprocess(component: type, preprocess: Callable) -> type:
+    """A component that reads what comes in differently.
+
+    gradio makes components anew when they are updated, so the class has to know; and
+    its metaclass would write a stub file beside this module.
+    """
+    methods = {"preprocess": preprocess, "__module__": __name__}
+    return type.__new__(type(component), component.__name__, (component,), methods)
+
+
+def _path_of(_, payload: Any) -> str | None:
+    """The path of an upload, unread; addresses and data in place of one are none."""
+    return getattr(payload, "path", None)
+
+
+# The library's reader decodes photos, within limits, and gradio's does not.
+_Photo = with_preprocess(gr.Image, _path_of)
+
 # (session, job, values of the inputs) -> values of the outputs
 Work = Callable[..., Any]
 
@@ -55,7 +74,7 @@ class Page:
 
     def photo(self, label: str) -> gr.State:
         """A place for a photo; the value of the state is its `Photo`, or None."""
-        image = gr.Image(
+        image = _Photo(
             label=label,
             type="filepath",
             sources=["upload", "clipboard"],
@@ -63,8 +82,6 @@ class Page:
             buttons=[],
             elem_classes=["photo"],
         )
-        # The library's reader decodes photos, within limits, and gradio's does not.
-        image.preprocess = _path_of
         state = gr.State()
 
         def receive(path: str | None, request: gr.Request):
@@ -269,8 +286,3 @@ def offer(path: str | None, label: str) -> Any:
     if path is None:
         return gr.update(visible=False)
     return gr.update(value=path, label=label, visible=True)
-
-
-def _path_of(payload: Any) -> str | None:
-    """The path of an upload, unread; addresses and data in place of one are none."""
-    return getattr(payload, "path", None)

@@ -132,7 +132,7 @@ def build(page: Page) -> None:
             "content": photo.name,
             "style": title if look == _NO_LOOK else str(page.looks.find(look).path),
             "output": file.output.name,
-            **settings.flags(),
+            **work.flags(settings),
             "max_side": side or None,
             "content_mask": content_mask and content_mask.name,
             "style_mask": style_mask and style_mask.name,
@@ -191,7 +191,7 @@ def build(page: Page) -> None:
                     "content": "FOLDER",
                     "style": title,
                     "output": "stylized/",
-                    **settings.without_regions().flags(),
+                    **work.flags(settings.without_regions()),
                     "max_side": _SIDES[side] or None,
                     "format": suffix,
                 },
@@ -281,7 +281,7 @@ def _settings(values):
 
 
 def _editor(label: str) -> gr.ImageEditor:
-    editor = gr.ImageEditor(
+    return _Editor(
         label=label,
         type="numpy",
         sources=[],
@@ -291,21 +291,20 @@ def _editor(label: str) -> gr.ImageEditor:
         height=320,
     )
 
-    def preprocess(payload) -> list[np.ndarray]:
-        """Strokes (h, w, 4), decoded within the size of a preview."""
-        if payload is None:
-            return []
-        if payload.id is not None:
-            cached = editor.blob_storage.pop(payload.id, None)
-            contents = list(cached.layers) if cached else []
-        else:
-            contents = [
-                pathlib.Path(layer.path).read_bytes() for layer in payload.layers
-            ]
-        return [_stroke(content) for content in contents if content]
 
-    editor.preprocess = preprocess
-    return editor
+def _strokes(editor: gr.ImageEditor, payload) -> list[np.ndarray]:
+    """Strokes (h, w, 4), decoded within the size of a preview."""
+    if payload is None:
+        return []
+    if payload.id is not None:
+        cached = editor.blob_storage.pop(payload.id, None)
+        contents = list(cached.layers) if cached else []
+    else:
+        contents = [pathlib.Path(layer.path).read_bytes() for layer in payload.layers]
+    return [_stroke(content) for content in contents if content]
+
+
+_Editor = parts.with_preprocess(gr.ImageEditor, _strokes)
 
 
 def _stroke(content: bytes) -> np.ndarray:
