@@ -20,7 +20,6 @@ from absl import flags
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
 from vgg_unpool_jax.applications.studio.models import Models
-from vgg_unpool_jax.applications.studio.page import server
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.download import cache_folder
 
@@ -39,6 +38,8 @@ _LOOKS = flags.DEFINE_string(
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.applications.studio.page import server
+
     password = os.environ.get(server.PASSWORD_VARIABLE)
     if not server.is_loopback(_HOST.value) and password is None and sys.stdin.isatty():
         password = getpass.getpass(f"Password of the user {server.USER}: ")

@@ -8,10 +8,7 @@ from experiments.cli.numbers import parse_number
 from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.styles import parse_strengths, parse_styles
 from experiments.cli.unused import note_unused
-from vgg_unpool_jax.applications.stylization.cascade import Stylizer
-from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
-from vgg_unpool_jax.applications.stylization.smoothing import SMOOTHINGS
-from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
+from vgg_unpool_jax.applications.stylization.options import SMOOTHINGS, TRANSFORMS
 from vgg_unpool_jax.systems.saved import model_files
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
@@ -66,8 +63,10 @@ TILE = flags.DEFINE_integer(
 )
 
 
-def stylizer() -> Stylizer:
-    """The cascade of --pairs, --levels, --transform and --tile."""
+def stylizer():
+    """The `Stylizer` of --pairs, --levels, --transform and --tile."""
+    from vgg_unpool_jax.applications.stylization.files import load_stylizer
+
     blocks = [int(parse_number(text, "level")) for text in LEVELS.value or ()]
     return load_stylizer(
         PAIRS.value,
@@ -78,8 +77,8 @@ def stylizer() -> Stylizer:
     )
 
 
-def styles() -> list[StyleFile]:
-    """The styles of --style with their masks and shares."""
+def styles() -> list:
+    """The styles of --style with their masks and shares, as `StyleFile`s."""
     return parse_styles(STYLE.value, STYLE_MASK.value or (), STYLE_SHARES.value or ())
 
 

@@ -5,9 +5,6 @@ import logging
 import os
 import pathlib
 
-import pooch
-import requests
-
 from vgg_unpool_jax.errors import WeightsError, WeightsUnavailableError, first_line
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.paths import CACHE_VARIABLE, cache_folder
@@ -145,6 +142,10 @@ def download_file(
       refusal: class of the error for another file than expected.
       unavailable: class of the error for a failed download.
     """
+    # Imported here, since most commands download nothing.
+    import pooch
+    import requests
+
     download = pooch.HTTPDownloader(
         timeout=_SECONDS_WITHOUT_ANSWER,
         chunk_size=_CHUNK_BYTES,
@@ -186,7 +187,7 @@ def _difference(path: str | os.PathLike, known_hash: str) -> str | None:
     return f"has the {name} {found}, expected {digits}"
 
 
-def _close_refusal(response: requests.Response, **_):
+def _close_refusal(response, **_):
     # pooch raises on these without closing the connection.
     if response.status_code >= 400:
         response.close()
@@ -200,7 +201,8 @@ def _is_web_page(path: str) -> bool:
 
 def _reason(error: Exception) -> str:
     # requests' own texts are long and full of object addresses.
-    kinds = requests.exceptions
+    from requests import exceptions as kinds
+
     if isinstance(error, kinds.HTTPError):
         return f"the server answered {error.response.status_code}"
     if isinstance(error, kinds.Timeout):

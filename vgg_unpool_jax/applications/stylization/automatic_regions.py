@@ -12,7 +12,6 @@ regions agreed best with the painted masks of five pairs of photos.
 
 import numpy as np
 from PIL import Image
-from sklearn.cluster import KMeans
 
 from vgg_unpool_jax.applications.resizing import resize
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
@@ -60,6 +59,9 @@ def automatic_regions(
         )
     positions = np.concatenate([_positions(*grid) for grid in grids])
     points = np.concatenate([_reduced(sides), positions], axis=1)
+    # Imported here, since it loads for one to two seconds and few photos need it.
+    from sklearn.cluster import KMeans
+
     clusters = KMeans(count, n_init=_STARTS, random_state=seed).fit(points)
     # From the top to the bottom.
     order = np.argsort(clusters.cluster_centers_[:, -2], kind="stable")

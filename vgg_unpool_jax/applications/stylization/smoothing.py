@@ -4,8 +4,7 @@ import numpy as np
 
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
 from vgg_unpool_jax.applications.stylization.matting import matting_smooth
-
-SMOOTHINGS = ("guided", "matting", "none")
+from vgg_unpool_jax.applications.stylization.options import SMOOTHINGS
 
 
 def smooth(name: str, guide, image, **options):
