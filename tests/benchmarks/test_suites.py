@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_wrong_flag_is_one_sentence():
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "error: --suite must be some of ops, convolution, losses, step, data, "
-        "reconstruct, checkpoints, stylize, all; got 'speed'"
+        "reconstruct, checkpoints, stylize, start, all; got 'speed'"
     )
 
 
@@ -192,3 +194,13 @@ def test_a_time_box_leaves_cases_out_and_keeps_what_was_measured():
     unlimited = Settings(suites=["losses"], peers=[], small=True, repetitions=1)
     record = run.run_suites(unlimited, lambda line: None, kept.append)
     assert kept[-1]["rows"] == record["rows"]
+
+
+def test_help_does_without_jax():
+    rows = _run("start", cases="help")["rows"]
+    assert {row["case"].split(" --")[0] for row in rows} == {"reconstruct", "stylize"}
+    for row in rows:
+        assert row["import_seconds"] > 0 and row["trace_seconds"] == 0
+    for name in ("reconstruct", "stylize", "train"):
+        code = f"import sys, experiments.{name}; sys.exit('jax' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)

@@ -118,8 +118,11 @@ def _compare_devices():
     expected = max_pool_argmax(images)
     sharding = NamedSharding(Mesh(devices, "n"), PartitionSpec("n"))
     by_mesh = jax.jit(max_pool_argmax)(jax.device_put(images, sharding))
-    by_map = jax.pmap(max_pool_argmax)(images.reshape(8, 2, 64, 64, 64))
+    shards = images.reshape(8, 2, 64, 64, 64)
+    by_map = jax.pmap(max_pool_argmax)(shards)
+    assert "custom_call @vgg" in jax.pmap(max_pool_argmax).lower(shards).as_text()
     for one, other, mapped in zip(by_mesh, expected, by_map, strict=True):
+        assert one.sharding.is_equivalent_to(sharding, 4)  # not gathered
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(mapped.reshape(other.shape), other)
 

@@ -28,7 +28,7 @@ constexpr int64_t kRun = 512;
 // Larger results bypass the caches, which then need not read them first.
 constexpr int64_t kStreamedBytes = 4 << 20;
 // Every thread gets at least this many bytes of the image.
-constexpr int64_t kBytesPerThread = 128 << 10;
+constexpr int64_t kBytesPerThread = 512 << 10;
 
 // bfloat16 is held as its bits, which are the upper half of a float.
 inline float widen(float value) { return value; }

@@ -2,10 +2,11 @@
 
 `pooling.cc` is called through XLA's foreign function interface. Where its library is
 missing (`runtime/native.py`), for other dtypes than float32 and bfloat16, on other
-platforms and in an exported program, which has to run elsewhere, `pooling_xla.py` takes
-its place, with the same results. What takes its place is decided when a program is
-lowered. The three functions have the same signature there; `pooling.py` documents them
-and adds gradients.
+platforms, in an exported program, which has to run elsewhere, and where XLA divides
+arrays among devices (`jit` over a mesh; `pmap` and `shard_map` divide them before),
+`pooling_xla.py` takes its place, with the same results. This is decided when a program
+is lowered. The three functions have the same signature there; `pooling.py` documents
+them and adds gradients.
 """
 
 import functools
@@ -87,12 +88,20 @@ def _make(name: str, by_xla) -> Primitive:
 def _lower(name: str, fallback, context, *arrays, grid, **options):
     """The program of a primitive for a CPU."""
     dtype = context.avals_in[0].dtype
-    # An attribute that JAX does not promise: without it, exporting would fail.
-    parameters = getattr(context.module_context, "lowering_parameters", None)
-    exports = getattr(parameters, "for_export", False)
-    if exports or dtype not in _DTYPES or not _is_registered():
+    module = context.module_context
+    # Attributes that JAX does not promise. Without this one, exporting would fail.
+    exports = getattr(getattr(module, "lowering_parameters", None), "for_export", False)
+    divided = _is_divided(getattr(module, "axis_context", None))
+    if exports or divided or dtype not in _DTYPES or not _is_registered():
         return fallback(context, *arrays, grid=grid, **options)
     return jax.ffi.ffi_lowering(f"vgg_unpool_{name}")(context, *arrays, **options)
+
+
+def _is_divided(axes) -> bool:
+    """Whether XLA will divide arrays: it gathers those of functions not its own."""
+    if hasattr(axes, "manual_axes"):
+        return axes.manual_axes != frozenset(axes.mesh.axis_names)
+    return getattr(axes, "num_devices", 1) > 1
 
 
 def _is_registered() -> bool:
