@@ -189,7 +189,7 @@ def test_orientation_and_formats_that_browsers_do_not_show(page):
     panel.get_by_label("Clear").or_(panel.get_by_label("Remove Image")).first.click()
     panel.get_by_text("Drop Image Here").wait_for()
     _upload(panel, _file(_photo(2, (80, 64)), "scan.tiff"))
-    _wait(panel, "80×64 scan.tiff")
+    _wait(panel, "Photo 80×64")
 
 
 def test_style_with_a_saved_look_and_several_photos(page, studio):
@@ -375,5 +375,7 @@ def test_programs_can_call_it_and_cannot_name_files(studio, tmp_path):
     for name in ("/etc/passwd", "..%2F..%2Fetc%2Fpasswd", "https://example.com/"):
         answer = httpx.get(f"{studio.url}gradio_api/file={name}")
         assert answer.status_code in (403, 404), name
+    large = httpx.post(f"{studio.url}gradio_api/queue/join", content=bytes(2**24 + 1))
+    assert large.status_code == 413
     answer = httpx.get(studio.url, headers={"Host": "elsewhere.example"})
     assert answer.status_code == 400

@@ -39,14 +39,12 @@ def _endpoint(name: str, function, inputs) -> None:
 
 
 def _add_style(page: Page) -> None:
-    work = style.StyleWork(page.models)
-
     def run(session, job, photo, look, alpha, max_side, regions):
         photo, look = page.take(session, photo), page.take(session, look)
         settings = style.Settings(alpha=float(alpha), regions=int(regions))
         output = session.new_file(f"{parts.stem(photo)}_stylized.png")
         file = ContentFile(photo.path, None, output)
-        work.stylize(file, StyleFile(look.path), settings, int(max_side), job)
+        page.styles.stylize(file, StyleFile(look.path), settings, int(max_side), job)
         return str(output)
 
     def style_(photo, style, alpha, max_side, regions, request: gr.Request):

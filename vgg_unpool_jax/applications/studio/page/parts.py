@@ -20,6 +20,7 @@ from vgg_unpool_jax.applications.studio.looks import Looks
 from vgg_unpool_jax.applications.studio.models import Models
 from vgg_unpool_jax.applications.studio.page.markup import Figure
 from vgg_unpool_jax.applications.studio.photos import Photo, read_photo, save_shown
+from vgg_unpool_jax.applications.studio.style import StyleWork
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.evaluation.pictures import save_photo
 
@@ -62,12 +63,14 @@ class Page:
       models: see `Models`.
       sessions: see `Sessions`.
       looks: see `Looks`.
+      styles: see `StyleWork`.
       opened: what `when_opened` was told.
     """
 
     def __init__(self, models: Models, sessions: Sessions, looks: Looks):
         """Keep what tabs need."""
         self.models, self.sessions, self.looks = models, sessions, looks
+        self.styles = StyleWork(models)
         self.opened: list[tuple[Callable, Sequence[Any]]] = []
         # gradio forgets an event that was cancelled while its thread still works.
         self._busy = threading.Lock()
@@ -79,6 +82,7 @@ class Page:
             type="filepath",
             sources=["upload", "clipboard"],
             height=_PHOTO_HEIGHT,
+            min_width=200,
             buttons=[],
             elem_classes=["photo"],
         )
@@ -95,7 +99,7 @@ class Page:
                 return gr.update(value=None, label=label), None
             shown = session.new_file("preview.png")
             save_shown(shown, photo.preview)
-            title = f"{label} {photo.width}×{photo.height} {photo.name}"
+            title = f"{label} {photo.width}×{photo.height}"
             return gr.update(value=str(shown), label=title), photo
 
         private = {"api_visibility": "private", "show_progress": "minimal"}

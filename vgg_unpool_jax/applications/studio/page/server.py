@@ -25,6 +25,8 @@ _IDLE_SECONDS = 24 * 3600
 _SWEEP_SECONDS = 600
 # Paths by which gradio would fetch an address for a browser.
 _FETCHING = ("/proxy=", "/file=http:", "/file=https:", "/file/http:", "/file/https:")
+# Bytes of what a page sends beside uploads; painted regions are the largest.
+_MAX_MESSAGE = 16 * 2**20
 _LOCAL_NAMES = ("localhost", "127.0.0.1")
 
 
@@ -144,18 +146,33 @@ def _import_gradio():
 
 
 class _Gate:
-    """Refuses requests by which gradio would fetch an address for a browser."""
+    """Refuses what gradio would fetch for a browser, and large messages.
+
+    Uploads have a limit of gradio's own, for each file.
+    """
 
     def __init__(self, app):
         self._app = app
 
     async def __call__(self, scope, receive, send):
-        path = urllib.parse.unquote(scope.get("path", "")).lower()
-        if any(part in path for part in _FETCHING):
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+        status = _refusal(scope) if scope["type"] == "http" else None
+        if status is None:
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _refusal(scope) -> int | None:
+    """The HTTP status of a request that is refused; None for others."""
+    path = urllib.parse.unquote(scope["path"]).lower()
+    if any(part in path for part in _FETCHING):
+        return 403
+    if scope["method"] == "POST" and not path.rstrip("/").endswith("/upload"):
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        if not length.isdigit() or int(length) > _MAX_MESSAGE:
+            return 413
+    return None
 
 
 def _middleware(host: str) -> list:

@@ -30,7 +30,7 @@ _NO_LOOK = "the style photo"
 
 def build(page: Page) -> None:
     """Lay the tab out."""
-    work = style.StyleWork(page.models)
+    work = page.styles
     blocks = [block for block in style.BLOCKS if block in page.models.pairs()]
     gr.Markdown(_ABOUT, elem_classes=["about"])
     with gr.Row(equal_height=False):
