@@ -23,8 +23,6 @@ from vgg_unpool_jax.pretrained.load import weight_files
 SUITE = "start"
 _WIDTH, _HEIGHT = 700, 464
 _MOST_CALLS = 3  # a first call takes half a minute
-_TRACING = ("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration")
-_COMPILING = ("backend_compile_duration",)
 
 
 def measure(report: Report) -> None:
@@ -79,7 +77,7 @@ def _call(command: str, arguments: list[str], cache: pathlib.Path) -> dict:
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.start", command, *arguments],
+        [sys.executable, "-m", "benchmarks.phases", command, *arguments],
         capture_output=True,
         text=True,
         env=environment,
@@ -91,40 +89,3 @@ def _call(command: str, arguments: list[str], cache: pathlib.Path) -> dict:
     if "--help" not in arguments and done.returncode:
         raise RuntimeError(f"{command} failed: {done.stderr}")
     return {"seconds": seconds, "core_seconds": cores, **phases}
-
-
-def _child() -> None:
-    """Run a command, and print the seconds of its phases as JSON on stderr."""
-    start = time.perf_counter()
-    import runpy
-
-    from absl import app
-
-    name, *_ = sys.argv[1:]
-    sys.argv = sys.argv[1:]
-    spent = dict.fromkeys(("import", "trace", "compile"), 0.0)
-    run = app.run
-
-    def listen(event: str, seconds: float, **_) -> None:
-        kind = event.rsplit("/", 1)[-1]
-        spent["trace"] += seconds * (kind in _TRACING)
-        spent["compile"] += seconds * (kind in _COMPILING)
-
-    def run_measured(main, **options) -> None:
-        if "--help" not in sys.argv:
-            import jax
-
-            jax.monitoring.register_event_duration_secs_listener(listen)
-        spent["import"] = time.perf_counter() - start
-        run(main, **options)
-
-    app.run = run_measured
-    try:
-        runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
-    finally:
-        phases = {f"{phase}_seconds": value for phase, value in spent.items()}
-        print(f"\n{json.dumps(phases)}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    _child()

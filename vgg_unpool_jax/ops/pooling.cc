@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <type_traits>
@@ -152,24 +153,26 @@ void for_runs(const Image& image, int64_t first, int64_t last, const Visit& visi
 // The loops over k below are written so that compilers make vectors of them: one width
 // of element, no branch, buffers that do not overlap.
 
-template <bool relu, typename T>
-inline float read(const T& element) {
+// Values up to `bound` become 0: that is ReLU for 0 and nothing for NaN.
+template <typename T>
+inline float read(T element, float bound) {
   const float value = widen(element);
-  return relu && value <= 0.0f ? 0.0f : value;
+  return value <= bound ? 0.0f : value;
 }
 
-template <bool relu, typename T>
-inline void first_element(const T* __restrict element, int64_t count,
+template <typename T>
+inline void first_element(const T* __restrict element, float bound, int64_t count,
                           float* __restrict most, int32_t* __restrict where) {
-  for (int64_t k = 0; k < count; ++k) most[k] = read<relu>(element[k]);
+  for (int64_t k = 0; k < count; ++k) most[k] = read(element[k], bound);
   std::fill_n(where, count, 0);
 }
 
-template <bool relu, typename T>
-inline void next_element(const T* __restrict element, int32_t place, int64_t count,
-                         float* __restrict most, int32_t* __restrict where) {
+template <typename T>
+inline void next_element(const T* __restrict element, float bound, int32_t place,
+                         int64_t count, float* __restrict most,
+                         int32_t* __restrict where) {
   for (int64_t k = 0; k < count; ++k) {
-    const float value = read<relu>(element[k]);
+    const float value = read(element[k], bound);
     // Greater, or the first NaN.
     const bool wins = !(value <= most[k]) & (most[k] == most[k]);
     most[k] = wins ? value : most[k];
@@ -177,10 +180,11 @@ inline void next_element(const T* __restrict element, int32_t place, int64_t cou
   }
 }
 
-template <bool relu, typename T>
-void pool_rows(const T* images, T* pooled, uint8_t* codes, const Image& image,
-               int64_t first, int64_t last, bool streamed) {
+template <typename T>
+void pool_rows(const T* images, bool relu, T* pooled, uint8_t* codes,
+               const Image& image, int64_t first, int64_t last, bool streamed) {
   const int64_t right = image.channels, down = image.width * image.channels;
+  const float bound = relu ? 0.0f : std::numeric_limits<float>::quiet_NaN();
   alignas(64) float most[kRun];
   alignas(64) int32_t where[kRun];
   alignas(64) uint8_t code[kRun];
@@ -189,11 +193,11 @@ void pool_rows(const T* images, T* pooled, uint8_t* codes, const Image& image,
     // One element after the other, as they lie in memory, and the next row announced:
     // all four at a time took twice as long from 256 channels.
     prefetch(window + down, count);
-    first_element<relu>(window, count, most, where);
-    next_element<relu>(window + right, 1, count, most, where);
+    first_element(window, bound, count, most, where);
+    next_element(window + right, bound, 1, count, most, where);
     prefetch(window + 2 * right, count);
-    next_element<relu>(window + down, 2, count, most, where);
-    next_element<relu>(window + down + right, 3, count, most, where);
+    next_element(window + down, bound, 2, count, most, where);
+    next_element(window + down + right, bound, 3, count, most, where);
     for (int64_t k = 0; k < count; ++k) code[k] = static_cast<uint8_t>(where[k]);
     store(codes + to, code, count, streamed);
     if constexpr (std::is_same_v<T, float>) {
@@ -308,12 +312,11 @@ ffi::Error pool(ffi::ThreadPool threads, ffi::AnyBuffer images,
   return with_type(images, [&](auto type) {
     using T = decltype(type);
     const Image image(images.dimensions());
-    const auto rows = relu ? pool_rows<true, T> : pool_rows<false, T>;
     share_windows(threads, image, images.size_bytes(), pooled->size_bytes(),
                   [&, from = images.reinterpret_data<T>(),
                    to = pooled->reinterpret_data<T>(),
                    code = codes->reinterpret_data<uint8_t>()](auto... part) {
-                    rows(from, to, code, image, part...);
+                    pool_rows(from, relu, to, code, image, part...);
                   });
   });
 }

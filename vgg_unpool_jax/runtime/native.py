@@ -28,7 +28,8 @@ SWITCH = "VGG_UNPOOL_NATIVE"  # environment variable; 0 turns all libraries off
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = (
     "-std=c++17",
-    "-O3",
+    "-O2",
+    "-ftree-vectorize",
     "-march=native",
     # Comparisons need not raise floating-point exceptions: loops become vectors.
     "-fno-trapping-math",
