@@ -62,9 +62,6 @@ def automatic_regions(
 
     positions = np.concatenate([_positions(*grid) for grid in grids])
     points = np.concatenate([_reduced(sides), positions], axis=1)
-    # Imported here, since it loads for one to two seconds and few photos need it.
-    from sklearn.cluster import KMeans
-
     clusters = KMeans(count, n_init=_STARTS, random_state=seed).fit(points)
     # From the top to the bottom.
     order = np.argsort(clusters.cluster_centers_[:, -2], kind="stable")
