@@ -86,6 +86,15 @@ esac
 install() {
   local name=$1
   shift
+  local stamp="$VENV/.installed-$name" current
+  current=$({
+    echo "$JAX_PACKAGE"
+    cat "$ROOT/requirements.txt" "${@/#/$ROOT/}"
+  } | cksum)
+  # Python is not started for it: that would take as long as --help of a command.
+  if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$current" ]; then
+    return
+  fi
   # Asked for pip: where venv breaks off half-way there is a Python without it.
   if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -96,19 +105,12 @@ install() {
     "$PYTHON" -m venv ${clear[@]+"${clear[@]}"} "$VENV" ||
       fail "no environment could be made in $VENV (on Debian: apt install python3-venv)"
   fi
-  local stamp="$VENV/.installed-$name" current
-  current=$({
-    echo "$JAX_PACKAGE"
-    cat "$ROOT/requirements.txt" "${@/#/$ROOT/}"
-  } | cksum)
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
-    echo "installing $* into $VENV (jax for $ACCELERATOR)"
-    local arguments=()
-    for file in "$@"; do arguments+=(-r "$ROOT/$file"); done
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-      "$JAX_PACKAGE" "${arguments[@]}"
-    echo "$current" >"$stamp"
-  fi
+  echo "installing $* into $VENV (jax for $ACCELERATOR)"
+  local arguments=()
+  for file in "$@"; do arguments+=(-r "$ROOT/$file"); done
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+    "$JAX_PACKAGE" "${arguments[@]}"
+  echo "$current" >"$stamp"
 }
 
 # install_for COMMAND ARGUMENT...: install what it needs. The docstring of a command says
@@ -139,7 +141,7 @@ find_program() {
   # Else the C library gives the memory of large arrays back after every step, and the
   # kernel clears it and hands it out again; see docs/performance.md. Not for large
   # photos, which need their memory back.
-  local large='^(reconstruct|stylize|stylize_video|edit)$'
+  local large='^(reconstruct|stylize|stylize_video|edit|studio)$'
   if [ "$ACCELERATOR" = cpu ] && [[ ! $1 =~ $large ]]; then
     local keep=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.arena_max=1
     keep+=:glibc.malloc.trim_threshold=100000000000

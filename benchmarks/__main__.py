@@ -3,7 +3,9 @@
     python -m benchmarks --suite=SUITE,... [--peers=torch,tensorflow]
 
 Programs take turns, after a check that all give the same result. Suites: ops,
-convolution, losses, step, data, reconstruct, checkpoints, stylize; docs/performance.md.
+convolution, losses, step, data, reconstruct, checkpoints, stylize, start;
+docs/performance.md. --compare=FILE ends with an error if ours lost speed, relative to
+the peers, since FILE was written by --output.
 """
 
 import sys
@@ -11,9 +13,11 @@ import sys
 from absl import flags
 
 from benchmarks.harness import DTYPES, LEAST_REPETITIONS, PEERS, SUITES, Settings
+from benchmarks.regressions import shared, slower
 from benchmarks.run import run_suites
 from benchmarks.tables import limits_lines, suite_table
 from experiments.cli import command
+from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 
@@ -22,6 +26,9 @@ _SUITE = flags.DEFINE_list(
 )
 _PEERS = flags.DEFINE_list("peers", list(PEERS), "Programs to compare with, or none.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for all numbers.")
+_COMPARE = flags.DEFINE_string(
+    "compare", None, "JSON file of an earlier run: fail where ours became slower."
+)
 _MARKDOWN = flags.DEFINE_bool("markdown", False, "Print the tables as Markdown.")
 _REPETITIONS = flags.DEFINE_integer("repetitions", LEAST_REPETITIONS, "At least 7.")
 _SMALL = flags.DEFINE_bool("small", False, "Tiny arrays: tests that it runs, no more.")
@@ -48,6 +55,7 @@ _SECONDS = flags.DEFINE_float(
 
 def main() -> None:
     """Run the command."""
+    earlier = json_file.read(_COMPARE.value) if _COMPARE.value else None
     device_per_core(_BATCH_SIZE.value or (1 if _SMALL.value else 4))
     settings = Settings(
         suites=tuple(_SUITE.value),
@@ -81,6 +89,18 @@ def main() -> None:
         print(f"the peer {missing['peer']} is missing: {missing['reason']}")
     for entry in record["skipped"]:
         print("left out: {case}: {candidate}: {reason}".format(**entry))
+    if earlier is not None:
+        _compare(record, earlier)
+
+
+def _compare(record: dict, earlier: dict) -> None:
+    """Print how many ratios were compared; raise `UserError` if some fell."""
+    lost, count = slower(record, earlier), shared(record, earlier)
+    if not count:
+        raise UserError(f"{_COMPARE.value} has no ratio of these cases and peers")
+    print(f"{count} ratios compared with {_COMPARE.value}, {len(lost)} of them fell")
+    if lost:
+        raise UserError("; ".join(lost))
 
 
 if __name__ == "__main__":

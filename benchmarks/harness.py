@@ -24,6 +24,7 @@ SUITES = (
     "reconstruct",
     "checkpoints",
     "stylize",
+    "start",
 )
 DTYPES = ("float32", "bfloat16")
 PEERS = ("torch", "tensorflow")

@@ -106,7 +106,9 @@ def _paths(operation: str) -> dict[str, dict]:
     """
     found = {"ours": {}, "ours, packed": {"packed": True}}
     found["ours, scatter"] = {"implementation": "scatter"}
-    if platform() != "cpu":
+    if platform() == "cpu":
+        found["ours, xla"] = {"implementation": "xla"}
+    else:
         for name in ("xla", "pallas"):
             found[f"ours, {name}"] = {"implementation": name}
             found[f"ours, {name}, packed"] = {"implementation": name, "packed": True}

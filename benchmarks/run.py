@@ -17,6 +17,7 @@ _MODULES = {
     "reconstruct": "reconstruction",
     "checkpoints": "checkpoints",
     "stylize": "stylization",
+    "start": "start",
 }
 
 

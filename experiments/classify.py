@@ -15,8 +15,6 @@ from absl import flags
 from experiments.cli import command
 from vgg_unpool_jax.data import Source, make_source
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.metrics import MetricInfo
-from vgg_unpool_jax.evaluation.results import format_table
 from vgg_unpool_jax.evaluation.statistics import summarize
 from vgg_unpool_jax.systems import load_trained
 
@@ -28,6 +26,9 @@ _PIXELS = "photos reduced to 16×16"
 
 def main(runs: list[str]) -> None:
     """Run the command; `runs` are the arguments after the flags."""
+    from vgg_unpool_jax.evaluation.metrics import MetricInfo
+    from vgg_unpool_jax.evaluation.results import format_table
+
     if not runs:
         raise ConfigError("name runs or released models after the flags")
     models = {run: load_trained(run) for run in runs}

@@ -23,7 +23,6 @@ from vgg_unpool_jax.errors import ConfigError, PhotoError, first_line
 from vgg_unpool_jax.evaluation.pictures import save_png, side_by_side
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.systems.colorization.trained import load_colorizer
 from vgg_unpool_jax.systems.saved import model_files
 
 _MODEL = flags.DEFINE_string("model", None, "Name, released file or workdir.")
@@ -39,6 +38,8 @@ _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.systems.colorization.trained import load_colorizer
+
     photos = list_photo_files(_INPUT.value, _OUTPUT.value)
     writes = [path for photo in photos for path in (photo.output, photo.grid)]
     reads = [] if _HINTS.value is None else [to_path(_HINTS.value)]

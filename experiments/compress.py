@@ -20,7 +20,6 @@ from vgg_unpool_jax.data.photo_files import PhotoFile, list_photo_files
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.systems.codec.bitstream import SUFFIX
-from vgg_unpool_jax.systems.codec.trained import load_compressor
 from vgg_unpool_jax.systems.saved import model_files
 
 _CODEC = flags.DEFINE_string("codec", None, "Released codec, or folder of a run.")
@@ -40,6 +39,8 @@ _EFFORT = flags.DEFINE_integer(
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.systems.codec.trained import load_compressor
+
     photos = list_photo_files(_INPUT.value, _OUTPUT.value)
     outputs = [photo.output.with_suffix(SUFFIX) for photo in photos]
     check_outputs(outputs, [*model_files(_CODEC.value), *(p.path for p in photos)])

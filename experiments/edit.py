@@ -21,7 +21,6 @@ from vgg_unpool_jax.evaluation.pictures import check_photo_name, save_png
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.systems.saved import model_files
-from vgg_unpool_jax.systems.unpooling.pair import load_pair
 
 _PAIR = flags.DEFINE_string("pair", None, "Name, released file or workdir of a pair.")
 _EDIT = flags.DEFINE_enum("edit", None, strips.EDITS, "The edit.")
@@ -56,6 +55,8 @@ _EDITS_OF = {
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.systems.unpooling.pair import load_pair
+
     if (_SECOND.value is None) == (_EDIT.value in strips.WITH_SECOND):
         raise ConfigError("--second goes with --edit=interpolate and swap, and only so")
     paths = [path for path in (_INPUT.value, _SECOND.value) if path is not None]

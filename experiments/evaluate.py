@@ -20,13 +20,7 @@ from vgg_unpool_jax.data import SPLITS, Split, make_source, open_splits, source_
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.releases import index
-from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems import load_trained
-from vgg_unpool_jax.systems.results import (
-    evaluation_files,
-    results_file,
-    write_evaluation,
-)
 from vgg_unpool_jax.systems.saved import model_files
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
@@ -51,6 +45,13 @@ _OUTPUT = flags.DEFINE_string("output", None, "Result file; WORKDIR/results.json
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+    from vgg_unpool_jax.systems.results import (
+        evaluation_files,
+        results_file,
+        write_evaluation,
+    )
+
     workdir = _WORKDIR.value
     output = results_file(workdir, _OUTPUT.value)
     model = model_files(workdir, _WEIGHTS.value)

@@ -17,8 +17,6 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
-from vgg_unpool_jax.systems.restoration import table
-from vgg_unpool_jax.systems.restoration.trained import load_restorer
 from vgg_unpool_jax.systems.saved import model_files
 
 _MODEL = define_path_list("model", None, "Names, released files or workdirs.")
@@ -36,6 +34,9 @@ _PICTURES = flags.DEFINE_integer(
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.systems.restoration import table
+    from vgg_unpool_jax.systems.restoration.trained import load_restorer
+
     folders = table.report_folders(_OUTPUT.value, _PHOTOS.value, _DAMAGE.value)
     reads = [path for model in _MODEL.value for path in model_files(model)]
     table.check_reports(folders, reads)

@@ -15,18 +15,8 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
-from vgg_unpool_jax.applications.stylization import report
-from vgg_unpool_jax.applications.stylization.metrics import StyleMeter
-from vgg_unpool_jax.applications.stylization.photo_pairs import (
-    find_file,
-    list_style_pairs,
-    score_pair,
-)
 from vgg_unpool_jax.errors import ConfigError, PhotoError, WeightsUnavailableError
-from vgg_unpool_jax.evaluation.perceptual import load_lpips
 from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
-from vgg_unpool_jax.evaluation.provenance import provenance
-from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.io.paths import to_path
@@ -42,6 +32,16 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file up to block 5
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.applications.stylization import report
+    from vgg_unpool_jax.applications.stylization.metrics import StyleMeter
+    from vgg_unpool_jax.applications.stylization.photo_pairs import (
+        find_file,
+        list_style_pairs,
+        score_pair,
+    )
+    from vgg_unpool_jax.evaluation.provenance import provenance
+    from vgg_unpool_jax.evaluation.results import write_results
+
     folders, output = _result_folders(), output_folder(_OUTPUT.value)
     pairs, left_out = list_style_pairs(_PAIRS.value)
     reads = [file for pair in pairs for file in pair.files]
@@ -90,6 +90,8 @@ def main() -> None:
 
 
 def _lpips():
+    from vgg_unpool_jax.evaluation.perceptual import load_lpips
+
     try:
         return load_lpips("alex", download=False)
     except WeightsUnavailableError as error:

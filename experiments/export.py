@@ -25,7 +25,6 @@ from vgg_unpool_jax.io.paths import read_bytes, to_path
 from vgg_unpool_jax.releases.storage import DTYPES
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.systems.unpooling.export.formats import FORMATS, export_pair
-from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 from vgg_unpool_jax.systems.unpooling.release import write_card
 
@@ -42,6 +41,8 @@ _RESULTS = flags.DEFINE_string("results", None, "Result file, for its metrics.")
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
+
     if (_WORKDIR.value is None) == (_PAIR.value is None):
         raise ConfigError("name one of --workdir and --pair")
     if _PART.value == "all":

@@ -15,7 +15,6 @@ from absl import flags
 
 from experiments.cli import command
 from vgg_unpool_jax.io.atomic import check_new_folder
-from vgg_unpool_jax.systems.unpooling.export.imported import import_savedmodels
 
 _DECODER = flags.DEFINE_string("decoder", None, "Folder of the decoder's SavedModel.")
 _ENCODER = flags.DEFINE_string("encoder", None, "Folder of the encoder's SavedModel.")
@@ -27,6 +26,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder to write; new or empty.")
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.systems.unpooling.export.imported import import_savedmodels
+
     check_new_folder(_OUTPUT.value)
     pair = import_savedmodels(_DECODER.value, _ENCODER.value, weights=_WEIGHTS.value)
     pair.save(_OUTPUT.value)

@@ -20,7 +20,6 @@ from vgg_unpool_jax.evaluation.comparison import (
     summaries,
     too_small,
 )
-from vgg_unpool_jax.evaluation.perceptual import metric_files
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import format_table, write_results
 from vgg_unpool_jax.evaluation.tables import markdown_table
@@ -35,6 +34,8 @@ _PERCEPTUAL = define_perceptual("perceptual")
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.evaluation.perceptual import metric_files
+
     pairs = list_pairs(_A.value, _B.value)
     reads = [file for pair in pairs for file in (pair.a, pair.b)]
     output = output_folder(_OUTPUT.value) if _OUTPUT.value else None

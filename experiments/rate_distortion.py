@@ -27,17 +27,13 @@ from vgg_unpool_jax.data import (
 )
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.metrics import missing_metrics, photo_ms_ssim
-from vgg_unpool_jax.evaluation.provenance import provenance
-from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
-from vgg_unpool_jax.systems.codec import curves
 from vgg_unpool_jax.systems.codec.rate_distortion import (
     measure,
     pillow_methods,
     trained_method,
 )
-from vgg_unpool_jax.systems.codec.trained import load_compressor
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.training.progress import follow
 
@@ -71,6 +67,11 @@ _PERCEPTUAL = define_perceptual("perceptual")
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.evaluation.provenance import provenance
+    from vgg_unpool_jax.evaluation.results import write_results
+    from vgg_unpool_jax.systems.codec import curves
+    from vgg_unpool_jax.systems.codec.trained import load_compressor
+
     output = output_folder(_OUTPUT.value)
     source = make_source(_PHOTOS.value)
     writes = [output / name for name in _FILES]

@@ -20,9 +20,7 @@ from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.load import weight_files
 from vgg_unpool_jax.releases import index
-from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems.unpooling import release
-from vgg_unpool_jax.training.stages import batch_sizes
 
 _BLOCK = flags.DEFINE_integer("block", None, "1 to 5.", 1, 5)
 _PHOTOS = flags.DEFINE_string("photos", None, "Training photos, such as folder:PATH.")
@@ -44,6 +42,9 @@ _MAX_MINUTES = flags.DEFINE_float(
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+    from vgg_unpool_jax.training.stages import batch_sizes
+
     block = _BLOCK.value
     config = importlib.import_module(f"configs.vgg19_block{block}").get_config(
         _VARIANT.value

@@ -7,7 +7,6 @@ The first writes a grid of samples from the prior; the second a strip from photo
 photo (two or more), with --steps images from one to the next, both ends included.
 """
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -24,7 +23,6 @@ from vgg_unpool_jax.evaluation.pictures import (
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.systems.vae.pictures import walk
-from vgg_unpool_jax.systems.vae.trained import load_vae
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _OUTPUT = flags.DEFINE_string("output", None, "Picture to write, such as grid.png.")
@@ -44,6 +42,10 @@ _INTERPOLATE = flags.DEFINE_bool(
 
 def main(photos: list[str]) -> None:
     """Run the command; `photos` are the arguments after the flags."""
+    import jax
+
+    from vgg_unpool_jax.systems.vae.trained import load_vae
+
     if _INTERPOLATE.value and len(photos) < 2:
         raise ConfigError(f"--interpolate needs two photos or more, got {len(photos)}")
     if photos and not _INTERPOLATE.value:

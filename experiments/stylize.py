@@ -11,16 +11,12 @@ import time
 from absl import flags
 
 from experiments.cli import command, style_flags
+from experiments.cli.each import print_peak_memory
 from experiments.cli.unused import note_unused
-from vgg_unpool_jax.applications.stylization.files import (
-    FileStylizer,
-    list_content_files,
-)
 from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.evaluation.pictures import LOSSLESS_SUFFIXES, PHOTO_SUFFIXES
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
-from vgg_unpool_jax.runtime.memory import peak_memory
 from vgg_unpool_jax.training.progress import follow
 
 _CONTENT_MASK = flags.DEFINE_string(
@@ -44,6 +40,12 @@ _SAVE_STYLE = flags.DEFINE_string(
 
 def main() -> None:
     """Run the command."""
+    # Imported here: --help does without JAX.
+    from vgg_unpool_jax.applications.stylization.files import (
+        FileStylizer,
+        list_content_files,
+    )
+
     content, output = style_flags.CONTENT.value, style_flags.OUTPUT.value
     files = list_content_files(content, output, _CONTENT_MASK.value, _FORMAT.value)
     styles = style_flags.styles()
@@ -82,8 +84,7 @@ def main() -> None:
             print(f"note: {note}")
         seconds = time.perf_counter() - start
         print(f"[{number}/{len(files)}] {file.output} {seconds:.1f} s", flush=True)
-    peaks = (f"{name} {size / 2**30:.2f} GiB" for name, size in peak_memory().items())
-    print(f"peak memory: {', '.join(peaks)}")
+    print_peak_memory()
     if broken:
         raise PhotoError(f"{len(broken)} of {len(files)} photos: {'; '.join(broken)}")
 

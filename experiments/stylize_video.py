@@ -28,7 +28,6 @@ from vgg_unpool_jax.applications.stylization.video_files import (
 )
 from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.io.outputs import check_outputs
-from vgg_unpool_jax.runtime.memory import peak_memory
 
 _STEADINESS = flags.DEFINE_float(
     "steadiness", 8.0, "Frames over which the guided filter's fits are averaged.", 0.0
@@ -46,6 +45,8 @@ _SOUND = flags.DEFINE_bool("sound", True, "Keep the sound of a video file.")
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.runtime.memory import peak_memory
+
     video = open_video(style_flags.CONTENT.value, rate=_RATE.value)
     output, start = style_flags.OUTPUT.value, time.perf_counter()
     writes, reads = output_files(output, video)

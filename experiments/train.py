@@ -15,10 +15,7 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.config_flag import define_config
-from vgg_unpool_jax.runtime.cpu_devices import device_per_core
-from vgg_unpool_jax.runtime.processes import read_layout
 from vgg_unpool_jax.systems import train_and_evaluate
-from vgg_unpool_jax.training.stages import batch_sizes
 
 _CONFIG = define_config("config", "Experiment: NAME or FILE, optionally with :VARIANT.")
 _WORKDIR = flags.DEFINE_string(
@@ -34,6 +31,10 @@ _MAX_MINUTES = flags.DEFINE_float(
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.runtime.cpu_devices import device_per_core
+    from vgg_unpool_jax.runtime.processes import read_layout
+    from vgg_unpool_jax.training.stages import batch_sizes
+
     config = _CONFIG.value
     if config.get("device_per_core", False):
         layout = read_layout()

@@ -7,14 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable
 
-import jax
 from absl import app, flags
 
 from experiments.cli.flag_values import parse_flags
 from experiments.cli.reports import set_up_reports
 from vgg_unpool_jax.errors import PreemptedError, UserError
-from vgg_unpool_jax.pretrained.download import cache_folder
-from vgg_unpool_jax.runtime import compilation_cache, preemption, processes
+from vgg_unpool_jax.io.paths import cache_folder
 
 # Errors of the system that concern files and folders chosen by the user.
 SYSTEM_REFUSALS = (
@@ -51,6 +49,11 @@ def run(
     """
 
     def guarded(arguments) -> None:
+        # Imported here: --help does without JAX, which loads for most of a second.
+        import jax
+
+        from vgg_unpool_jax.runtime import compilation_cache, preemption, processes
+
         if len(arguments) > 1 and not positional:
             raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
         set_up_reports()
@@ -66,7 +69,7 @@ def run(
             print(error, file=sys.stderr)
             sys.exit(preemption.EXIT_STATUS)
         except Exception as error:
-            sentence = _sentence(error)
+            sentence = _sentence(error) or processes.explain_loss(error)
             if sentence:
                 # Threads of orbax may still log this failure: ours is the last line.
                 logging.disable()
@@ -101,7 +104,7 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in SYSTEM_REFUSALS:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror}"
-    return processes.explain_loss(error)
+    return None
 
 
 def _exit_without_barrier() -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from vgg_unpool_jax.errors import PhotoError
-from vgg_unpool_jax.runtime.memory import peak_memory
 
 T = TypeVar("T")
 
@@ -38,5 +37,7 @@ def for_each(
 
 def print_peak_memory() -> None:
     """Print the largest memory so far, of the host and the devices."""
+    from vgg_unpool_jax.runtime.memory import peak_memory
+
     peaks = (f"{where} {size / 2**30:.2f} GiB" for where, size in peak_memory().items())
     print(f"peak memory: {', '.join(peaks)}")

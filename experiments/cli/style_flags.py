@@ -8,14 +8,16 @@ from experiments.cli.numbers import parse_number
 from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.styles import parse_strengths, parse_styles
 from experiments.cli.unused import note_unused
-from vgg_unpool_jax.applications.stylization.files import StyleFile, load_stylizer
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
-from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
-from vgg_unpool_jax.applications.stylization.smoothing import DIFFERENCE, SMOOTHINGS
-from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer
-from vgg_unpool_jax.applications.stylization.transforms import TRANSFORMS
+from vgg_unpool_jax.applications.stylization.options import (
+    DIFFERENCE,
+    SMOOTHINGS,
+    TRANSFORMS,
+)
+from vgg_unpool_jax.applications.stylization.options import (
+    LEVELS as ALL_LEVELS,
+)
 from vgg_unpool_jax.systems.saved import model_files
-from vgg_unpool_jax.systems.staged.decoder import MOVED
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
 STYLE = define_path_list(
@@ -79,8 +81,11 @@ TILE = flags.DEFINE_integer(
 )
 
 
-def stylizer() -> FeatureTransfer:
-    """That of --model, or the cascade of --pairs."""
+def stylizer():
+    """The `FeatureTransfer` of --model, or the cascade of --pairs."""
+    from vgg_unpool_jax.applications.stylization.files import load_stylizer
+    from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
+
     transform = TRANSFORM.value or look().transform
     options = {"transform": transform, "tile": TILE.value}
     blocks = [int(parse_number(text, "level")) for text in LEVELS.value or ()]
@@ -94,8 +99,8 @@ def look() -> Look:
     return LOOKS[LOOK.value]
 
 
-def styles() -> list[StyleFile]:
-    """The styles of --style with their masks and shares."""
+def styles() -> list:
+    """The styles of --style with their masks and shares, as `StyleFile`s."""
     return parse_styles(STYLE.value, STYLE_MASK.value or (), STYLE_SHARES.value or ())
 
 
@@ -120,5 +125,5 @@ def strengths() -> dict[int, float]:
     found = parse_strengths(STRENGTHS.value or ())
     if LEVELS.value and not PAIRS.value:
         levels = {int(parse_number(text, "level")) for text in LEVELS.value}
-        found |= {block: 0.0 for block in MOVED.values() if block not in levels}
+        found |= {block: 0.0 for block in ALL_LEVELS if block not in levels}
     return found

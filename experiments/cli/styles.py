@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from experiments.cli.numbers import parse_number
-from vgg_unpool_jax.applications.stylization.files import StyleFile
 from vgg_unpool_jax.errors import ConfigError, require_list
 from vgg_unpool_jax.io.paths import to_path
 
 
 def parse_styles(
     paths: Sequence[str], masks: Sequence[str] = (), share_texts: Sequence[str] = ()
-) -> list[StyleFile]:
-    """Style files with a mask and a share each, or without any."""
+) -> list:
+    """`StyleFile`s with a mask and a share each, or without any."""
+    from vgg_unpool_jax.applications.stylization.files import StyleFile
+
     for name, texts in (("paths", paths), ("masks", masks), ("shares", share_texts)):
         require_list(name, texts)
     shares = [parse_number(text, "style share") for text in share_texts]

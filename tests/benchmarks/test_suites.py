@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_wrong_flag_is_one_sentence():
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "error: --suite must be some of ops, convolution, losses, step, data, "
-        "reconstruct, checkpoints, stylize, all; got 'speed'"
+        "reconstruct, checkpoints, stylize, start, all; got 'speed'"
     )
 
 
@@ -68,7 +70,8 @@ def test_ops_agree_with_the_peers_in_both_dtypes():
         cases="float32|^pool, unpool",
     )
     bytes_of = {row["candidate"]: row["switch_bytes"] for row in record["rows"]}
-    ours = {"ours", "ours, packed", "ours, scatter", "ours, ReLU apart"}
+    ours = {"ours", "ours, packed", "ours, scatter", "ours, xla"}
+    ours |= {"ours, ReLU apart"}
     assert set(bytes_of) == ours | TORCH | {"tensorflow"}
     assert bytes_of["ours, packed"] == 0.25 and bytes_of["torch"] == 8
     assert len({row["operation"] for row in record["rows"]}) == 7
@@ -191,3 +194,13 @@ def test_a_time_box_leaves_cases_out_and_keeps_what_was_measured():
     unlimited = Settings(suites=["losses"], peers=[], small=True, repetitions=1)
     record = run.run_suites(unlimited, lambda line: None, kept.append)
     assert kept[-1]["rows"] == record["rows"]
+
+
+def test_help_does_without_jax():
+    rows = _run("start", cases="help")["rows"]
+    assert {row["case"].split(" --")[0] for row in rows} == {"reconstruct", "stylize"}
+    for row in rows:
+        assert row["import_seconds"] > 0 and row["trace_seconds"] == 0
+    for name in ("reconstruct", "stylize", "train"):
+        code = f"import sys, experiments.{name}; sys.exit('jax' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)

@@ -58,6 +58,8 @@ def test_all_implementations_agree(relu, dtype):
         ("scatter", True),
         ("xla", False),
         ("xla", True),
+        ("native", False),
+        ("native", True),
         ("pallas", True),
     ]:
         found = _everything(images, cotangent, relu, packed, implementation)
@@ -68,7 +70,7 @@ def test_all_implementations_agree(relu, dtype):
             )
 
 
-@pytest.mark.parametrize("implementation", ["xla", "scatter"])
+@pytest.mark.parametrize("implementation", ["xla", "native", "scatter"])
 def test_relu_in_front_equals_relu_and_pooling(implementation):
     images = _difficult_images((2, 8, 6, 3))
     cotangent = jax.random.normal(jax.random.key(1), (2, 4, 3, 3))
@@ -112,7 +114,7 @@ def test_relu_in_front_of_any_window(window):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("implementation", ["xla", "pallas", "scatter"])
+@pytest.mark.parametrize("implementation", ["xla", "native", "pallas", "scatter"])
 def test_works_under_vmap_with_gradients(implementation):
     images = jnp.nan_to_num(_difficult_images((3, 2, 4, 4, 4)), neginf=-9.0)
 

@@ -68,7 +68,7 @@ def test_checkpoints_of_earlier_versions_are_read_and_followed(
     assert (tmp_path / "checkpoints" / "5" / "state" / "_sharding").exists()
     metadata = tmp_path / "checkpoints" / "5" / "_CHECKPOINT_METADATA"
     content = json.loads(metadata.read_text())
-    handler = "vgg_unpool_jax.training.integrity.LaterJsonHandler"
+    handler = "vgg_unpool_jax.training.checkpoints.LaterJsonHandler"
     content["item_handlers"]["checksums"] = handler
     metadata.write_text(json.dumps(content))
     with Checkpoints(tmp_path) as saved:

@@ -60,6 +60,7 @@ def decode_photo(
     name: str,
     *,
     tell_alpha: bool = False,
+    max_pixels: int | None = None,
 ) -> np.ndarray:
     """Decode one photo to RGB pixels as a viewer would show them.
 
@@ -68,6 +69,7 @@ def decode_photo(
         path (local or gs://) or an open binary file.
       name: of the photo, for error messages.
       tell_alpha: log once that transparent pixels of this photo are shown on white.
+      max_pixels: refuse a photo with more of them before any is decoded.
 
     Returns:
       A uint8 array of shape (H, W, 3), RGB in [0, 255], which may be read-only.
@@ -84,12 +86,13 @@ def decode_photo(
     _quieten_pillow()
     try:
         image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS)
+        _check_pixels(image, name, max_pixels)
         pixels = _decode_plain_jpeg(image, data)
         if pixels is not None:
             return pixels
         image.load()
-    except MemoryError:
-        raise  # a problem of the machine, not of the photo
+    except (MemoryError, PhotoError):
+        raise  # the first is a problem of the machine, not of the photo
     # Damaged bytes make Pillow's readers raise nearly anything: OSError, SyntaxError,
     # struct.error, EOFError, IndexError, zlib.error ...
     except Exception as error:
@@ -151,6 +154,14 @@ def _decode_plain_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
         )
     except ValueError:
         return None  # damaged or unusual: Pillow decides
+
+
+def _check_pixels(image: Image.Image, name: str, limit: int | None) -> None:
+    if limit is not None and image.width * image.height > limit:
+        raise PhotoError(
+            f"photo {name} has {image.width}×{image.height} pixels, and at most "
+            f"{limit:,} are taken"
+        )
 
 
 def _problem(error: Exception) -> str:

@@ -7,7 +7,6 @@ is measured, because that is what a saved picture shows.
 import dataclasses
 import math
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 
@@ -53,6 +52,13 @@ PERCEPTUAL_METRICS = {
 }
 
 
+def _dm_pix():
+    # Takes a quarter of a second, which commands without metrics need not wait.
+    import dm_pix
+
+    return dm_pix
+
+
 def _matching_photos(predictions, targets) -> tuple[jax.Array, jax.Array]:
     """Both as float32, after a check of shapes and ranges."""
     for name, photos in (("predictions", predictions), ("targets", targets)):
@@ -71,7 +77,7 @@ def photo_l1(predictions: jax.Array, targets: jax.Array) -> jax.Array:
       `(n,)` float32 in grey levels, in [0, 255].
     """
     predictions, targets = _matching_photos(predictions, targets)
-    return dm_pix.mae(predictions, targets)
+    return _dm_pix().mae(predictions, targets)
 
 
 def photo_l2(predictions: jax.Array, targets: jax.Array) -> jax.Array:
@@ -85,7 +91,7 @@ def photo_l2(predictions: jax.Array, targets: jax.Array) -> jax.Array:
       `(n,)` float32 in squared grey levels, in [0, 255²].
     """
     predictions, targets = _matching_photos(predictions, targets)
-    return dm_pix.mse(predictions, targets)
+    return _dm_pix().mse(predictions, targets)
 
 
 def photo_psnr(predictions: jax.Array, targets: jax.Array) -> jax.Array:
@@ -99,7 +105,7 @@ def photo_psnr(predictions: jax.Array, targets: jax.Array) -> jax.Array:
       `(n,)` float32 in dB, at least 0; infinite where a photo equals its target.
     """
     predictions, targets = _matching_photos(predictions, targets)
-    return dm_pix.psnr(predictions / _WHITE, targets / _WHITE)
+    return _dm_pix().psnr(predictions / _WHITE, targets / _WHITE)
 
 
 def photo_ssim(predictions: jax.Array, targets: jax.Array) -> jax.Array:
@@ -123,7 +129,7 @@ def photo_ssim(predictions: jax.Array, targets: jax.Array) -> jax.Array:
             f"{WINDOW_SIZE} pixels, the size of its window."
         )
     # The filter is the library's own window, three times faster on the CPU.
-    return dm_pix.ssim(predictions / _WHITE, targets / _WHITE, filter_fn=local_mean)
+    return _dm_pix().ssim(predictions / _WHITE, targets / _WHITE, filter_fn=local_mean)
 
 
 def photo_ms_ssim(predictions: jax.Array, targets: jax.Array) -> jax.Array:

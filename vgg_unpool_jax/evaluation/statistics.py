@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.special
 
 # Student's t needs values that are about normal, which fewer cannot show.
 LEAST_PHOTOS = 8
@@ -53,7 +52,10 @@ def summarize(
     if photos < LEAST_PHOTOS or not np.isfinite(values).all():
         return Summary(mean, None, photos)
     deviation = float(values.std(ddof=1))
-    # The quantile of Student's t; scipy.stats has it too, but loads for seconds.
+    # Imported here, since every command would pay for it. The quantile of Student's t;
+    # scipy.stats has it too, but loads for seconds.
+    import scipy.special
+
     quantile = float(scipy.special.stdtrit(photos - 1, 0.975))
     half = quantile * deviation / math.sqrt(photos)
     lowest, highest = bounds

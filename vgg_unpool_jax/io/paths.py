@@ -14,9 +14,12 @@ import pathlib
 import re
 import shutil
 
+import platformdirs
+
 from vgg_unpool_jax.errors import ConfigError, RemoteError, UserError, first_line
 
 SCHEME = "gs://"
+CACHE_VARIABLE = "VGG_UNPOOL_CACHE"
 INSTALL = "pip install gcsfs"
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -90,6 +93,20 @@ def local_path(path: str | os.PathLike) -> pathlib.Path:
             f"{path} must be copied to this machine first, it is not read from a bucket"
         )
     return to_path(path)
+
+
+def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
+    """Folder for what is downloaded, or made once and used again.
+
+    Args:
+      cache_dir: the folder; None for the environment variable VGG_UNPOOL_CACHE, else
+        the user's cache folder of this operating system.
+
+    Returns:
+      The folder, which need not exist.
+    """
+    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
+    return local_path(chosen or platformdirs.user_cache_dir("vgg_unpool_jax"))
 
 
 def absolute(path: str | os.PathLike) -> pathlib.Path:

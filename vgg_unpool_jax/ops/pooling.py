@@ -50,7 +50,7 @@ _TWO_BY_TWO: Size = (2, 2)
 # Default implementation for 2×2 windows; other windows always use "scatter", the only
 # one that supports them. Only "cpu" has been measured. If "pallas" is measured to be
 # faster than "xla" on a GPU or TPU, this table is the only line to change.
-_DEFAULTS = {"cpu": "xla", "cuda": "xla", "rocm": "xla", "tpu": "xla"}
+_DEFAULTS = {"cpu": "native", "cuda": "xla", "rocm": "xla", "tpu": "xla"}
 
 
 def max_pool_argmax(
@@ -74,8 +74,9 @@ def max_pool_argmax(
         tie of zeros, so its code is 0, and it has no gradient.
       packed: codes of two bits, four per byte (`ops/packing.py`); 2×2 windows only.
       implementation: None for the default of the platform, "xla" (slices and selects;
-        2×2 windows only), "pallas" (a kernel for GPU and TPU, interpreted and slow on
-        a CPU; 2×2 windows only) or "scatter" (any window; the reference).
+        2×2 windows only), "native" (C++ on a CPU; "xla" elsewhere and where there is
+        no compiler), "pallas" (a kernel for GPU and TPU, interpreted and slow on a CPU;
+        2×2 windows only) or "scatter" (any window; the reference).
 
     Returns:
       pooled: (n, h', w', c), dtype of `images`.

@@ -14,7 +14,7 @@ from vgg_unpool_jax.ops.windows import (
     make_grid,
 )
 
-IMPLEMENTATIONS = ("xla", "pallas", "scatter")
+IMPLEMENTATIONS = ("xla", "native", "pallas", "scatter")
 
 
 def check_codes(switches: jax.Array, window: Size = (2, 2)) -> None:
@@ -83,7 +83,7 @@ def check_implementation(
             "packed switches are for 2×2 windows with strides of 2 and no padding, "
             f"{got}"
         )
-    if implementation in ("xla", "pallas"):
+    if implementation in ("xla", "native", "pallas"):
         raise ValueError(
             f"implementation {implementation!r} is for 2×2 windows with strides of 2 "
             f"and no padding, {got}; 'scatter' takes any"

@@ -5,19 +5,15 @@ import logging
 import os
 import pathlib
 
-import pooch
-import requests
-
 from vgg_unpool_jax.errors import WeightsError, WeightsUnavailableError, first_line
 from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import local_path
+from vgg_unpool_jax.io.paths import CACHE_VARIABLE, cache_folder
 from vgg_unpool_jax.pretrained.hashes import file_digest
 
 _LOG = logging.getLogger(__name__)
 
-# Environment variables. The address is that of a folder, for mirrors inside a network
+# Environment variable: the address is that of a folder, for mirrors inside a network
 # without access to the public ones; files from there are hash-checked all the same.
-CACHE_VARIABLE = "VGG_UNPOOL_CACHE"
 URL_VARIABLE = "VGG_UNPOOL_WEIGHTS_URL"
 
 _SECONDS_WITHOUT_ANSWER = 30
@@ -51,20 +47,6 @@ PUBLIC_FILES = {
         "vgg19-dcbb9e9d.pth", "https://download.pytorch.org/models", "sha256:dcbb9e9d"
     ),
 }
-
-
-def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
-    """Folder for downloaded weights.
-
-    Args:
-      cache_dir: the folder; None for the environment variable VGG_UNPOOL_CACHE, else
-        the user's cache folder of this operating system.
-
-    Returns:
-      The folder, which need not exist.
-    """
-    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
-    return local_path(chosen or pooch.os_cache("vgg_unpool_jax"))
 
 
 def fetch(
@@ -160,6 +142,10 @@ def download_file(
       refusal: class of the error for another file than expected.
       unavailable: class of the error for a failed download.
     """
+    # Imported here, since most commands download nothing.
+    import pooch
+    import requests
+
     download = pooch.HTTPDownloader(
         timeout=_SECONDS_WITHOUT_ANSWER,
         chunk_size=_CHUNK_BYTES,
@@ -201,7 +187,7 @@ def _difference(path: str | os.PathLike, known_hash: str) -> str | None:
     return f"has the {name} {found}, expected {digits}"
 
 
-def _close_refusal(response: requests.Response, **_):
+def _close_refusal(response, **_):
     # pooch raises on these without closing the connection.
     if response.status_code >= 400:
         response.close()
@@ -215,7 +201,8 @@ def _is_web_page(path: str) -> bool:
 
 def _reason(error: Exception) -> str:
     # requests' own texts are long and full of object addresses.
-    kinds = requests.exceptions
+    from requests import exceptions as kinds
+
     if isinstance(error, kinds.HTTPError):
         return f"the server answered {error.response.status_code}"
     if isinstance(error, kinds.Timeout):

@@ -8,7 +8,6 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 
-import h5py
 import numpy as np
 
 from vgg_unpool_jax.nets.vgg19_layers import Convolution
@@ -48,6 +47,8 @@ def open_keras_h5(
     Yields:
       Its arrays, with kernels (height, width, in, out).
     """
+    import h5py
+
     content = path
     if archived:
         with zipfile.ZipFile(path) as archive:
@@ -71,7 +72,7 @@ def open_keras_h5(
         yield WeightFile(path, "keras", "keras", arrays, names, note)
 
 
-def _layer_and_kind(name: str, item: h5py.Dataset, layers) -> tuple[str, str] | None:
+def _layer_and_kind(name: str, item, layers) -> tuple[str, str] | None:
     *groups, leaf = name.split("/")
     if groups and groups[-1] == "vars":
         # Keras 3 names these groups by class (`conv2d_7`) and keeps the layer's own

@@ -9,14 +9,14 @@ import zipfile
 from collections.abc import Iterator, Sequence
 
 from vgg_unpool_jax.errors import WeightsError, first_line
-from vgg_unpool_jax.io.paths import local_path
+from vgg_unpool_jax.io.paths import cache_folder, local_path
 from vgg_unpool_jax.nets.vgg19_layers import (
     PREPROCESSINGS,
     VGG19_CONVOLUTIONS,
     Convolution,
     convolutions_up_to,
 )
-from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, cache_folder, fetch
+from vgg_unpool_jax.pretrained.download import PUBLIC_FILES, fetch
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.keras_h5 import ARCHIVED, open_keras_h5
 from vgg_unpool_jax.pretrained.npz_file import open_npz

@@ -16,8 +16,8 @@ import numpy as np
 import safetensors.numpy
 
 from vgg_unpool_jax.errors import WeightsError
-from vgg_unpool_jax.io.paths import local_path
-from vgg_unpool_jax.pretrained.download import PublicFile, cache_folder, fetch_file
+from vgg_unpool_jax.io.paths import cache_folder, local_path
+from vgg_unpool_jax.pretrained.download import PublicFile, fetch_file
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.load import named_by, reading, tell
 from vgg_unpool_jax.pretrained.safetensors_file import write_weights

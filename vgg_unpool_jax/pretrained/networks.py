@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vgg_unpool_jax.errors import WeightsError
-from vgg_unpool_jax.io.paths import local_path
+from vgg_unpool_jax.io.paths import cache_folder, local_path
 from vgg_unpool_jax.nets.alexnet import ALEXNET_CONVOLUTIONS
 from vgg_unpool_jax.nets.vgg16 import VGG16_CONVOLUTIONS
 from vgg_unpool_jax.nets.vgg19_layers import (
@@ -17,7 +17,7 @@ from vgg_unpool_jax.nets.vgg19_layers import (
     VGG19_CONVOLUTIONS,
     Convolution,
 )
-from vgg_unpool_jax.pretrained.download import PublicFile, cache_folder, fetch_file
+from vgg_unpool_jax.pretrained.download import PublicFile, fetch_file
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.pretrained.load import named_by, open_weights, tell
 from vgg_unpool_jax.pretrained.torchvision_pth import import_torch
@@ -104,7 +104,7 @@ def load_network_weights(
       path: a weight file. None takes the file that the environment variable
         ALEXNET_WEIGHTS or VGG16_WEIGHTS names, else torchvision's file in the cache,
         else a download of it (AlexNet 244 MB, VGG16 553 MB), both hash-checked.
-      cache_dir: see `pretrained.download.cache_folder`.
+      cache_dir: see `io.paths.cache_folder`.
       download: False to stay off the network.
     """
     facts = NETWORKS[network]

@@ -28,7 +28,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax.traverse_util
 import safetensors.numpy
 
 from vgg_unpool_jax.errors import ReleaseError, first_line
@@ -92,6 +91,8 @@ def write(
     path = to_path(path)
     if path.suffix != SUFFIX:
         raise ReleaseError(f"the file of a release must end in {SUFFIX}, got {path}")
+    import flax.traverse_util
+
     arrays = storage.pack(flax.traverse_util.flatten_dict(variables, sep="/"), dtype)
     metadata = {
         "format_version": FORMAT_VERSION,
@@ -139,6 +140,8 @@ def read(path: str | os.PathLike) -> Release:
             "SHA-256 of its metadata"
         )
     variables = storage.unpack(path, arrays)
+    import flax.traverse_util
+
     return Release(flax.traverse_util.unflatten_dict(variables, sep="/"), metadata)
 
 

@@ -24,11 +24,10 @@ from typing import Any
 
 from vgg_unpool_jax.errors import ReleaseError, ReleaseUnavailableError
 from vgg_unpool_jax.io import json_file
-from vgg_unpool_jax.io.paths import check_reachable, local_path, to_path
-from vgg_unpool_jax.pretrained.download import cache_folder, download_file
+from vgg_unpool_jax.io.paths import cache_folder, check_reachable, local_path, to_path
+from vgg_unpool_jax.pretrained.download import download_file
 from vgg_unpool_jax.pretrained.hashes import file_digest
 from vgg_unpool_jax.releases import hub
-from vgg_unpool_jax.releases.card import check_results
 from vgg_unpool_jax.releases.file import SUFFIX, read_metadata, without_folders
 
 FILE = "releases.json"
@@ -236,6 +235,8 @@ def register(
 def _measured(
     metadata: Mapping[str, Any], results: Mapping[str, Any]
 ) -> dict[str, Any]:
+    from vgg_unpool_jax.releases.card import check_results
+
     check_results(metadata, results)
     keys = ("source", "crop", "image_size", "damage")
     about = {k: results[k] for k in keys if k in results}

@@ -28,8 +28,7 @@ def keep_compiled(folder: str | os.PathLike) -> None:
     """
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
-    name = f"{platform.machine()}-{_instructions()}"
-    folder = pathlib.Path(folder) / name
+    folder = pathlib.Path(folder) / cpu_name()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,8 +39,8 @@ def keep_compiled(folder: str | os.PathLike) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
 
 
-def _instructions() -> str:
-    """A short name of the CPU's set of instructions."""
+def cpu_name() -> str:
+    """A short name of the kind of CPU, by its set of instructions."""
     flags = platform.processor()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -49,4 +48,4 @@ def _instructions() -> str:
             if line.startswith(("flags", "Features")):
                 flags = line
                 break
-    return hashlib.sha256(flags.encode()).hexdigest()[:8]
+    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"

@@ -14,7 +14,6 @@ from vgg_unpool_jax.pretrained.load import weight_files
 from vgg_unpool_jax.pretrained.recorded import RANDOM_ORIGIN
 from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.training import run_config
-from vgg_unpool_jax.training.checkpoints import FOLDER, Checkpoints
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,7 +77,11 @@ def model_files(
     named = weights or section.get("weights") or None
     if named == RANDOM_ORIGIN:
         named = None
-    return [run_config.path(workdir), workdir / FOLDER, *weight_files(named)]
+    return [
+        run_config.path(workdir),
+        workdir / run_config.CHECKPOINTS,
+        *weight_files(named),
+    ]
 
 
 def read_saved(workdir_or_name: str | os.PathLike, system: str) -> SavedModel:
@@ -99,6 +102,9 @@ def read_saved(workdir_or_name: str | os.PathLike, system: str) -> SavedModel:
         config = ml_collections.ConfigDict(metadata["config"])
         step = metadata["step"]
         return SavedModel(path, config, release.variables, step, {}, metadata)
+    # Imported here: releases need neither orbax nor optax.
+    from vgg_unpool_jax.training.checkpoints import Checkpoints
+
     config = run_config.read(workdir_or_name, system=system)
     with Checkpoints(workdir_or_name, create=False) as saved:
         record = saved.read_record()

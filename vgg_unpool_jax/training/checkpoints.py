@@ -26,7 +26,6 @@ from vgg_unpool_jax.io import paths
 from vgg_unpool_jax.io.atomic import free_name
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.integrity import (
-    LaterJsonHandler,
     array_checksums,
     check_fit,
     checksums_later,
@@ -35,16 +34,33 @@ from vgg_unpool_jax.training.integrity import (
     system_reason,
     unfinished,
 )
+from vgg_unpool_jax.training.run_config import CHECKPOINTS
 from vgg_unpool_jax.training.state import TrainState
 
 PyTree = Any
 
-FOLDER = "checkpoints"
 # Damaged checkpoints are moved here when a run is resumed.
 DAMAGED_FOLDER = "damaged_checkpoints"
 _STATE, _RECORD, _CHECKSUMS = "state", "record", "checksums"
 _FIELDS = {"step", "params", "model_state", "opt_state", "average"}
 _LOG = logging.getLogger(__name__)
+
+
+class LaterJsonHandler(ocp.JsonCheckpointHandler):
+    """Writes the result of a function that is called in orbax's writing thread.
+
+    A checkpoint names the handlers of its items. This one writes what orbax's own
+    reads, and is recorded as that, for programs without this package.
+    """
+
+    @classmethod
+    def typestr(cls) -> str:
+        """The name under which other programs look for a reader."""
+        return ocp.JsonCheckpointHandler.typestr()
+
+    async def _save_fn(self, x, directory):
+        if jax.process_index() == 0:  # the only process whose result is written
+            await super()._save_fn(x(), directory)
 
 
 class Checkpoints:
@@ -65,7 +81,7 @@ class Checkpoints:
           create: False opens an existing folder to read it.
         """
         self._workdir = paths.absolute(workdir)
-        self._folder = self._workdir / FOLDER
+        self._folder = self._workdir / CHECKPOINTS
         if not create and not self._folder.is_dir():
             raise CheckpointError(f"there is no checkpoint in {self._folder}")
         if create:

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from vgg_unpool_jax.errors import CheckpointError, first_line
 from vgg_unpool_jax.io import paths
@@ -59,23 +58,6 @@ def checksums_later(tree: PyTree, record: Mapping) -> Callable[[], dict[str, int
     """
     record = dict(record)
     return lambda: array_checksums(tree) | {"record": json_checksum(record)}
-
-
-class LaterJsonHandler(ocp.JsonCheckpointHandler):
-    """Writes the result of a function that is called in orbax's writing thread.
-
-    A checkpoint names the handlers of its items. This one writes what orbax's own
-    reads, and is recorded as that, for programs without this package.
-    """
-
-    @classmethod
-    def typestr(cls) -> str:
-        """The name under which other programs look for a reader."""
-        return ocp.JsonCheckpointHandler.typestr()
-
-    async def _save_fn(self, x, directory):
-        if jax.process_index() == 0:  # the only process whose result is written
-            await super()._save_fn(x(), directory)
 
 
 def check_fit(path: pathlib.Path, saved: PyTree, expected: PyTree) -> None:

@@ -13,6 +13,7 @@ from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.io.paths import check_reachable, to_path
 
 FILE = "config.json"
+CHECKPOINTS = "checkpoints"  # the folder beside it
 
 # Fields that change speed or location but no result: they may differ between starts.
 # The weight file may move because a checkpoint holds the hash of its content.

@@ -12,7 +12,6 @@ regions agreed best with the painted masks of five pairs of photos.
 
 import numpy as np
 from PIL import Image
-from sklearn.cluster import KMeans
 
 from vgg_unpool_jax.applications.resizing import resize
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
@@ -58,6 +57,9 @@ def automatic_regions(
             f"the number of regions must be from 2 to {cells}, the cells of the "
             f"smaller photo, got {count!r}"
         )
+    # Imported here, since it loads for one to two seconds and few photos need it.
+    from sklearn.cluster import KMeans
+
     positions = np.concatenate([_positions(*grid) for grid in grids])
     points = np.concatenate([_reduced(sides), positions], axis=1)
     clusters = KMeans(count, n_init=_STARTS, random_state=seed).fit(points)

@@ -18,6 +18,7 @@ import functools
 import jax
 import numpy as np
 
+from vgg_unpool_jax.applications.stylization.looks import SLOPE
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.ops.lab import lab_to_rgb, rgb_to_lab
 
@@ -25,9 +26,8 @@ from vgg_unpool_jax.ops.lab import lab_to_rgb, rgb_to_lab
 SAMPLES = 4096
 _ROUNDS = 6
 _LEVELS = 33
-# Limits of the affine map's gains, and how far a slope may be from 1, as a factor.
+# Limits of the affine map's gains.
 _GAINS = 0.5, 2.0
-SLOPE = 1.6
 # Variance of a channel of Lab that is noise.
 _NOISE = 0.5
 

@@ -16,19 +16,16 @@ from vgg_unpool_jax.applications.stylization.automatic_regions import (
     refine_regions,
 )
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
+from vgg_unpool_jax.applications.stylization.finishing import finish
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
-from vgg_unpool_jax.applications.stylization.looks import (
-    DEFAULT_LOOK,
-    LOOKS,
-    Look,
-    finish,
-)
+from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
+from vgg_unpool_jax.applications.stylization.options import DIFFERENCE
 from vgg_unpool_jax.applications.stylization.region_files import (
     read_region_pair,
     read_regions,
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions, fit_regions
-from vgg_unpool_jax.applications.stylization.smoothing import DIFFERENCE, smooth
+from vgg_unpool_jax.applications.stylization.smoothing import smooth
 from vgg_unpool_jax.applications.stylization.style_statistics import (
     StyleStatistics,
     read_style,
@@ -227,6 +224,8 @@ class FileStylizer:
     Attributes:
       stylizer: moves the features.
       notes: sentences about the last photo's regions.
+      regions: of the last photo and of its style, where they were found automatically;
+        else None.
     """
 
     def __init__(
@@ -236,6 +235,7 @@ class FileStylizer:
         *,
         automatic: int = 0,
         vgg19: PathLike | None = None,
+        encoder: Encoder | None = None,
         smoothing: str = DIFFERENCE,
         look: Look = LOOKS[DEFAULT_LOOK],
         alpha: float = 1.0,
@@ -250,6 +250,7 @@ class FileStylizer:
           styles: one or more.
           automatic: number of regions to look for in photos without masks; 0 is none.
           vgg19: VGG19 weights for that, as in `load_encoder`.
+          encoder: of block 5 for that; None loads it.
           smoothing: one of `stylization.smoothing.SMOOTHINGS`.
           look: strengths of the levels; for the smoothing "difference" its radius and
             the closing match of colours, too.
@@ -266,7 +267,8 @@ class FileStylizer:
         self._look, self._alpha = look, alpha
         strengths = combine_strengths(look, stylizer.blocks, strengths)
         self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
-        self._measured_styles, self.notes = {}, ()
+        self._measured_styles, self.notes, self.regions = {}, (), None
+        self._given_encoder = encoder
         if automatic and (len(self._styles) > 1 or self._styles[0].is_saved):
             raise ConfigError(
                 "automatic regions are found in one content and one style photo "
@@ -294,7 +296,7 @@ class FileStylizer:
             raise MaskError(file.problem)
         photo = decode_photo(file.path, str(file.path), tell_alpha=True)
         reduced = reduce_to_side(photo, self._max_side)
-        styles, regions = [], None
+        styles, regions, self.regions = [], None, None
         for style in self._styles:
             statistics, regions = self._statistics(file, reduced, style)
             styles.append((statistics, style.share))
@@ -338,7 +340,7 @@ class FileStylizer:
         """Statistics of a style, and the regions of the photo that go with them."""
         if self._automatic and file.mask is None:
             theirs = self._style_photo(style.path)
-            regions, style_regions = self._find_regions(photo, theirs)
+            self.regions = regions, style_regions = self._find_regions(photo, theirs)
             return self._measured(style.path, theirs, style_regions), regions
         if file.mask is None:
             return self.measure(style), None
@@ -365,7 +367,7 @@ class FileStylizer:
 
     @functools.cached_property
     def _encoder(self) -> Encoder:
-        return load_encoder(5, self._vgg19)
+        return self._given_encoder or load_encoder(5, self._vgg19)
 
     def _find_regions(self, photo, style) -> list[Regions]:
         features, covers = [], []

@@ -25,6 +25,7 @@ from vgg_unpool_jax.applications.stylization.canvas import (
     from_canvas,
     to_canvas,
 )
+from vgg_unpool_jax.applications.stylization.options import LEVELS
 from vgg_unpool_jax.applications.stylization.transfer import (
     RIDGE,
     FeatureTransfer,
@@ -75,7 +76,7 @@ class OnePassStylizer(FeatureTransfer):
           tile: photos with a longer side are processed in tiles of at most this many
             pixels per side, margins included; 0 processes all photos whole.
         """
-        blocks = tuple(MOVED.values())
+        blocks = LEVELS
         digests = {b: arrays_sha256(model.encoder_params, b) for b in blocks}
         super().__init__(blocks, digests, transform=transform, ridge=ridge)
         if side < 64:
@@ -126,7 +127,7 @@ class OnePassStylizer(FeatureTransfer):
 
         small = to_canvas(reduced)
         tile = _whole(small)
-        result = self._pass(small, small_map, tile, task, find_maps)
+        result = self._pass(small, small_map, tile, task, find_maps, task.progress)
         if reduced.shape == photos.shape:
             return from_canvas(result, height, width)
         canvas = to_canvas(photos)
@@ -146,10 +147,12 @@ class OnePassStylizer(FeatureTransfer):
         with any_range():  # a tile may be dark
             return self.model.encode(images)
 
-    def _pass(self, images, region_map, tile, task, find_maps) -> np.ndarray:
+    def _pass(
+        self, images, region_map, tile, task, find_maps, progress=None
+    ) -> np.ndarray:
         encoding = self._encode(images)
-        features = encoding.inputs[0]
-        for number, stage in enumerate(self._stages):
+        features, stages = encoding.inputs[0], list(enumerate(self._stages))
+        for number, stage in progress(stages, desc="stages") if progress else stages:
             block = MOVED.get(number)
             if block in task.blocks:
                 maps = find_maps(block, features, tile)

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from skimage.transform import resize_local_mean
 
 from vgg_unpool_jax.errors import MaskError, require_list
 
@@ -97,6 +96,9 @@ class Regions:
           the area of each cell.
         """
         if self.labels is None:
+            # Imported here: it loads for half a second and few photos need it.
+            from skimage.transform import resize_local_mean
+
             mean = resize_local_mean(self.coverage, (height, width), channel_axis=2)
             return Regions(self.names, coverage=mean)
         rows, columns = (

@@ -7,10 +7,7 @@ from vgg_unpool_jax.applications.stylization.difference_smoothing import (
 )
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
 from vgg_unpool_jax.applications.stylization.matting import matting_smooth
-
-# Of what is added to the photo; the others smooth the stylised image.
-DIFFERENCE = "difference"
-SMOOTHINGS = (DIFFERENCE, "guided", "matting", "none")
+from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, SMOOTHINGS
 
 
 def smooth(name: str, guide, image, **options):

@@ -19,6 +19,7 @@ from vgg_unpool_jax.applications.stylization.canvas import (
     groups_of_regions,
 )
 from vgg_unpool_jax.applications.stylization.color_transport import sample_colors
+from vgg_unpool_jax.applications.stylization.options import TRANSFORMS
 from vgg_unpool_jax.applications.stylization.regions import (
     Matching,
     Regions,
@@ -26,7 +27,6 @@ from vgg_unpool_jax.applications.stylization.regions import (
 )
 from vgg_unpool_jax.applications.stylization.style_statistics import StyleStatistics
 from vgg_unpool_jax.applications.stylization.transforms import (
-    TRANSFORMS,
     AffineMap,
     apply_map,
     check_shares,

@@ -29,9 +29,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgg_unpool_jax.applications.stylization.options import TRANSFORMS
 from vgg_unpool_jax.ops.moments import Moments
-
-TRANSFORMS = ("wct", "ot", "adain")
 
 _EXACT = jax.lax.Precision.HIGHEST
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import CheckpointError, ConfigError, ReleaseError, UserError
-from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
 from vgg_unpool_jax.nets.convolution import AUTO
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder, check_image_shape
@@ -280,8 +279,10 @@ class Pair(Encoder):
         """The photo itself, because a pair takes any size."""
         return photo
 
-    def evaluate(self, split: Split, **options) -> Evaluation:
+    def evaluate(self, split: Split, **options):
         """Evaluate over photos; see `evaluation/evaluator.evaluate_split`."""
+        # Imported here: most uses of a pair evaluate nothing.
+        from vgg_unpool_jax.evaluation.evaluator import evaluate_split
 
         def compute_outputs(batch):
             images = jnp.asarray(batch["image"], jnp.float32)

@@ -38,7 +38,8 @@ from vgg_unpool_jax.systems.results import write_evaluation
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 from vgg_unpool_jax.systems.unpooling.table import read_pair_results, release_table
-from vgg_unpool_jax.training.checkpoints import FOLDER, Checkpoints
+from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.run_config import CHECKPOINTS
 from vgg_unpool_jax.training.stages import examples_seen
 from vgg_unpool_jax.training.trainer import TrainResult
 
@@ -88,7 +89,7 @@ def train(
 
 
 def _latest_step(workdir: pathlib.Path) -> int:
-    if not (workdir / FOLDER).is_dir():
+    if not (workdir / CHECKPOINTS).is_dir():
         return 0
     with Checkpoints(workdir, create=False) as saved:
         return saved.latest_step() or 0

@@ -1,0 +1,34 @@
+import socket
+
+import pytest
+
+from vgg_unpool_jax.applications.studio.models import Models
+from vgg_unpool_jax.errors import ConfigError
+
+
+def test_named_models_come_first_are_kept_and_nothing_is_downloaded(
+    released, monkeypatch
+):
+    def refuse(*_):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    models = Models(released)
+    assert {b: k.title for b, k in models.pairs().items()} == {1: "block1", 2: "block2"}
+    pair = models.load(models.pairs()[2])
+    assert pair.block == 2 and models.load(models.pairs()[2]) is pair
+    assert [known.title for known in models.of("codec")] == ["codec-faces"]
+    assert models.of("codec")[0].qualities == 8
+
+
+def test_what_is_missing_says_which_command_brings_it():
+    models = Models()
+    # The pairs of the package need weights that tests do not have.
+    assert models.pairs() == {}
+    assert "need VGG19's weights" in models.missing("unpooling")
+    assert models.missing("codec") is None
+    sentence = models.missing("vae")
+    assert "./launch.sh train --config=vae_coco --workdir=runs/vae_coco" in sentence
+    assert "./launch.sh studio --models=runs/vae_coco" in sentence
+    with pytest.raises(ConfigError, match="no workdir or released file nowhere"):
+        Models(["nowhere"])

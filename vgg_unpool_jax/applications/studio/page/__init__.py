@@ -1,0 +1,1 @@
+"""The page of the studio, made with gradio: `server.serve` starts it."""
