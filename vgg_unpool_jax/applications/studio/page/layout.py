@@ -24,7 +24,7 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 # Title, what builds it, and the systems of which one is enough.
 TABS: tuple[tuple[str, Callable[[Page], None], tuple[str, ...]], ...] = (
-    ("Style", style.build, ("unpooling",)),
+    ("Style", style.build, ("staged", "unpooling")),
     ("Rebuild", rebuild.build, ("unpooling",)),
     ("Edit", edit.build, ("unpooling",)),
     ("Compress", compress.build, ("codec",)),
