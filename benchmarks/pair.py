@@ -16,6 +16,9 @@ from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.runtime.memory import peak_memory
 from vgg_unpool_jax.systems import make_objective
+from vgg_unpool_jax.systems.saved import SavedModel
+from vgg_unpool_jax.systems.staged.decoder import BLOCK, STAGES, StagedDecoder
+from vgg_unpool_jax.systems.staged.trained import TrainedStagedDecoder
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 from vgg_unpool_jax.training import parallel, setup
 from vgg_unpool_jax.training.optimizers import make_optimizer
@@ -45,6 +48,17 @@ def make_config(
     if size < MIN_SIDE:
         config.loss.ms_ssim = 0.0
     return config
+
+
+def random_staged() -> TrainedStagedDecoder:
+    """A staged decoder and an encoder that nobody has trained."""
+    from configs.staged import vgg19
+
+    config, weights = vgg19.get_config(), random_vgg19_weights(0, block=BLOCK)
+    inputs = [jnp.zeros((1, 8, 8, stage[0].outputs)) for stage in STAGES]
+    variables = StagedDecoder().init(jax.random.key(0), inputs)
+    saved = SavedModel(None, config, variables, 0, {}, None)
+    return TrainedStagedDecoder(saved, weights)
 
 
 def override(config: ml_collections.ConfigDict, setting: str):

@@ -1,14 +1,17 @@
-"""Suite `stylize`: style transfer, whole and by regions, and its stages one by one.
+"""Suite `stylize`: style transfer, whole and by regions, and stages of the cascade.
 
+Ours is the one pass with smoothing and colours, beside the cascade without either.
 Weights and photos are random, on which times do not depend. The peer, torch, runs
-PhotoWCT's loop over the same pairs; see `photowct_torch` for what differs.
+PhotoWCT's loop over the cascade's pairs; see `photowct_torch` for what differs.
 """
 
 import numpy as np
 
 from benchmarks.harness import Candidate, Case, Report
-from benchmarks.pair import random_pair
+from benchmarks.pair import random_pair, random_staged
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
+from vgg_unpool_jax.applications.stylization.finishing import transfer_look
+from vgg_unpool_jax.applications.stylization.one_pass import OnePassStylizer
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.applications.stylization.smoothing import smooth
 
@@ -27,7 +30,7 @@ def measure(report: Report) -> None:
         for _ in range(2)
     )
     stylizer = Stylizer([random_pair(block) for block in blocks])
-    _loops(report, stylizer, content, style)
+    _loops(report, stylizer, OnePassStylizer(random_staged()), content, style)
     _stages(report, stylizer, content, style)
 
 
@@ -37,7 +40,7 @@ def _case(name: str, size) -> Case:
     return Case(SUITE, f"{name}, {width}×{height}", facts=facts)
 
 
-def _loops(report, stylizer, content, style):
+def _loops(report, stylizer, one_pass, content, style):
     size = content.shape[:2]
     levels = " ".join(map(str, stylizer.blocks))
     bands = np.arange(size[0]) * _REGIONS // size[0]
@@ -55,7 +58,14 @@ def _loops(report, stylizer, content, style):
             statistics = stylizer.measure_style(style, ours)
             return stylizer.stylize(content, statistics, ours)
 
-        candidates = {"ours": Candidate(run, wait=lambda result: None)}
+        def run_one_pass(ours=ours):
+            statistics = one_pass.measure_style(style, ours)
+            return transfer_look(one_pass, content, statistics, ours)
+
+        candidates = {
+            "ours": Candidate(run_one_pass, wait=lambda result: None),
+            "cascade": Candidate(run, wait=lambda result: None),
+        }
         if "torch" in report.peers:
             from benchmarks.photowct_torch import PhotoWCT
 

@@ -13,7 +13,11 @@ from absl import flags
 from experiments.cli import command, style_flags
 from experiments.cli.each import print_peak_memory
 from experiments.cli.unused import note_unused
-from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.applications.stylization.options import (
+    AUTOMATIC_REGIONS,
+    DIFFERENCE,
+)
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import LOSSLESS_SUFFIXES, PHOTO_SUFFIXES
 from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
@@ -24,9 +28,13 @@ _CONTENT_MASK = flags.DEFINE_string(
 )
 _AUTO = flags.DEFINE_integer(
     "auto_regions",
+    AUTOMATIC_REGIONS,
+    "Number of regions to find in photos without masks, where the style is one photo; "
+    "0: none.",
     0,
-    "Number of regions to find in photos without masks; 3 is good.",
-    0,
+)
+_LUT = flags.DEFINE_string(
+    "lut", None, "Write the transfer's colours of one photo to this .cube file."
 )
 _FORMAT = flags.DEFINE_enum(
     "format", ".png", PHOTO_SUFFIXES, "Format of the files in an output folder."
@@ -52,17 +60,20 @@ def main() -> None:
     writes = [path for file in files for path in (file.output, file.grid)]
     if not _GRID.value:
         writes = writes[::2]
-    if _SAVE_STYLE.value:
-        writes.append(_SAVE_STYLE.value)
+    writes += filter(None, (_SAVE_STYLE.value, _LUT.value))
+    if _LUT.value and len(files) > 1:
+        raise ConfigError(f"--lut is of one photo, and there are {len(files)}")
+    if _LUT.value and to_path(_LUT.value).suffix.lower() != ".cube":
+        raise ConfigError(f"--lut names a file that ends in .cube, got {_LUT.value}")
     reads = [path for file in files for path in (file.path, file.mask) if path]
     check_outputs(writes, [*reads, *style_flags.files_read()])
     _note_unused_flags(files)
     work = FileStylizer(
         style_flags.stylizer(),
         styles,
-        automatic=_AUTO.value,
+        automatic=_automatic(styles),
         vgg19=style_flags.WEIGHTS.value,
-        smoothing=style_flags.SMOOTHING.value,
+        smoothing=style_flags.SMOOTHING.value or DIFFERENCE,
         look=style_flags.look(),
         alpha=style_flags.ALPHA.value,
         strengths=style_flags.strengths(),
@@ -75,7 +86,7 @@ def main() -> None:
     for number, file in enumerate(files, start=1):
         start = time.perf_counter()
         try:
-            work.stylize(file, grid=_GRID.value, quality=_QUALITY.value)
+            work.stylize(file, grid=_GRID.value, quality=_QUALITY.value, lut=_LUT.value)
         except PhotoError as problem:
             # One bad file must not cost the others; the command fails at the end.
             broken.append(str(problem))
@@ -89,11 +100,19 @@ def main() -> None:
         raise PhotoError(f"{len(broken)} of {len(files)} photos: {'; '.join(broken)}")
 
 
+def _automatic(styles) -> int:
+    """The number of regions to look for; a file of statistics has its own."""
+    one_photo = len(styles) == 1 and not styles[0].is_saved
+    if one_photo or flags.FLAGS["auto_regions"].present:
+        return _AUTO.value
+    return 0
+
+
 def _note_unused_flags(files) -> None:
     style_flags.note_unused_flags()
     if _CONTENT_MASK.value:
         note_unused("the photos have masks", "auto_regions")
-    elif _AUTO.value:
+    elif _automatic(style_flags.styles()):
         note_unused("--auto_regions finds the regions of both photos", "style_mask")
     elif not _SAVE_STYLE.value:
         note_unused("the photos have no regions without --content_mask", "style_mask")

@@ -81,7 +81,7 @@ def main() -> None:
 def _note_unused_flags(video) -> None:
     style_flags.note_unused_flags()
     note_unused("films have no masks", "style_mask")
-    if style_flags.SMOOTHING.value != "guided":
+    if _smoothing() != GUIDED:
         note_unused("only --smoothing=guided averages over frames", "steadiness")
     if video.is_file:
         note_unused("a video file has its own rate", "rate")
@@ -90,6 +90,11 @@ def _note_unused_flags(video) -> None:
     if is_folder(style_flags.OUTPUT.value):
         reason = "the output is a folder of PNG files"
         note_unused(reason, "quality", *(["sound"] if video.is_file else ["rate"]))
+
+
+def _smoothing() -> str:
+    """The only one that looks back in time, if nothing else is said."""
+    return style_flags.SMOOTHING.value or GUIDED
 
 
 def _stylizer() -> VideoStylizer:
@@ -102,7 +107,7 @@ def _stylizer() -> VideoStylizer:
         steadiness=_STEADINESS.value,
         moment_steadiness=_MOMENT_STEADINESS.value,
         cut=_CUT.value,
-        smoothing=style_flags.SMOOTHING.value,
+        smoothing=_smoothing(),
         alpha=style_flags.ALPHA.value,
         strengths=style_flags.strengths(),
         max_side=max_side,

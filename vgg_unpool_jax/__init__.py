@@ -9,6 +9,7 @@ from vgg_unpool_jax.version import __version__
 # otherwise pay for JAX, Flax and Orbax.
 _HOMES = {
     "Encoder": "systems.unpooling.pair",
+    "OnePassStylizer": "applications.stylization.one_pass",
     "Pair": "systems.unpooling.pair",
     "Stylizer": "applications.stylization.cascade",
     "TrainedCodec": "systems.codec.trained",
@@ -24,6 +25,7 @@ _HOMES = {
     "load_encoder": "systems.unpooling.pair",
     "load_inverter": "systems.deepsim.trained",
     "load_lpips": "evaluation.perceptual",
+    "load_one_pass": "applications.stylization.one_pass",
     "load_pair": "systems.unpooling.pair",
     "load_restorer": "systems.restoration.trained",
     "load_trained": "systems",
@@ -31,6 +33,7 @@ _HOMES = {
     "load_vae": "systems.vae.trained",
     "max_pool_argmax": "ops",
     "max_unpool": "ops",
+    "transfer_look": "applications.stylization.finishing",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -10,12 +10,11 @@ from experiments.cli.styles import parse_strengths, parse_styles
 from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
 from vgg_unpool_jax.applications.stylization.options import (
-    DIFFERENCE,
-    SMOOTHINGS,
-    TRANSFORMS,
+    LEVELS as ALL_LEVELS,
 )
 from vgg_unpool_jax.applications.stylization.options import (
-    LEVELS as ALL_LEVELS,
+    SMOOTHINGS,
+    TRANSFORMS,
 )
 from vgg_unpool_jax.systems.saved import model_files
 
@@ -64,7 +63,10 @@ TRANSFORM = flags.DEFINE_enum(
     "Transform that gives features the moments of the style; default: of --look.",
 )
 SMOOTHING = flags.DEFINE_enum(
-    "smoothing", DIFFERENCE, SMOOTHINGS, "Smoothing along the edges of the photo."
+    "smoothing",
+    None,
+    SMOOTHINGS,
+    "Smoothing along the edges of the photo; default: difference, of films guided.",
 )
 MAX_SIDE = flags.DEFINE_integer(
     "max_side",

@@ -31,8 +31,8 @@ def _noted(folder, command, *arguments):
         (
             "stylize --content={0}/photo.png --output={0}/o.png --style={0}/style.png "
             "--pairs={0}/missing.safetensors --style_mask={0}/mask.png --quality=90 "
-            "--format=.jpg --style_shares=2 --tile=512",
-            "style_mask quality format style_shares",
+            "--format=.jpg --style_shares=2 --tile=512 --model=other",
+            "style_mask quality format style_shares model",
         ),
         (
             "stylize_video --content={0}/frames --output={0}/out --style={0}/style.png "

@@ -12,11 +12,12 @@ from vgg_unpool_jax.applications.stylization.files import (
     list_content_files,
     load_stylizer,
 )
+from vgg_unpool_jax.applications.stylization.lut import apply_lut, read_lut
 from vgg_unpool_jax.applications.stylization.style_statistics import read_style
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
-from vgg_unpool_jax.systems.unpooling.pair import Pair
+from vgg_unpool_jax.systems.unpooling.pair import Encoder, Pair
 
 
 def _pair(block):
@@ -110,6 +111,30 @@ def test_a_saved_style_gives_the_same_bits(folder, stylizer, tmp_path):
     assert read_style(tmp_path / "s.safetensors").blocks == (2, 1)
     saved = FileStylizer(stylizer, [StyleFile(tmp_path / "s.safetensors")])
     np.testing.assert_array_equal(photo.stylize(file), saved.stylize(file))
+
+
+def test_a_table_of_the_colours_is_written_and_used(folder, stylizer, tmp_path):
+    (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
+    styles = [StyleFile(folder / "style.png")]
+    cube = tmp_path / "a.cube"
+    result = FileStylizer(stylizer, styles, smoothing="lut").stylize(file, lut=cube)
+    # What went through a table is described by one.
+    again = apply_lut(read_lut(cube), _read(file.path))
+    assert np.abs(again - result).mean() < 4
+    whole = FileStylizer(stylizer, styles).stylize(file)
+    assert 0.5 < np.abs(whole - result).mean() < 60
+
+
+def test_automatic_regions_are_found_and_shown(folder, stylizer, tmp_path):
+    (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
+    styles = [StyleFile(folder / "style.png")]
+    weights = random_vgg19_weights(0, block=5)
+    encoder = Encoder(5, weights)
+    work = FileStylizer(stylizer, styles, automatic=2, encoder=encoder)
+    result = work.stylize(file)
+    ours, theirs = work.regions
+    assert ours.coverage.shape == (40, 56, 2) and theirs.coverage.shape == (48, 48, 2)
+    assert np.abs(result - FileStylizer(stylizer, styles).stylize(file)).mean() > 0.1
 
 
 def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):

@@ -24,6 +24,7 @@ from vgg_unpool_jax.applications.stylization.one_pass import OnePassStylizer
 from vgg_unpool_jax.applications.stylization.options import (
     DIFFERENCE,
     LEVELS,
+    LUT,
     SMOOTHINGS,
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions
@@ -35,6 +36,7 @@ PALETTE = ("#e6194b", "#3cb44b", "#4363d8", "#ffe119")
 # The titles of `SMOOTHINGS`.
 SMOOTHING_TITLES = {
     DIFFERENCE: "of the difference",
+    LUT: "colours alone",
     "guided": "guided filter",
     "matting": "matting",
     "none": "none",

@@ -19,7 +19,8 @@ from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.finishing import finish
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
-from vgg_unpool_jax.applications.stylization.options import DIFFERENCE
+from vgg_unpool_jax.applications.stylization.lut import apply_lut, fit_lut, write_lut
+from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, LUT
 from vgg_unpool_jax.applications.stylization.region_files import (
     read_region_pair,
     read_regions,
@@ -265,7 +266,7 @@ class FileStylizer:
         self.stylizer, self._styles, self._max_side = stylizer, list(styles), max_side
         self._smoothing, self._automatic, self._vgg19 = smoothing, automatic, vgg19
         self._look, self._alpha = look, alpha
-        strengths = combine_strengths(look, stylizer.blocks, strengths)
+        strengths = look.strengths_at(stylizer.blocks, strengths)
         self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
         self._measured_styles, self.notes, self.regions = {}, (), None
         self._given_encoder = encoder
@@ -281,13 +282,21 @@ class FileStylizer:
                 if style.mask is not None:
                     _fit(read_regions(style.mask), photo, style.mask)
 
-    def stylize(self, file: ContentFile, *, grid: bool = False, quality: int = 95):
+    def stylize(
+        self,
+        file: ContentFile,
+        *,
+        grid: bool = False,
+        quality: int = 95,
+        lut: PathLike | None = None,
+    ):
         """Stylise one file.
 
         Args:
           file: the photo, its mask and its output.
           grid: whether to write a picture of photo and result side by side, too.
           quality: of JPEG and WebP.
+          lut: write a table of the transfer's colours to this .cube file, too.
 
         Returns:
           (h, w, 3) float32 in [0, 255], as written.
@@ -304,7 +313,7 @@ class FileStylizer:
         notes = [note for matching in matchings for note in matching.sentences]
         self.notes = tuple(dict.fromkeys(notes))
         result = self.stylizer.stylize(reduced, styles, regions, **self._options)
-        if self._smoothing == DIFFERENCE:
+        if self._smoothing in (DIFFERENCE, LUT):
             result = finish(
                 reduced,
                 result,
@@ -314,7 +323,11 @@ class FileStylizer:
                 self._look,
                 alpha=self._alpha,
             )
-            result = _enlarge_difference(photo, reduced, result)
+            if self._smoothing == LUT:
+                table = fit_lut(reduced, np.clip(result, 0.0, 255.0))
+                result = apply_lut(table, photo)
+            else:
+                result = _enlarge_difference(photo, reduced, result)
         else:
             result = resize(result, photo.shape[:2])
             is_guided = self._smoothing == "guided"
@@ -322,6 +335,8 @@ class FileStylizer:
             result = smooth(self._smoothing, photo, result, **options)
         result = np.clip(np.asarray(result), 0.0, 255.0)
         save_photo(file.output, result, quality=quality)
+        if lut is not None:
+            write_lut(lut, fit_lut(photo, result), file.output.stem)
         if grid:
             save_photo(file.grid, side_by_side([photo, result]))
         return result
@@ -381,15 +396,6 @@ class FileStylizer:
             refine_regions(regions, image, covers=cover, tile=_FILTER_TILE)
             for regions, image, cover in zip(found, (photo, style), covers, strict=True)
         ]
-
-
-def combine_strengths(
-    look: Look, blocks: Sequence[int], strengths: Mapping[int, float] | None
-) -> dict[int, float]:
-    """Strengths of a look at these blocks, times the user's factors."""
-    factors = dict(strengths or {})
-    known = {block: look.strengths.get(block, 1.0) for block in blocks}
-    return factors | {b: known[b] * factors.get(b, 1.0) for b in known}
 
 
 def _enlarge_difference(photo, reduced, result) -> np.ndarray:

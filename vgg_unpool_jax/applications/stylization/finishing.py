@@ -8,7 +8,7 @@ near those of the style's region (`stylization.color_transport`) and smooths tha
 difference, too, in rounds: smoothing takes back a part of each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,9 +20,56 @@ from vgg_unpool_jax.applications.stylization.difference_smoothing import (
     add_smoothed_difference,
     smooth_along,
 )
-from vgg_unpool_jax.applications.stylization.looks import SLOPE, Look
+from vgg_unpool_jax.applications.stylization.looks import (
+    DEFAULT_LOOK,
+    SLOPE,
+    Look,
+    find_look,
+)
 from vgg_unpool_jax.applications.stylization.regions import Matching, Regions
 from vgg_unpool_jax.applications.stylization.style_statistics import StyleStatistics
+from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer, Styles
+
+
+def transfer_look(
+    stylizer: FeatureTransfer,
+    photo,
+    style: Styles,
+    regions: Regions | None = None,
+    *,
+    look: str | Look = DEFAULT_LOOK,
+    alpha: float = 1.0,
+    strengths: Mapping[int, float] | None = None,
+    progress: Callable | None = None,
+) -> np.ndarray:
+    """Give a photo the look of a style: features moved, smoothed, colours matched.
+
+    Args:
+      stylizer: moves the features; the transform is its own.
+      photo: (h, w, 3) RGB in [0, 255].
+      style: of `stylizer.measure_style`, or several with their shares.
+      regions: of the photo's size; None is one region.
+      look: the settings, or their name.
+      alpha: 0 is no change, 1 the whole style.
+      strengths: block -> factor on the look's strength there.
+      progress: see `FeatureTransfer.stylize`.
+
+    Returns:
+      (h, w, 3) float32 in [0, 255].
+    """
+    look = find_look(look) if isinstance(look, str) else look
+    styles = [(style, 1.0)] if isinstance(style, StyleStatistics) else list(style)
+    image = stylizer.stylize(
+        photo,
+        styles,
+        regions,
+        alpha=alpha,
+        strengths=look.strengths_at(stylizer.blocks, strengths),
+        progress=progress,
+    )
+    matchings = [stylizer.match(regions, one) for one, _ in styles]
+    result = finish(photo, image, styles, regions, matchings, look, alpha=alpha)
+    return np.clip(result, 0.0, 255.0)
 
 
 def finish(

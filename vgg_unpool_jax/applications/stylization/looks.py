@@ -2,7 +2,7 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vgg_unpool_jax.errors import ConfigError
 
@@ -29,6 +29,14 @@ class Look:
     sigma: float
     rounds: int
     slope: float = SLOPE
+
+    def strengths_at(
+        self, blocks: Sequence[int], factors: Mapping[int, float] | None = None
+    ) -> dict[int, float]:
+        """Strengths at these blocks, times the user's factors."""
+        factors = dict(factors or {})
+        known = {block: self.strengths.get(block, 1.0) for block in blocks}
+        return factors | {b: known[b] * factors.get(b, 1.0) for b in known}
 
 
 LOOKS: Mapping[str, Look] = types.MappingProxyType(

@@ -2,7 +2,11 @@
 
 # Of what is added to the photo; the others smooth the stylised image.
 DIFFERENCE = "difference"
-SMOOTHINGS = (DIFFERENCE, "guided", "matting", "none")
+LUT = "lut"  # the photo through a table of colours that is fitted to the result
+GUIDED = "guided"
+SMOOTHINGS = (DIFFERENCE, LUT, GUIDED, "matting", "none")
 TRANSFORMS = ("wct", "ot", "adain")
 # Blocks at whose conv2 features are moved in one pass.
 LEVELS = (4, 3, 2, 1)
+# Regions that are looked for in photos without masks if nothing else is said.
+AUTOMATIC_REGIONS = 3

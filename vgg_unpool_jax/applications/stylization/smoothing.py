@@ -6,8 +6,9 @@ from vgg_unpool_jax.applications.stylization.difference_smoothing import (
     add_smoothed_difference,
 )
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
+from vgg_unpool_jax.applications.stylization.lut import apply_lut, fit_lut
 from vgg_unpool_jax.applications.stylization.matting import matting_smooth
-from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, SMOOTHINGS
+from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, LUT, SMOOTHINGS
 
 
 def smooth(name: str, guide, image, **options):
@@ -18,7 +19,7 @@ def smooth(name: str, guide, image, **options):
       guide: (h, w, 3) RGB in [0, 255], the content photo.
       image: (h, w, 3) RGB in [0, 255], stylised.
       **options: of `add_smoothed_difference`, `guided_filter` or `matting_smooth`;
-        "none" has no options.
+        "lut" and "none" have none.
 
     Returns:
       (h, w, 3) float32 on the scale of [0, 255], not clipped.
@@ -29,9 +30,11 @@ def smooth(name: str, guide, image, **options):
         return guided_filter(guide, image, **options)
     if name == "matting":
         return matting_smooth(guide, image, **options).image
+    if name == LUT and not options:
+        return apply_lut(fit_lut(guide, np.clip(image, 0.0, 255.0)), guide)
     if name != "none" or options:
         raise ValueError(
-            f"name must be one of {', '.join(SMOOTHINGS)}, and 'none' has no options, "
-            f"got {name!r} and {options}"
+            f"name must be one of {', '.join(SMOOTHINGS)}; 'lut' and 'none' have no "
+            f"options, got {name!r} and {options}"
         )
     return np.asarray(image, np.float32)

@@ -13,11 +13,11 @@ def card_parts(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
             "features that are changed on their way: the model of `stylize`."
         ),
         "usage": (
-            "from vgg_unpool_jax import load_stylizer",
+            "from vgg_unpool_jax import load_one_pass, transfer_look",
             "",
-            f'stylizer = load_stylizer("{name}")',
-            "look = stylizer.measure_style(style)  # (h, w, 3) RGB in [0, 255]",
-            "result = stylizer.stylize(photo, look)",
+            f'stylizer = load_one_pass("{name}")',
+            "style = stylizer.measure_style(other)  # (h, w, 3) RGB in [0, 255]",
+            "result = transfer_look(stylizer, photo, style)  # of the photo's size",
         ),
         "limits": (
             "Its errors on unchanged features, which the table has, do not reach "
