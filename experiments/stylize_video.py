@@ -18,6 +18,7 @@ from absl import flags
 from experiments.cli import command, style_flags
 from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.files import FileStylizer
+from vgg_unpool_jax.applications.stylization.options import GUIDED
 from vgg_unpool_jax.applications.stylization.video import CUT, VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import (
     RATE,
