@@ -63,8 +63,8 @@ def test_a_style_comes_back_to_the_bit(style, file):
             assert array.dtype == np.float32
             np.testing.assert_array_equal(array, getattr(style.moments[block], name))
     np.testing.assert_array_equal(found.areas(2), style.moments[2].count)
-    # Nothing but the moments: as small as they are.
-    assert file.stat().st_size < 4 * 2 * (64 * 65 + 128 * 129 + 2) + 1000
+    # Nothing but moments and colours: as small as they are.
+    assert file.stat().st_size < 4 * 2 * (64 * 65 + 128 * 129 + 2 + 16 * 3) + 1000
     assert [path.name for path in file.parent.iterdir()] == ["style.safetensors"]
 
 
@@ -103,7 +103,7 @@ def test_a_file_cut_anywhere_is_refused_in_one_sentence(file, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("version", 2, "has version 2 of its format, this program reads 1"),
+        ("version", 3, "has version 3 of its format, this program reads 2"),
         ("names", ["a"], "damaged"),
         ("encoders", {}, "no block"),
     ],
