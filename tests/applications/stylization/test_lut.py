@@ -34,7 +34,7 @@ def test_colours_that_the_photo_lacks_go_on_evenly():
     photo = np.clip(_photo() / 4 + 90, 0, 255)
     table = fit_lut(photo, photo + 20)
     unseen = np.full((1, 1, 3), (180.0, 60.0, 120.0))
-    np.testing.assert_allclose(apply_lut(table, unseen), unseen + 20, atol=8)
+    np.testing.assert_allclose(apply_lut(table, unseen), unseen + 20, atol=15)
 
 
 def test_a_file_comes_back_and_other_programs_read_it_alike(tmp_path):

@@ -31,8 +31,17 @@ _GAINS = 0.5, 2.0
 # Variance of a channel of Lab that is noise.
 _NOISE = 0.5
 
+_CHUNK = 65536  # pixels that are converted at once: few sizes are compiled
+
 _to_lab = jax.jit(rgb_to_lab)
 _to_rgb = jax.jit(lab_to_rgb)
+
+
+def _in_chunks(convert, colors: np.ndarray) -> np.ndarray:
+    """(m, 3) converted, padded to whole chunks."""
+    padded = np.pad(colors, ((0, -len(colors) % _CHUNK), (0, 0)))
+    parts = padded.reshape(-1, _CHUNK, 3)
+    return np.concatenate([convert(part) for part in parts])[: len(colors)]
 
 
 def sample_colors(photo, regions: Regions | None = None) -> np.ndarray:
@@ -84,10 +93,11 @@ class ColorTransport:
     def __call__(self, colors) -> np.ndarray:
         """Map RGB (..., 3) in [0, 255]; float32, not clipped."""
         colors = np.asarray(colors, np.float32)
-        lab = np.asarray(_to_lab(colors)).reshape(-1, 3) @ self.matrix + self.offset
+        lab = _in_chunks(_to_lab, colors.reshape(-1, 3)) @ self.matrix + self.offset
         for axes, knots, values in zip(self.axes, self.knots, self.values, strict=True):
             lab = _bend(lab @ axes, knots, values) @ axes.T
-        return np.asarray(_to_rgb(lab.astype(np.float32))).reshape(colors.shape)
+        rgb = _in_chunks(_to_rgb, lab.astype(np.float32))
+        return rgb.reshape(colors.shape)
 
 
 def fit_transport(colors, style_colors, *, slope: float = SLOPE) -> ColorTransport:

@@ -30,6 +30,9 @@ from vgg_unpool_jax.applications.stylization.regions import Matching, Regions
 from vgg_unpool_jax.applications.stylization.style_statistics import StyleStatistics
 from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer, Styles
 
+# Coverage below which a region does not change a pixel's colour.
+_LEAST = 1e-3
+
 
 def transfer_look(
     stylizer: FeatureTransfer,
@@ -129,7 +132,8 @@ def transport(
     """
     colors = sample_colors(image, regions)
     total = sum(share for _, share in styles)
-    result = np.zeros(np.shape(image), np.float32)
+    image = np.asarray(image, np.float32)
+    result, covered = np.zeros(image.shape, np.float32), np.zeros(image.shape[:2])
     for (style, share), matching in zip(styles, matchings, strict=True):
         for index, partner in enumerate(matching.pairs):
             ours, theirs = colors[index], style.whole_colors
@@ -137,18 +141,20 @@ def transport(
                 ours = sample_colors(image)[0]
             else:
                 theirs = style.colors[partner]
-            coverage = _coverage(regions, index)
-            if coverage is not None and not coverage.any():
+            coverage = _coverage(regions, index, np.shape(image)[:2])
+            inside = coverage > _LEAST
+            if not inside.any():
                 continue
-            mapped = fit_transport(ours, theirs, slope=slope)(image)
-            part = mapped if coverage is None else coverage[..., None] * mapped
-            result += share / total * part
-    return result
+            mapped = fit_transport(ours, theirs, slope=slope)(image[inside])
+            result[inside] += share / total * coverage[inside][:, None] * mapped
+            covered += share / total * np.where(inside, coverage, 0.0)
+    # Where several regions have a little each, which was left out.
+    return result / covered[..., None].astype(np.float32)
 
 
-def _coverage(regions: Regions | None, index: int) -> np.ndarray | None:
+def _coverage(regions: Regions | None, index: int, size) -> np.ndarray:
     if regions is None:
-        return None
+        return np.ones(size, np.float32)
     if regions.labels is not None:
         return (regions.labels == index).astype(np.float32)
     return regions.coverage[..., index]
