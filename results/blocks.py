@@ -271,22 +271,26 @@ def _percent(value: float) -> str:
 
 
 def _style_all() -> str:
-    rows = []
-    for row in read("stylization")["rows"]:
-        blocks = " / ".join(f"{100 * x:.0f}" for x in row["by_block"] or ())
-        rows.append(
-            (
-                row["method"],
-                f"{row['edges']:.3f}",
-                _percent(row["style_whole"]),
-                _percent(row["style_by_region"]),
-                blocks.replace("-", _MINUS),
+    facts, rows = read("stylization"), []
+    for row in facts["rows"]:
+        blocks = " / ".join(f"{100 * x:.0f}" for x in row["by_block"])
+        values = (
+            "" if row[key] is None else format(row[key], digits)
+            for key, digits in (
+                ("edge_ssim", ".3f"),
+                ("sobel_ssim", ".3f"),
+                ("lab_distance", ".2f"),
+                ("lab_distance_by_region", ".2f"),
+                ("lpips", ".3f"),
             )
         )
-    head = ("method", "edges", "style, whole", "by region", "blocks 1 / 2 / 3 / 4, %")
-    facts = read("stylization")
-    text = f"Photos: {facts['test_photos']}; {facts['pairs']}. "
-    text += f"Hardware: {facts['hardware']}."
+        by_region = _percent(row["style_by_region"])
+        rows.append((row["method"], *values, by_region, blocks.replace("-", _MINUS)))
+    head = (
+        *("method", "edges", "Sobel", "colours", "by region", "LPIPS"),
+        *("style by region", "blocks 1 / 2 / 3 / 4, %"),
+    )
+    text = f"{facts['about']} Hardware: {facts['hardware']}."
     return f"{table(head, rows)}\n\n{_fill(text)}"
 
 
