@@ -272,6 +272,7 @@ def _percent(value: float) -> str:
 
 def _style_all() -> str:
     facts, rows = read("stylization"), []
+    has_lpips = any(row["lpips"] is not None for row in facts["rows"])
     for row in facts["rows"]:
         blocks = " / ".join(f"{100 * x:.0f}" for x in row["by_block"])
         values = (
@@ -281,13 +282,14 @@ def _style_all() -> str:
                 ("sobel_ssim", ".3f"),
                 ("lab_distance", ".2f"),
                 ("lab_distance_by_region", ".2f"),
-                ("lpips", ".3f"),
+                *([("lpips", ".3f")] if has_lpips else []),
             )
         )
         by_region = _percent(row["style_by_region"])
         rows.append((row["method"], *values, by_region, blocks.replace("-", _MINUS)))
     head = (
-        *("method", "edges", "Sobel", "colours", "by region", "LPIPS"),
+        *("method", "edges", "Sobel", "colours", "by region"),
+        *(["LPIPS"] if has_lpips else []),
         *("style by region", "blocks 1 / 2 / 3 / 4, %"),
     )
     text = f"{facts['about']} Hardware: {facts['hardware']}."
