@@ -91,7 +91,7 @@ def server(group, monkeypatch):
 def test_the_package_agrees_with_its_index():
     entries = index.read(index.PACKAGE)
     pairs = [f"vgg19-block{block}" for block in range(1, 6)]
-    assert sorted(entries) == ["codec-faces", *pairs]
+    assert sorted(entries) == ["codec-faces", *pairs, "vgg19-style"]
     assert index.packaged_names("unpooling") == tuple(pairs)
     assert index.packaged_names() == tuple(sorted(entries))
     files = {path.name for path in index.PACKAGE.glob("*.safetensors")}
