@@ -84,6 +84,7 @@ def _command(folder, output, *flags):
         "stylize_video",
         *(f"--content={folder / 'film'}", f"--style={folder / 'style.png'}"),
         *(f"--output={output}", f"--pairs={folder / 'block1.safetensors'}"),
+        "--transform=wct",
         *flags,
     )
 
