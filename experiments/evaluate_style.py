@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
-from vgg_unpool_jax.errors import ConfigError, PhotoError, WeightsUnavailableError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
@@ -90,13 +90,12 @@ def main() -> None:
 
 
 def _lpips():
-    from vgg_unpool_jax.evaluation.perceptual import load_lpips
+    from vgg_unpool_jax.evaluation.perceptual import available_metrics
 
-    try:
-        return load_lpips("alex", download=False)
-    except WeightsUnavailableError as error:
+    metrics, left_out = available_metrics(["lpips"])
+    for error in left_out.values():
         print(f"note: LPIPS is left out: {error}")
-        return None
+    return metrics[0] if metrics else None
 
 
 def _result_folders() -> dict[str, str]:

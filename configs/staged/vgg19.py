@@ -3,15 +3,16 @@
 Each stage is trained on the encoder's own features; see
 `vgg_unpool_jax/systems/staged`. 5,865,027 parameters.
 
-The released file has 800 steps (`--config.num_steps=800`), 36 minutes on two busy
-cores, 8-bit kernels. Errors of the stages on true features, 15 validation photos, after
-200, 400 and 800 steps: 0.631, 0.601, 0.579 (sum of four, in units of the channels'
-RMS), image 2.93, 2.89, 2.87 grey levels. In a row, without the exact residual, they
-rebuild COCO128's centre crops of 256² with an L1 of 17.0; with it the error is 0.
+The released file has 800 steps (`--config.num_steps=800`), about 30 core-minutes of a
+shared AMD EPYC server, and 8-bit kernels. Errors of the stages on true features, 15
+validation photos, after 200, 400 and 800 steps: 0.631, 0.601, 0.579 (sum of four, in
+units of the channels' RMS), image 2.93, 2.89, 2.87 grey levels. In a row, without the
+exact residual, they rebuild COCO128's centre crops of 256² with an L1 of 17.0; with it
+the error is 0.
 
 | variant | |
 |---|---|
-| `plain` | without changed features: a third of the time a step |
+| `plain` | without changed features |
 | `runlocal` | seconds on a CPU, without any file |
 
     ./launch.sh train --config=staged/vgg19 --workdir=runs/style \

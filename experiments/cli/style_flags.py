@@ -8,14 +8,8 @@ from experiments.cli.numbers import parse_number
 from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.styles import parse_strengths, parse_styles
 from experiments.cli.unused import note_unused
+from vgg_unpool_jax.applications.stylization import options
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
-from vgg_unpool_jax.applications.stylization.options import (
-    LEVELS as ALL_LEVELS,
-)
-from vgg_unpool_jax.applications.stylization.options import (
-    SMOOTHINGS,
-    TRANSFORMS,
-)
 from vgg_unpool_jax.systems.saved import model_files
 
 CONTENT = flags.DEFINE_string("content", None, "What to stylise: file or folder.")
@@ -59,18 +53,18 @@ STRENGTHS = flags.DEFINE_list(
 TRANSFORM = flags.DEFINE_enum(
     "transform",
     None,
-    TRANSFORMS,
+    options.TRANSFORMS,
     "Transform that gives features the moments of the style; default: of --look.",
 )
 SMOOTHING = flags.DEFINE_enum(
     "smoothing",
     None,
-    SMOOTHINGS,
+    options.SMOOTHINGS,
     "Smoothing along the edges of the photo; default: difference, of films guided.",
 )
 MAX_SIDE = flags.DEFINE_integer(
     "max_side",
-    1024,
+    options.MAX_SIDE,
     "Larger photos are stylised at this size; a last step along the photo's edges "
     "brings the result to its size. 0: no limit.",
     lower_bound=0,
@@ -89,11 +83,11 @@ def stylizer():
     from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
 
     transform = TRANSFORM.value or look().transform
-    options = {"transform": transform, "tile": TILE.value}
+    settings = {"transform": transform, "tile": TILE.value}
     blocks = [int(parse_number(text, "level")) for text in LEVELS.value or ()]
     if PAIRS.value:
-        return load_stylizer(PAIRS.value, WEIGHTS.value, blocks, **options)
-    return load_one_pass(MODEL.value, WEIGHTS.value, **options)
+        return load_stylizer(PAIRS.value, WEIGHTS.value, blocks, **settings)
+    return load_one_pass(MODEL.value, WEIGHTS.value, **settings)
 
 
 def look() -> Look:
@@ -127,5 +121,5 @@ def strengths() -> dict[int, float]:
     found = parse_strengths(STRENGTHS.value or ())
     if LEVELS.value and not PAIRS.value:
         levels = {int(parse_number(text, "level")) for text in LEVELS.value}
-        found |= {block: 0.0 for block in ALL_LEVELS if block not in levels}
+        found |= {block: 0.0 for block in options.LEVELS if block not in levels}
     return found

@@ -60,7 +60,8 @@ def test_copies_keep_all_structure_and_the_style_takes_all_style(folder, tmp_pat
     facts = json.loads((tmp_path / "results.json").read_text())
     scores = {score["method"]: score for score in facts["scores"]}
     assert sorted(scores) == [
-        *("Reinhard", "Reinhard, masks", "content", "copies", "halves", "styles")
+        *("RGB transport", "RGB transport, masks", "Reinhard", "Reinhard, masks"),
+        *("content", "copies", "halves", "styles"),
     ]
     for part in ("whole", "regions"):
         for level in "12345":
@@ -69,6 +70,8 @@ def test_copies_keep_all_structure_and_the_style_takes_all_style(folder, tmp_pat
             assert taken["styles"] == pytest.approx(1, abs=1e-6)
             assert taken["halves"] < 0.99
     assert scores["copies"]["edge_ssim"] == pytest.approx(1)
+    assert scores["copies"]["sobel_ssim"] == 1
+    assert scores["styles"]["lab_distance"] == 0 < scores["halves"]["lab_distance"]
     assert scores["styles"]["edge_ssim"] < scores["halves"]["edge_ssim"] < 0.99
     table = (tmp_path / "table.md").read_text()
     assert all(name in table for name in names)

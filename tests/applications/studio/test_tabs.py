@@ -92,6 +92,10 @@ def test_a_look_that_was_saved_gives_the_result_of_its_style(released, photo, tm
     np.testing.assert_array_equal(later.image, direct.image)
     flags = work.flags(settings)
     assert flags["levels"] == (2,) and flags["alpha"] == 0.5
+    # What the command does by itself is said only where the page did something else.
+    assert flags["auto_regions"] == 0 and flags["smoothing"] == "none"
+    usual = work.flags(style.Settings(levels=(2, 1), regions=3))
+    assert {name for name, value in usual.items() if value is not None} == {"pairs"}
     assert flags["pairs"] == [str(path) for path in reversed(released)]
 
 

@@ -10,6 +10,7 @@ from vgg_unpool_jax.applications.stylization.color_transfer import (
     lab_from_rgb,
     rgb_from_lab,
     transfer_color,
+    transfer_rgb,
 )
 
 
@@ -87,3 +88,22 @@ def test_every_region_takes_the_style_of_its_label(photos, caplog):
         cells = content[ours == label][None]
         wanted = transfer_color(cells, source)[0]
         np.testing.assert_allclose(result[ours == label], wanted, atol=1e-3)
+
+
+def test_the_control_has_the_style_s_mean_and_covariance():
+    generator = np.random.default_rng(6)
+    content = 120 + 20 * generator.standard_normal((60, 60, 3))
+    mix = np.array([[1, 0.4, 0], [0, 0.6, 0.2], [0.3, 0, 0.8]])
+    style = 100 + 18 * generator.standard_normal((50, 70, 3)) @ mix
+    result = transfer_rgb(content, style)
+    ours, theirs = (x.reshape(-1, 3) for x in (result, style))
+    np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(ours.T), np.cov(theirs.T), atol=3)
+    labels = np.zeros((60, 60), int)
+    labels[:, 30:] = 1
+    style_labels = np.zeros((50, 70), int)
+    style_labels[:25] = 1
+    style[:25] += 60
+    result = transfer_rgb(content, style, labels, style_labels)
+    assert result[:, :30].mean() == pytest.approx(style[25:].mean(), abs=0.5)
+    assert result[:, 30:].mean() == pytest.approx(style[:25].mean(), abs=1.5)

@@ -22,6 +22,7 @@ from vgg_unpool_jax.applications.stylization.files import (
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS
 from vgg_unpool_jax.applications.stylization.one_pass import OnePassStylizer
 from vgg_unpool_jax.applications.stylization.options import (
+    AUTOMATIC_REGIONS,
     DIFFERENCE,
     LEVELS,
     LUT,
@@ -101,13 +102,14 @@ class StyleWork:
         elif model.name != "vgg19-style":
             flags["model"] = model.name
         chosen, usual = dataclasses.asdict(settings), dataclasses.asdict(Settings())
-        named = {"auto_regions": "regions", "alpha": "alpha"}
-        named |= {name: name for name in ("smoothing", "look")}
         all_levels = set(settings.levels) == set(blocks)
         flags["levels"] = None if all_levels else settings.levels
+        # The command looks for regions unless it is told not to.
+        regions = settings.regions
+        flags["auto_regions"] = None if regions == AUTOMATIC_REGIONS else regions
         return flags | {
-            flag: None if chosen[name] == usual[name] else chosen[name]
-            for flag, name in named.items()
+            name: None if chosen[name] == usual[name] else chosen[name]
+            for name in ("alpha", "smoothing", "look")
         }
 
     def _model(self) -> Known | None:

@@ -16,7 +16,6 @@ import skimage.color
 import skimage.filters
 import skimage.metrics
 
-from vgg_unpool_jax.applications.stylization.color_transport import normal_transport
 from vgg_unpool_jax.errors import require_image
 
 _DIRECTIONS = 64
@@ -119,49 +118,3 @@ def histogram_correlation(result: np.ndarray, style: np.ndarray) -> float:
         )
         found.append(np.corrcoef(ours / ours.sum(), theirs / theirs.sum())[0, 1])
     return float(np.mean(found))
-
-
-def transfer_rgb(
-    content: np.ndarray,
-    style: np.ndarray,
-    content_labels: np.ndarray | None = None,
-    style_labels: np.ndarray | None = None,
-) -> np.ndarray:
-    """Give the content the style's mean and covariance of RGB: a control, no network.
-
-    The affine map is that of optimal transport between normal distributions.
-
-    Args:
-      content: (h, w, 3) RGB in [0, 255].
-      style: (h', w', 3) RGB in [0, 255].
-      content_labels: (h, w), region by region; with `style_labels` or not at all. A
-        label that the style lacks takes the whole style.
-      style_labels: (h', w').
-
-    Returns:
-      float32 (h, w, 3) clipped to [0, 255].
-    """
-    if (content_labels is None) != (style_labels is None):
-        raise ValueError("content_labels and style_labels must be given both or none")
-    if content_labels is None:
-        content_labels = np.zeros(np.shape(content)[:2], int)
-        style_labels = np.zeros(np.shape(style)[:2], int)
-    result = np.empty(np.shape(content), np.float64)
-    for label in np.unique(content_labels):
-        inside, source = content_labels == label, style_labels == label
-        pixels = np.asarray(content, np.float64)[inside]
-        if not source.any():
-            source = np.ones_like(source)
-        theirs = np.asarray(style, np.float64)[source]
-        result[inside] = _normal_transport(pixels, theirs)
-    return np.clip(result, 0, 255).astype(np.float32)
-
-
-def _normal_transport(ours, theirs):
-    means = ours.mean(axis=0), theirs.mean(axis=0)
-    # Half a grey level of noise, for flat regions.
-    covariances = [
-        (x - mean).T @ (x - mean) / len(x) + 0.25 * np.eye(3)
-        for x, mean in zip((ours, theirs), means, strict=True)
-    ]
-    return (ours - means[0]) @ normal_transport(*covariances) + means[1]

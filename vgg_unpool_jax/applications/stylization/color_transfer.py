@@ -1,9 +1,10 @@
-"""Colour transfer of Reinhard et al.: the statistics of three decorrelated channels."""
+"""Colour transfer without a network: Reinhard et al., and affine transport of RGB."""
 
 import logging
 
 import numpy as np
 
+from vgg_unpool_jax.applications.stylization.color_transport import normal_transport
 from vgg_unpool_jax.errors import require_image
 from vgg_unpool_jax.ops.photo_range import check_photo_range
 
@@ -91,26 +92,46 @@ def transfer_color(
     for name, photo in (("content", content), ("style", style)):
         check_photo_range(name, photo)
         require_image(name, photo, 3)
-    if (content_labels is None) != (style_labels is None):
+    lab = lab_from_rgb(content), lab_from_rgb(style)
+    result = rgb_from_lab(_by_label(_match, *lab, content_labels, style_labels))
+    return np.clip(result, 0, 255).astype(np.float32)
+
+
+def transfer_rgb(
+    content: np.ndarray,
+    style: np.ndarray,
+    content_labels: np.ndarray | None = None,
+    style_labels: np.ndarray | None = None,
+) -> np.ndarray:
+    """Give the content the style's mean and covariance of RGB: a control, no network.
+
+    The affine map is that of optimal transport between normal distributions. Arguments
+    and result are those of `transfer_color`.
+    """
+    colors = (np.asarray(image, np.float64) for image in (content, style))
+    result = _by_label(_transport, *colors, content_labels, style_labels)
+    return np.clip(result, 0, 255).astype(np.float32)
+
+
+def _by_label(match, ours, theirs, our_labels, their_labels) -> np.ndarray:
+    """`match` the colours of each region to those of the region of equal label."""
+    if (our_labels is None) != (their_labels is None):
         raise ValueError("content_labels and style_labels must be given both or none")
-    ours, theirs = lab_from_rgb(content), lab_from_rgb(style)
-    if content_labels is None:
-        matched = _match(ours.reshape(-1, 3), theirs.reshape(-1, 3))
-        result = matched.reshape(ours.shape)
-    else:
-        result, missing = np.empty_like(ours), []
-        for label in np.unique(content_labels):
-            inside, source = content_labels == label, theirs[style_labels == label]
-            if not len(source):
-                missing.append(int(label))
-                source = theirs.reshape(-1, 3)
-            result[inside] = _match(ours[inside], source)
-        if missing:
-            _LOG.warning(
-                "the style has no region %s: the whole style stands in for it",
-                ", ".join(map(str, missing)),
-            )
-    return np.clip(rgb_from_lab(result), 0, 255).astype(np.float32)
+    if our_labels is None:
+        return match(ours.reshape(-1, 3), theirs.reshape(-1, 3)).reshape(ours.shape)
+    result, missing = np.empty_like(ours), []
+    for label in np.unique(our_labels):
+        inside, source = our_labels == label, theirs[their_labels == label]
+        if not len(source):
+            missing.append(int(label))
+            source = theirs.reshape(-1, 3)
+        result[inside] = match(ours[inside], source)
+    if missing:
+        _LOG.warning(
+            "the style has no region %s: the whole style stands in for it",
+            ", ".join(map(str, missing)),
+        )
+    return result
 
 
 def _match(values, source):
@@ -118,3 +139,13 @@ def _match(values, source):
     spread = values.std(axis=0)
     gain = np.where(spread > _FLAT, source.std(axis=0) / np.maximum(spread, _FLAT), 0.0)
     return (values - values.mean(axis=0)) * gain + source.mean(axis=0)
+
+
+def _transport(ours, theirs):
+    means = ours.mean(axis=0), theirs.mean(axis=0)
+    # Half a grey level of noise, for flat regions.
+    covariances = [
+        (x - mean).T @ (x - mean) / len(x) + 0.25 * np.eye(3)
+        for x, mean in zip((ours, theirs), means, strict=True)
+    ]
+    return (ours - means[0]) @ normal_transport(*covariances) + means[1]

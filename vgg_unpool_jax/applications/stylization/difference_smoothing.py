@@ -16,8 +16,6 @@ Source: Min et al., "Fast global image smoothing based on weighted least squares
 for the rounds and their λ.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,7 +83,7 @@ def smooth_along(
     return np.asarray(smoothed)
 
 
-@functools.partial(jax.jit)
+@jax.jit
 def _smooth(guide, values, strength, sigma):
     across = _weights(guide.swapaxes(0, 1), sigma)
     down = _weights(guide, sigma)

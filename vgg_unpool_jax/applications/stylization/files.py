@@ -20,7 +20,7 @@ from vgg_unpool_jax.applications.stylization.finishing import finish
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
 from vgg_unpool_jax.applications.stylization.lut import apply_lut, fit_lut, write_lut
-from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, LUT
+from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, GUIDED, LUT
 from vgg_unpool_jax.applications.stylization.region_files import (
     read_region_pair,
     read_regions,
@@ -330,7 +330,7 @@ class FileStylizer:
                 result = _enlarge_difference(photo, reduced, result)
         else:
             result = resize(result, photo.shape[:2])
-            is_guided = self._smoothing == "guided"
+            is_guided = self._smoothing == GUIDED
             options = {"tile": _filter_tile(photo)} if is_guided else {}
             result = smooth(self._smoothing, photo, result, **options)
         result = np.clip(np.asarray(result), 0.0, 255.0)

@@ -8,5 +8,7 @@ SMOOTHINGS = (DIFFERENCE, LUT, GUIDED, "matting", "none")
 TRANSFORMS = ("wct", "ot", "adain")
 # Blocks at whose conv2 features are moved in one pass.
 LEVELS = (4, 3, 2, 1)
+# Larger photos are stylised at this longer side in pixels if nothing else is said.
+MAX_SIDE = 1024
 # Regions that are looked for in photos without masks if nothing else is said.
 AUTOMATIC_REGIONS = 3

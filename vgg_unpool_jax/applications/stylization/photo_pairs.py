@@ -14,9 +14,11 @@ from vgg_unpool_jax.applications.stylization.color_metrics import (
     histogram_correlation,
     lab_distance,
     sobel_ssim,
+)
+from vgg_unpool_jax.applications.stylization.color_transfer import (
+    transfer_color,
     transfer_rgb,
 )
-from vgg_unpool_jax.applications.stylization.color_transfer import transfer_color
 from vgg_unpool_jax.applications.stylization.metrics import (
     StyleMeter,
     edge_ssim,

@@ -15,11 +15,12 @@ from vgg_unpool_jax.applications.studio.page import markup, parts
 from vgg_unpool_jax.applications.studio.page.parts import Page
 from vgg_unpool_jax.applications.studio.photos import PREVIEW, save_shown
 from vgg_unpool_jax.applications.stylization.files import ContentFile, StyleFile
+from vgg_unpool_jax.applications.stylization.options import MAX_SIDE
 from vgg_unpool_jax.errors import PhotoError, UserError
 
 _ABOUT = (
-    "The photo takes light, colours and texture of the style; its shapes stay, because "
-    "every decoder unpools with the photo's own switches."
+    "The photo takes light and colours of the style; its shapes and texture stay, "
+    "because what is added to it is smooth but for its own edges."
 )
 _WHOLE, _FOUND, _PAINTED = "the whole photos", "found by itself", "painted"
 _SIDES = {"768 px": 768, "1024 px": 1024, "1536 px": 1536, "full size": 0}
@@ -73,7 +74,7 @@ def build(page: Page) -> None:
                     list(_SIDES),
                     value="1024 px",
                     label="Stylise at",
-                    info="The smoothing brings the result to the photo's own size.",
+                    info="A last step brings the result to the photo's own size.",
                 )
                 suffix = gr.Radio(list(_FORMATS), value=".png", label="Format")
             looks, look, save_name, save = _looks_panel(page)
@@ -136,10 +137,12 @@ def build(page: Page) -> None:
             "style": title if look == _NO_LOOK else str(page.looks.find(look).path),
             "output": file.output.name,
             **work.flags(settings),
-            "max_side": side or None,
+            "max_side": None if side == MAX_SIDE else side,
             "content_mask": content_mask and content_mask.name,
             "style_mask": style_mask and style_mask.name,
         }
+        if content_mask is not None or look != _NO_LOOK:
+            flags["auto_regions"] = None  # it looks for none
         height, width = result.image.shape[:2]
         return (
             shown,
@@ -195,7 +198,7 @@ def build(page: Page) -> None:
                     "style": title,
                     "output": "stylized/",
                     **work.flags(settings.without_regions()),
-                    "max_side": _SIDES[side] or None,
+                    "max_side": None if _SIDES[side] == MAX_SIDE else _SIDES[side],
                     "format": suffix,
                 },
             ),
