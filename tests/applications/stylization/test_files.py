@@ -12,6 +12,7 @@ from vgg_unpool_jax.applications.stylization.files import (
     list_content_files,
     load_stylizer,
 )
+from vgg_unpool_jax.applications.stylization.looks import Look
 from vgg_unpool_jax.applications.stylization.lut import apply_lut, read_lut
 from vgg_unpool_jax.applications.stylization.style_statistics import read_style
 from vgg_unpool_jax.errors import ConfigError, PhotoError
@@ -102,6 +103,32 @@ def test_masks_change_the_result_and_unknown_regions_are_told(
     small = FileStylizer(stylizer, styles, max_side=32).stylize(file)
     assert small.shape == whole.shape == (40, 56, 3)
     assert 0.0 < np.abs(small - whole).mean() < 60.0
+
+
+def test_the_strengths_are_those_of_the_look_times_the_user_s(
+    folder, stylizer, tmp_path
+):
+    (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
+    styles = [StyleFile(folder / "style.png")]
+    none = Look("wct", {2: 0.0, 1: 0.0}, 0.05, 30.0, 0)
+    options = {"smoothing": "none", "look": none}
+    result = FileStylizer(stylizer, styles, **options).stylize(file)
+    np.testing.assert_allclose(result, _read(file.path), atol=1e-3)
+    options["look"] = Look("wct", {2: 0.0, 1: 1.0}, 0.05, 30.0, 0)
+    options["strengths"] = {1: 0.0}
+    result = FileStylizer(stylizer, styles, **options).stylize(file)
+    np.testing.assert_allclose(result, _read(file.path), atol=1e-3)
+
+
+def test_detail_of_large_photos_is_their_own(folder, stylizer, tmp_path):
+    noise = np.random.default_rng(1).normal(128, 12, (128, 128, 3))
+    photo = noise.clip(0, 255).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    (file,) = list_content_files(tmp_path / "photo.png", tmp_path / "a.png")
+    work = FileStylizer(stylizer, [StyleFile(folder / "style.png")], max_side=32)
+    result = work.stylize(file)
+    steps = [np.diff(x.astype(float), axis=1).ravel() for x in (photo, result)]
+    assert np.corrcoef(*steps)[0, 1] > 0.9
 
 
 def test_a_saved_style_gives_the_same_bits(folder, stylizer, tmp_path):

@@ -47,6 +47,12 @@ def test_colours_go_to_those_of_the_style_and_detail_stays():
     # What was added is smooth: most of the photo's noise is still there.
     kept = np.corrcoef((result - result.mean()).ravel(), photo.ravel())[0, 1]
     assert 0.2 < kept and (result - photo).std((0, 1)).max() < 8
+    # As it is of a style whose contrast would be added point by point.
+    wide = [(_style(_photo(8, 120, 45)), 1.0)]
+    result = finish(photo, photo, wide, None, [Matching((-1,), ())], look)
+    alone = transport(photo, wide, None, [Matching((-1,), ())])
+    added, at_once = (np.diff(x - photo, axis=1).std() for x in (result, alone))
+    assert added < 0.4 * at_once
     none = finish(
         photo, photo, [(_style(other), 1.0)], None, [Matching((-1,), ())], look, alpha=0
     )
@@ -74,6 +80,17 @@ def test_each_region_takes_its_own_colours():
     assert columns[2] == pytest.approx(190, abs=12)
     assert columns[-3] == pytest.approx(60, abs=12)
     assert 100 < columns[30] < 150
+
+
+def test_regions_of_almost_no_coverage_darken_nothing():
+    photo = np.full((20, 20, 3), 200, np.float32)
+    coverage = np.full((20, 20, 5), 9e-4, np.float32)
+    coverage[..., 0] = 1 - 4 * 9e-4
+    regions = Regions(tuple("abcde"), coverage=coverage)
+    style = _style(photo, regions)
+    matching = Matching((0, 1, 2, 3, 4), ())
+    found = transport(photo, [(style, 1.0)], regions, [matching])
+    np.testing.assert_allclose(found, photo, atol=0.1)
 
 
 def test_styles_are_mixed_by_their_shares():

@@ -68,6 +68,24 @@ def test_nothing_moved_is_the_photo_itself(stylizer):
     np.testing.assert_array_equal(moved, stylizer.stylize(photo, look))
 
 
+def test_stages_get_features_behind_a_relu(stylizer, monkeypatch):
+    smallest = []
+
+    def watched(stage):
+        def run(variables, changed, encoding):
+            smallest.append(float(changed.min()))
+            return stage(variables, changed, encoding)
+
+        return run
+
+    stages = [watched(stage) for stage in stylizer._stages]
+    monkeypatch.setitem(vars(stylizer), "_stages", stages)
+    look = stylizer.measure_style(_photo(40, 40, 11) * 0.2)
+    # Far beyond the style, much is below zero.
+    stylizer.stylize(_photo(40, 40, 12), look, alpha=3.0)
+    assert len(smallest) == 5 and min(smallest) == 0.0
+
+
 def test_moments_are_those_of_the_encoder(stylizer, model):
     style = _photo(64, 64, 3)
     look = stylizer.measure_style(style)
@@ -86,12 +104,25 @@ def test_tiles_agree_with_the_whole(model):
     labels = np.zeros(photo.shape[:2], np.int32)
     labels[:, 300:] = 1
     regions = Regions(("0", "1"), labels=labels)
+    counts, tiles = [], []
+
+    def adjust(block, moments):
+        counts.append((block, moments.count.sum()))
+        return moments
+
+    def progress(items, desc):
+        tiles.extend([len(items)] if desc == "transfer" else [])
+        return items
+
     whole, tiled = (
         OnePassStylizer(model, transform="adain", side=96, tile=tile).stylize(
-            photo, look, regions
+            photo, look, regions, adjust=adjust, progress=progress
         )
         for tile in (0, 512)
     )
+    # Moments are those of the reduced photo, 96×21 pixels.
+    assert counts[3] == (1, pytest.approx(96 * 21))
+    assert tiles[0] == 1 < tiles[1]
     assert np.abs(whole - tiled).max() < 1.0
     assert np.abs(whole - photo).mean() > 3
 

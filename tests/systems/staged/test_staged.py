@@ -11,6 +11,7 @@ from vgg_unpool_jax.errors import ConfigError, WeightsMismatchError
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
+from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.staged import start
 from vgg_unpool_jax.systems.staged.decoder import (
     BLOCK,
@@ -157,6 +158,27 @@ def test_losses_are_those_of_each_stage_on_true_features(weights, images):
     assert float(trained["all"]) == pytest.approx(float(total), rel=1e-5)
 
 
+def test_the_reencoding_compares_exact_outputs_with_changed_features(weights, images):
+    objective = from_config(vgg19.get_config("runlocal"))
+    batch = {"image": images, "index": np.arange(2)}
+    params, state = objective.init(jax.random.key(0), batch)
+    # Outputs that are 0 whatever the input: exact ones are the photo's own features,
+    # from which VGG19 makes the unchanged ones.
+    params = jax.tree.map(jnp.zeros_like, params)
+    keys = jax.random.split(jax.random.key(1), 2)
+    full = {**state, "frozen": objective.frozen}
+    true = encode(objective.encoder, objective.frozen["encoder"], images).inputs
+    bank = [(4 * mean + 9, 3 * deviation) for mean, deviation in state[BANK]]
+    changed = jax.vmap(_changed, in_axes=(0, 0, None))(true, keys, bank)
+    _, aux = objective.losses(params, {**full, BANK: bank}, batch, keys, True)
+    expected = sum(
+        np.mean(np.abs(x - y) / np.asarray(state[STATISTICS][f"input{number}"]))
+        for number, (x, y) in enumerate(zip(true, changed, strict=True))
+    )
+    assert expected > 1
+    assert float(aux.terms["reencoding"]) == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize("name,value", [("image", 0.0), ("reencoding", -1.0)])
 def test_coefficients_that_make_no_sense_are_refused(name, value):
     config = vgg19.get_config("runlocal")
@@ -210,6 +232,27 @@ def test_a_fitted_stage_undoes_two_convolutions(monkeypatch):
         return np.abs(output - found.targets[number]).mean()
 
     assert error({**params, **fitted}) < 0.3 * error(params)
+
+
+def test_the_last_stage_is_that_of_a_pair():
+    config = vgg19.get_config("runlocal")
+    config.initialize_shared_from = "vgg19-block1"
+    objective = from_config(config)
+    photos = np.random.default_rng(3).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    params, state = objective.init(
+        jax.random.key(0), {"image": photos.astype(np.float32), "index": np.arange(2)}
+    )
+    found, state = start.prepare(config, objective, params, state, lambda *_: [photos])
+    pair = read_saved("vgg19-block1", "unpooling").variables
+    for layer in ("block1_conv2", "block1_conv1"):
+        np.testing.assert_array_equal(
+            found[layer]["kernel"], pair["params"][layer]["kernel"]
+        )
+    rms = pair[STATISTICS]["feature_rms"]
+    np.testing.assert_array_equal(state[STATISTICS][f"input{IMAGE}"], rms)
+    np.testing.assert_array_equal(
+        found["block2_conv1"]["kernel"], params["block2_conv1"]["kernel"]
+    )
 
 
 def test_the_start_refuses_what_does_not_fit(weights):
