@@ -70,7 +70,7 @@ def test_refined_regions_follow_the_edges_of_the_photo():
     photo[:, 29:] = 220  # inside of the cell of columns 24 to 31
     labels = np.repeat([[0] * 4 + [1] * 4], 6, axis=0)
     coarse = Regions(("a", "b"), coverage=np.eye(2)[labels])
-    fine = refine_regions(coarse, photo, radius=8)
+    fine = refine_regions(coarse, photo)
     assert fine.shape == (48, 64)
     np.testing.assert_array_equal(
         fine.coverage[24].argmax(1), (np.arange(64) >= 29).astype(int)
@@ -78,10 +78,25 @@ def test_refined_regions_follow_the_edges_of_the_photo():
     np.testing.assert_allclose(fine.coverage.sum(axis=2), 1, atol=1e-5)
 
 
-def test_refined_regions_of_a_padded_grid_keep_to_the_photo():
-    rows = np.linspace(0, 1, 5)[:, None] * np.ones((1, 4))
+def test_refined_regions_leave_no_halo_of_a_cell_around_an_object():
+    random = np.random.default_rng(0)
+    photo = random.normal(70, 6, (160, 160, 3))
+    inside = np.zeros((160, 160), bool)
+    inside[60:100, 60:100] = True
+    photo[inside] += (90, 60, 20)
+    cells = np.zeros((10, 10), int)  # of 16 pixels, 12 of them beside the object
+    cells[3:7, 3:7] = 1
+    coarse = Regions(("ground", "object"), coverage=np.eye(2)[cells])
+    fine = refine_regions(coarse, np.clip(photo, 0, 255)).coverage[..., 1]
+    assert fine[inside].mean() > 0.95
+    assert fine[~inside].mean() < 0.02  # of 0.1
+
+
+def test_regions_of_the_same_colours_are_those_of_the_padded_grid():
+    rows = np.linspace(0, 1, 21)[:, None] * np.ones((1, 4))
     coarse = Regions(("a", "b"), coverage=np.stack([rows, 1 - rows], axis=2))
-    photo = np.full((36, 32, 3), 100, np.uint8)
-    fine = refine_regions(coarse, photo, radius=1, covers=(4.5, 4)).coverage[..., 0]
-    # Cells of 8 pixels, whose centres are a quarter apart.
-    np.testing.assert_allclose(fine[6:30, 5], (np.arange(6, 30) - 3.5) / 32, atol=1e-3)
+    photo = np.full((164, 32, 3), 100, np.uint8)
+    fine = refine_regions(coarse, photo, covers=(20.5, 4)).coverage[..., 0]
+    # Cells of 8 pixels, whose centres are a twentieth apart.
+    expected = (np.arange(24, 130) - 3.5) / 160
+    np.testing.assert_allclose(fine[24:130, 5], expected, atol=1e-3)

@@ -11,10 +11,11 @@ regions agreed best with the painted masks of five pairs of photos.
 """
 
 import numpy as np
+import scipy.ndimage
 from PIL import Image
 
 from vgg_unpool_jax.applications.resizing import resize
-from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
+from vgg_unpool_jax.applications.stylization.difference_smoothing import smooth_along
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.errors import ConfigError, require_image
 
@@ -27,6 +28,19 @@ _STARTS = 4
 # In units of the mean squared distance to the own centre: a cell whose squared
 # distances to two centres differ by this much is shared e to 1.
 _SOFTNESS = 0.2
+
+# Pixels per side of a cell on the grid on which colours are compared.
+_CELL = 8
+_ROUNDS = 3
+# Deviations in cells: of the blur of the grid's shares, and of what is around a pixel.
+_PRIOR, _AROUND = 0.75, 1.5
+# Weight of the colour beside the grid.
+_TRUST = 0.5
+# Variance of colours that is noise, in squared grey levels.
+_NOISE = 100.0
+_LEAST = 1e-4
+# Of the smoothing: as a share of the longer side, and in grey levels.
+_RADIUS, _SIGMA = 0.01, 8.0
 
 
 def automatic_regions(
@@ -78,38 +92,61 @@ def automatic_regions(
 
 
 def refine_regions(
-    regions: Regions,
-    photo,
-    *,
-    radius: int = 20,
-    eps: float = 1e-3,
-    covers: tuple[float, float] | None = None,
-    tile: int = 0,
+    regions: Regions, photo, *, covers: tuple[float, float] | None = None
 ) -> Regions:
     """Bring soft regions of a feature grid to their photo's size and edges.
+
+    Cells see beyond their borders, so regions of the grid overlap what is beside them
+    by about a cell. Each pixel is given to the regions by its colour under a normal
+    distribution of the colours of each region around it, times the share that the grid
+    gives each region there, in rounds; then the shares are smoothed along the photo's
+    edges. Where regions have the same colours the grid decides.
 
     Args:
       regions: soft, on a coarse grid.
       photo: (h, w, 3) RGB in [0, 255].
-      radius: largest distance in pixels between an edge of the photo and the border of
-        the cells; about the stride of the grid.
-      eps: see `guided_filter`.
       covers: height and width of the photo in cells, where the grid ends beyond the
         photo.
-      tile: see `guided_filter`.
 
     Returns:
       Soft regions, (h, w, len(names)) float32.
     """
     height, width = covers or regions.shape
     size = np.shape(photo)[:2]
-    box = 0, 0, width, height
-    fine = resize(regions.coverage, size, box, Image.Resampling.BILINEAR)
-    fine = guided_filter(photo, 255 * fine, radius=radius, eps=eps, tile=tile)
-    coverage = np.maximum(np.asarray(fine) / 255, 0)
+    small = round(_CELL * height), round(_CELL * width)
+    grid = resize(
+        regions.coverage, small, (0, 0, width, height), Image.Resampling.BILINEAR
+    )
+    colors = resize(np.asarray(photo, np.float32), small, method=Image.Resampling.BOX)
+    prior = np.log(_blur(grid, _PRIOR) + _LEAST)
+    shares = grid
+    for _ in range(_ROUNDS):
+        evidence = [_log_density(colors, share) for share in np.moveaxis(shares, 2, 0)]
+        scores = prior + _TRUST * np.stack(evidence, axis=2)
+        shares = np.exp(scores - scores.max(axis=2, keepdims=True))
+        shares /= shares.sum(axis=2, keepdims=True)
+    fine = resize(shares, size, method=Image.Resampling.BILINEAR)
+    fine = smooth_along(photo, fine, radius=_RADIUS * max(size), sigma=_SIGMA)
+    coverage = np.maximum(fine, 0)
     return Regions(
         regions.names, coverage=coverage / coverage.sum(axis=2, keepdims=True)
     )
+
+
+def _log_density(colors: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(h, w), of each colour among those of a region around it, but for a constant."""
+    share = share[..., None]
+    weight = np.maximum(_blur(share, _AROUND), _LEAST)
+    mean = _blur(share * colors, _AROUND) / weight
+    square = _blur(share * np.square(colors), _AROUND) / weight
+    variance = np.maximum(square - np.square(mean), 0.0).mean(axis=2) + _NOISE
+    distance = np.square(colors - mean).sum(axis=2)
+    return -0.5 * distance / variance - 1.5 * np.log(variance)
+
+
+def _blur(values: np.ndarray, cells: float) -> np.ndarray:
+    sigma = cells * _CELL
+    return scipy.ndimage.gaussian_filter(values, (sigma, sigma, 0), mode="nearest")
 
 
 def _reduced(sides: list[np.ndarray]) -> np.ndarray:

@@ -393,7 +393,7 @@ class FileStylizer:
             covers.append(tuple(side / 16 for side in image.shape[:2]))
         found = automatic_regions(*features, count=self._automatic)
         return [
-            refine_regions(regions, image, covers=cover, tile=_FILTER_TILE)
+            refine_regions(regions, image, covers=cover)
             for regions, image, cover in zip(found, (photo, style), covers, strict=True)
         ]
 
