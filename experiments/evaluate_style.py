@@ -3,18 +3,30 @@
     python -m vgg_unpool_jax evaluate_style --pairs=FOLDER --output=FOLDER \
         --results=NAME=FOLDER,NAME=FOLDER
 
-FOLDER of --pairs has content/ and style/, and content_segment/ and style_segment/ where
-there are masks, with files of equal names. Results may come from any program: pictures
-named like the pairs. The content itself and Reinhard's colour transfer are always
-measured. Writes results.json, table.md, plot.png and page.jpg.
+FOLDER of --pairs has content/ and style/, content_segment/ and style_segment/ where
+there are masks, and target/ where right results are known, with files of equal names.
+Results may come from any program: pictures named like the pairs; --looks makes those
+of this one first. The content itself, Reinhard's colour transfer and the affine
+transport of RGB are always measured. Writes results.json, table.md, plot.png and
+page.jpg.
+
+    python -m vgg_unpool_jax evaluate_style --self_reference --photos=FOLDER \
+        --looks=balanced,faithful --output=FOLDER
+
+makes the pairs from photos: content and style are two places of one photo, and the
+content is disturbed in brightness, contrast, saturation and hue.
 """
 
+import dataclasses
 import pathlib
+import time
 
 from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
+from vgg_unpool_jax.applications.stylization.looks import LOOKS, find_look
+from vgg_unpool_jax.applications.stylization.options import AUTOMATIC_REGIONS, MAX_SIDE
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
 from vgg_unpool_jax.io.atomic import replacing
@@ -23,9 +35,20 @@ from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights, weight_files
 
 _FILES = ("results.json", "table.md", "plot.png", "page.jpg")
+_PAGE_ROWS = 12
 
 _PAIRS = flags.DEFINE_string("pairs", None, "Folder of content and style photos.")
 _RESULTS = define_path_list("results", [], "Folders of results, NAME=FOLDER or FOLDER.")
+_LOOKS = flags.DEFINE_list(
+    "looks", [], f"Looks of `stylize` to measure: {', '.join(LOOKS)}."
+)
+_MODEL = flags.DEFINE_string("model", "vgg19-style", "Staged decoder of --looks.")
+_AUTO = flags.DEFINE_integer(
+    "auto_regions", AUTOMATIC_REGIONS, "Regions that --looks finds without masks.", 0
+)
+_SELF = flags.DEFINE_bool("self_reference", False, "Make the pairs from --photos.")
+_PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos of --self_reference.")
+_COUNT = flags.DEFINE_integer("count", 0, "Photos of --self_reference; 0: all.", 0)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the report.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file up to block 5.")
 
@@ -36,14 +59,15 @@ def main() -> None:
     from vgg_unpool_jax.applications.stylization.metrics import StyleMeter
     from vgg_unpool_jax.applications.stylization.photo_pairs import (
         find_file,
-        list_style_pairs,
         score_pair,
     )
     from vgg_unpool_jax.evaluation.provenance import provenance
     from vgg_unpool_jax.evaluation.results import write_results
 
     folders, output = _result_folders(), output_folder(_OUTPUT.value)
-    pairs, left_out = list_style_pairs(_PAIRS.value)
+    if bool(_PAIRS.value) == _SELF.value or _SELF.value != bool(_PHOTOS.value):
+        raise ConfigError("name --pairs, or --self_reference and --photos")
+    pairs, left_out = _list_pairs(output)
     reads = [file for pair in pairs for file in pair.files]
     for folder in folders.values():
         reads += filter(None, (find_file(to_path(folder), p.name) for p in pairs))
@@ -52,17 +76,19 @@ def main() -> None:
     for sentence in left_out:
         print(sentence)
     vgg19 = load_vgg19_weights(_WEIGHTS.value, block=5)
+    own, seconds, broken = _stylize(pairs, output)
+    folders |= own
     meter, scores, pictures = StyleMeter(vgg19), [], {}
     lpips = _lpips()
 
     def keep(pair, method, picture):
         pictures.setdefault(pair, {})[method] = picture
 
-    broken = []
     for number, pair in enumerate(pairs, start=1):
         try:
             for score in score_pair(meter, pair, folders, keep, lpips=lpips):
-                scores.append(score)
+                known = seconds.get((pair.name, score.method))
+                scores.append(dataclasses.replace(score, seconds=known))
                 caption = report.captions([score])[pair.name, score.method]
                 print(f"[{number}/{len(pairs)}] {pair.name} {caption}", flush=True)
         except PhotoError as problem:
@@ -79,14 +105,75 @@ def main() -> None:
     points = report.style_points(scores)
     report.plot_structure_against_style(points, output / "plot.png")
     titles = report.captions(scores)
-    page = contact_sheet(pictures, titles=titles)
+    page = contact_sheet(
+        {name: pictures[name] for name in list(pictures)[:_PAGE_ROWS]}, titles=titles
+    )
     save_jpeg(output / "page.jpg", page, max_bytes=4_000_000)
-    config = {"pairs": _PAIRS.value, "results": folders, "weights": vgg19.sha256}
+    config = {"pairs": _PAIRS.value, "photos": _PHOTOS.value, "results": folders}
+    config |= {"weights": vgg19.sha256}
     records = [report.score_record(score) for score in scores]
     facts = provenance(config) | {"scores": records, "left_out": left_out + broken}
     write_results(output / "results.json", facts)
     if broken:
         raise failure
+
+
+def _list_pairs(output):
+    """The pairs of --pairs, or those that are made of --photos."""
+    from vgg_unpool_jax.applications.stylization.photo_pairs import list_style_pairs
+    from vgg_unpool_jax.applications.stylization.self_reference import write_pairs
+    from vgg_unpool_jax.data.photo_files import list_photo_files
+
+    if not _SELF.value:
+        return list_style_pairs(_PAIRS.value)
+    files = [file.path for file in list_photo_files(_PHOTOS.value, output / "pairs")]
+    files = files[: _COUNT.value or None]
+    names = {path.stem for path in files}
+    if len(names) < len(files):
+        raise ConfigError(f"--photos={_PHOTOS.value} has two files of one name")
+    write_pairs(files, output / "pairs")
+    pairs, left_out = list_style_pairs(output / "pairs")
+    return [pair for pair in pairs if pair.name in names], left_out
+
+
+def _stylize(pairs, output):
+    """Results of --looks: folders by method, seconds a megapixel, what failed."""
+    from vgg_unpool_jax.applications.stylization.files import (
+        ContentFile,
+        FileStylizer,
+        StyleFile,
+    )
+    from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
+    from vgg_unpool_jax.systems.unpooling.pair import load_encoder
+
+    folders, seconds, broken = {}, {}, []
+    looks = {name: find_look(name) for name in _LOOKS.value}
+    encoder = load_encoder(5, _WEIGHTS.value) if _AUTO.value and looks else None
+    work = [(pair, masks) for pair in pairs for masks in {None: 0, pair.masks: 0}]
+    for name, look in looks.items():
+        stylizer = load_one_pass(_MODEL.value, _WEIGHTS.value, transform=look.transform)
+        for pair, masks in work:
+            method = f"{name}, masks" if masks else name
+            folders[method] = output / "results" / method
+            file = folders[method] / f"{pair.name}.png"
+            content_mask, style_mask = masks or (None, None)
+            start = time.perf_counter()
+            try:
+                made = FileStylizer(
+                    stylizer,
+                    [StyleFile(pair.style, style_mask)],
+                    automatic=0 if masks else _AUTO.value,
+                    encoder=encoder,
+                    look=look,
+                    max_side=MAX_SIDE,
+                ).stylize(ContentFile(pair.content, content_mask, file))
+            except PhotoError as problem:
+                broken.append(f"{pair.name}: {problem}")
+                continue
+            took = time.perf_counter() - start
+            seconds[pair.name, method] = 1e6 * took / made[..., 0].size
+            print(f"{file} {took:.1f} s", flush=True)
+    return folders, seconds, broken
 
 
 def _lpips():
@@ -112,5 +199,5 @@ def _result_folders() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["pairs", "output"])
+    flags.mark_flags_as_required(["output"])
     command.run(main)

@@ -83,11 +83,12 @@ class HostAugmentation:
                 factor = rng.uniform(1 - self.jitter, 1 + self.jitter)
                 image = enhancers[kind](image).enhance(factor)
             else:
-                image = _shift_hue(image, rng.uniform(-self.hue, self.hue))
+                image = shift_hue(image, rng.uniform(-self.hue, self.hue))
         return image
 
 
-def _shift_hue(image: Image.Image, share: float) -> Image.Image:
+def shift_hue(image: Image.Image, share: float) -> Image.Image:
+    """Turn the hue of an RGB image by a share of the circle, in [-1, 1]."""
     values = np.array(image.convert("HSV"))
     values[..., 0] += np.uint8(int(share * _WHITE) % (_WHITE + 1))
     return Image.fromarray(values, "HSV").convert("RGB")

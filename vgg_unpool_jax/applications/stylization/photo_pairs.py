@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import skimage.color
 from PIL import Image
 
 from vgg_unpool_jax.applications.resizing import resize
@@ -30,6 +31,7 @@ from vgg_unpool_jax.applications.stylization.regions import fit_regions
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.formats import PHOTO_SUFFIXES
 from vgg_unpool_jax.errors import MaskError, PhotoError, SourceError
+from vgg_unpool_jax.evaluation.metrics import photo_psnr, photo_ssim
 from vgg_unpool_jax.io.paths import to_path
 
 _LOG = logging.getLogger(__name__)
@@ -47,17 +49,20 @@ class StylePair:
       content: the photo that keeps its structure.
       style: the photo that gives the look.
       masks: segmentation maps of content and style; None where one is missing.
+      target: the right result; None where nobody knows it.
     """
 
     name: str
     content: pathlib.Path
     style: pathlib.Path
     masks: tuple[pathlib.Path, pathlib.Path] | None
+    target: pathlib.Path | None = None
 
     @property
     def files(self) -> list[pathlib.Path]:
         """The photos and masks."""
-        return [self.content, self.style, *(self.masks or ())]
+        target = [self.target] if self.target else []
+        return [self.content, self.style, *(self.masks or ()), *target]
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Content and style, uint8 (h, w, 3) each."""
@@ -99,6 +104,9 @@ class StyleScore:
       lab_distance_by_region: the same region by region; None without masks.
       histogram_correlation: with the style, see `color_metrics`.
       lpips: distance to the content; None where its weights are missing.
+      target: how near it is to the right result: "psnr" in dB, "ssim", "delta_e" (mean
+        distance in CIELAB) and "lpips"; None without a target.
+      seconds: a megapixel, from file to file; None where another program made it.
     """
 
     method: str
@@ -111,6 +119,8 @@ class StyleScore:
     lab_distance_by_region: float | None
     histogram_correlation: float
     lpips: float | None = None
+    target: Mapping[str, float | None] | None = None
+    seconds: float | None = None
 
 
 def find_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
@@ -130,17 +140,18 @@ def find_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
 def list_style_pairs(
     folder: str | os.PathLike,
 ) -> tuple[list[StylePair], list[str]]:
-    """Pairs in a folder with content/, style/, content_segment/ and style_segment/.
+    """Pairs in a folder with content/, style/, their masks and right results.
 
     Args:
-      folder: the masks' folders may be missing, or some of the masks.
+      folder: content_segment/, style_segment/ and target/ may be missing, or some of
+        their files.
 
     Returns:
       The pairs in the order of their names, and a sentence for each that is left out
       as it lacks a photo or has two of a name.
     """
     folder = to_path(folder)
-    parts = ("content", "style", "content_segment", "style_segment")
+    parts = ("content", "style", "content_segment", "style_segment", "target")
     names = sorted(
         {
             path.stem
@@ -153,10 +164,11 @@ def list_style_pairs(
     pairs, left_out = [], []
     for name in names:
         try:
-            content, style, *masks = (find_file(folder / part, name) for part in parts)
+            found = [find_file(folder / part, name) for part in parts]
         except PhotoError as error:
             left_out.append(f"{error}: left out")
             continue
+        content, style, *masks, target = found
         missing = [
             part
             for part, path in (("content", content), ("style", style))
@@ -165,7 +177,8 @@ def list_style_pairs(
         if missing:
             left_out.append(f"{name} has no {' and no '.join(missing)}: left out")
             continue
-        pairs.append(StylePair(name, content, style, None if None in masks else masks))
+        masks = None if None in masks else tuple(masks)
+        pairs.append(StylePair(name, content, style, masks, target))
     if not pairs:
         raise SourceError(
             f"there are no photos of the same name in {folder / 'content'} and "
@@ -237,6 +250,7 @@ def score_pair(
       One score per method.
     """
     (content, style), labels = pair.read(), pair.read_labels()
+    target = pair.target and read_result(pair.target, content)
     keep(pair.name, "content", content)
     keep(pair.name, "style", style)
     results = baselines(content, style, labels)
@@ -272,4 +286,16 @@ def score_pair(
             lab_distance(pixels, style, labels) if labels else None,
             histogram_correlation(pixels, style),
             float(lpips(content[None], pixels[None])[0]) if lpips else None,
+            _target_score(pixels, target, lpips) if pair.target else None,
         )
+
+
+def _target_score(pixels, target, lpips) -> dict[str, float | None]:
+    ours, theirs = (np.asarray(x, np.float32)[None] for x in (pixels, target))
+    lab = [skimage.color.rgb2lab(x) for x in (pixels, target)]
+    return {
+        "psnr": float(photo_psnr(ours, theirs)[0]),
+        "ssim": float(photo_ssim(ours, theirs)[0]),
+        "delta_e": float(np.linalg.norm(lab[0] - lab[1], axis=-1).mean()),
+        "lpips": float(lpips(ours, theirs)[0]) if lpips else None,
+    }

@@ -15,6 +15,13 @@ from vgg_unpool_jax.evaluation.pictures import save_png
 # Style taken in one number: the mean over these blocks of the covariance's reduction.
 STYLE_BLOCKS = (1, 2, 3, 4)
 
+_TARGET_FORMS = {
+    "psnr": "{:.2f}",
+    "ssim": "{:.4f}",
+    "delta_e": "{:.2f}",
+    "lpips": "{:.4f}",
+}
+
 _MARKERS = "osD^vP*X<>"
 _COLOURS = (
     *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b"),
@@ -104,6 +111,7 @@ def style_table(scores: Sequence[StyleScore]) -> str:
             head += [] if by_region else ["histograms"]
             head += ["LPIPS to the photo", *names]
             tables.append(f"## {title}, means\n\n{_markdown(head, rows)}")
+    tables += _target_table(methods) + _time_table(methods)
     rows = [
         [
             score.pair,
@@ -123,6 +131,30 @@ def style_table(scores: Sequence[StyleScore]) -> str:
     head += [f"covariance {block}" for block in blocks]
     tables.append(f"## Every pair\n\n{_markdown(head, rows)}")
     return "\n\n".join(tables) + "\n"
+
+
+def _target_table(methods) -> list[str]:
+    rows = []
+    for method, own in methods.items():
+        known = [score.target for score in own if score.target is not None]
+        if known:
+            row = [method, str(len(known))]
+            for name, form in _TARGET_FORMS.items():
+                values = [found[name] for found in known if found[name] is not None]
+                row.append(form.format(np.mean(values)) if values else "-")
+            rows.append(row)
+    head = ["method", "pairs", "PSNR, dB", "SSIM", "ΔE", "LPIPS"]
+    return [f"## Beside the targets, means\n\n{_markdown(head, rows)}"] if rows else []
+
+
+def _time_table(methods) -> list[str]:
+    rows = []
+    for method, own in methods.items():
+        seconds = [score.seconds for score in own if score.seconds is not None]
+        if seconds:
+            rows.append([method, f"{np.median(seconds):.2f}"])
+    head = ["method", "seconds a megapixel, median"]
+    return [f"## Time\n\n{_markdown(head, rows)}"] if rows else []
 
 
 def _percent(share: float) -> str:
