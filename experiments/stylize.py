@@ -3,7 +3,8 @@
     python -m vgg_unpool_jax stylize --content=FILE_OR_FOLDER --style=FILE --output=… \
         [--content_mask=… --style_mask=… | --auto_regions=3] [--alpha=0.8] [--grid]
 
-Any size and aspect; the result has the photo's size. See docs/style_transfer.md.
+Any size and aspect; the result has the photo's size. With --contact_sheet, the photo in
+each of several styles, side by side. See docs/style_transfer.md.
 """
 
 import time
@@ -23,6 +24,9 @@ from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.training.progress import follow
 
+# Longer side of the pictures on a contact sheet, in pixels.
+_SHEET_SIDE = 512
+
 _CONTENT_MASK = flags.DEFINE_string(
     "content_mask", None, "Segmentation map of the photo, or a folder of maps."
 )
@@ -41,6 +45,11 @@ _FORMAT = flags.DEFINE_enum(
 )
 _QUALITY = flags.DEFINE_integer("quality", 95, "Quality of JPEG and WebP.", 1, 100)
 _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
+_SHEET = flags.DEFINE_bool(
+    "contact_sheet",
+    False,
+    "Write one picture with the photo in each of the styles, not in their mixture.",
+)
 _SAVE_STYLE = flags.DEFINE_string(
     "save_style", None, "Keep the style's statistics in this .safetensors file."
 )
@@ -61,6 +70,8 @@ def main() -> None:
     if not _GRID.value:
         writes = writes[::2]
     writes += filter(None, (_SAVE_STYLE.value, _LUT.value))
+    if _SHEET.value and len(files) > 1:
+        raise ConfigError(f"--contact_sheet is of one photo, there are {len(files)}")
     if _LUT.value and len(files) > 1:
         raise ConfigError(f"--lut is of one photo, and there are {len(files)}")
     if _LUT.value and to_path(_LUT.value).suffix.lower() != ".cube":
@@ -68,18 +79,21 @@ def main() -> None:
     reads = [path for file in files for path in (file.path, file.mask) if path]
     check_outputs(writes, [*reads, *style_flags.files_read()])
     _note_unused_flags(files)
-    work = FileStylizer(
-        style_flags.stylizer(),
-        styles,
-        automatic=_automatic(styles),
-        vgg19=style_flags.WEIGHTS.value,
-        smoothing=style_flags.SMOOTHING.value or DIFFERENCE,
-        look=style_flags.look(),
-        alpha=style_flags.ALPHA.value,
-        strengths=style_flags.strengths(),
-        max_side=style_flags.MAX_SIDE.value,
-        progress=follow,
-    )
+    options = {
+        "vgg19": style_flags.WEIGHTS.value,
+        "smoothing": style_flags.SMOOTHING.value or DIFFERENCE,
+        "look": style_flags.look(),
+        "alpha": style_flags.ALPHA.value,
+        "strengths": style_flags.strengths(),
+        "max_side": style_flags.MAX_SIDE.value,
+        "progress": follow,
+    }
+    stylizer = style_flags.stylizer()
+    if _SHEET.value:
+        _write_sheet(stylizer, files[0], styles, options)
+        print_peak_memory()
+        return
+    work = FileStylizer(stylizer, styles, automatic=_automatic(styles), **options)
     if _SAVE_STYLE.value:
         work.measure(styles[0]).write(_SAVE_STYLE.value)
     broken = []
@@ -100,6 +114,30 @@ def main() -> None:
         raise PhotoError(f"{len(broken)} of {len(files)} photos: {'; '.join(broken)}")
 
 
+def _write_sheet(stylizer, file, styles, options) -> None:
+    from vgg_unpool_jax.applications.resizing import reduce_to_side
+    from vgg_unpool_jax.applications.stylization.files import FileStylizer
+    from vgg_unpool_jax.evaluation.pictures import save_photo, titled_sheet
+    from vgg_unpool_jax.systems.unpooling.pair import load_encoder
+
+    options["max_side"] = min(options["max_side"] or _SHEET_SIDE, _SHEET_SIDE)
+    regions = [0 if file.mask else _automatic([style]) for style in styles]
+    encoder = load_encoder(5, options["vgg19"]) if any(regions) else None
+    stems = [style.path.stem for style in styles]
+    pictures = {}
+    for style, count in zip(styles, regions, strict=True):
+        work = FileStylizer(
+            stylizer, [style], automatic=count, encoder=encoder, **options
+        )
+        photo, result = work.render(file)
+        pictures.setdefault("the photo", reduce_to_side(photo, _SHEET_SIDE))
+        name = style.path.stem
+        name = name if stems.count(name) == 1 else str(style.path)
+        pictures[name] = reduce_to_side(result, _SHEET_SIDE)
+    save_photo(file.output, titled_sheet(pictures), quality=_QUALITY.value)
+    print(file.output)
+
+
 def _automatic(styles) -> int:
     """The number of regions to look for; a file of statistics has its own."""
     one_photo = len(styles) == 1 and not styles[0].is_saved
@@ -110,6 +148,9 @@ def _automatic(styles) -> int:
 
 def _note_unused_flags(files) -> None:
     style_flags.note_unused_flags()
+    if _SHEET.value:
+        why = "--contact_sheet writes one picture"
+        note_unused(why, "grid", "lut", "save_style", "style_shares")
     if _CONTENT_MASK.value:
         note_unused("the photos have masks", "auto_regions")
     elif _automatic(style_flags.styles()):

@@ -15,6 +15,7 @@ from vgg_unpool_jax.evaluation.pictures import (
     save_photo,
     save_png,
     side_by_side,
+    titled_sheet,
 )
 
 
@@ -112,3 +113,17 @@ def test_other_names_and_sizes_of_photos_are_refused(tmp_path):
     ):
         save_photo(tmp_path / "a.webp", np.zeros((1, 16384, 3)))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_titled_sheet_is_about_square_and_in_order():
+    pictures = {str(i): np.full((30, 40, 3), 10 * i) for i in range(1, 6)}
+    sheet = titled_sheet(pictures)
+    assert sheet.shape == (2 * (30 + 20 + 4), 3 * 40 + 4 * 4, 3)
+    found = [
+        sheet[4 + 54 * row + 20 :, 4 + 44 * column :][:30, :40]
+        for row in range(2)
+        for column in range(3)
+    ]
+    for number, cell in enumerate(found, start=1):
+        assert (cell == (10 * number if number < 6 else 255)).all()
+    assert (sheet[4:24, 4:44] < 128).any()  # the name

@@ -145,6 +145,34 @@ def picture_grid(
     return np.pad(np.concatenate(stacked), margin, constant_values=_BACKGROUND)
 
 
+def titled_sheet(pictures: Mapping[str, np.ndarray], *, padding: int = 4) -> np.ndarray:
+    """Pictures of one size in rows, about as many as columns, with names above them.
+
+    Args:
+      pictures: (h, w, 3) in [0, 255] by name, one or more.
+      padding: white pixels around and between the pictures.
+
+    Returns:
+      uint8 `(sheet height, sheet width, 3)`.
+    """
+    cells = [
+        np.concatenate([_label(name, picture.shape[1]), _require_picture(picture)])
+        for name, picture in pictures.items()
+    ]
+    columns = math.ceil(math.sqrt(len(cells)))
+    cells += [np.full_like(cells[0], _BACKGROUND)] * (-len(cells) % columns)
+    margin = ((padding, 0), (padding, padding), (0, 0))
+    rows = [
+        np.pad(
+            side_by_side(cells[start:][:columns], padding=padding),
+            margin,
+            constant_values=_BACKGROUND,
+        )
+        for start in range(0, len(cells), columns)
+    ]
+    return np.concatenate(rows)
+
+
 def contact_sheet(
     rows: Mapping[str, Mapping[str, np.ndarray]],
     *,

@@ -301,6 +301,16 @@ class FileStylizer:
         Returns:
           (h, w, 3) float32 in [0, 255], as written.
         """
+        photo, result = self.render(file)
+        save_photo(file.output, result, quality=quality)
+        if lut is not None:
+            write_lut(lut, fit_lut(photo, result), file.output.stem)
+        if grid:
+            save_photo(file.grid, side_by_side([photo, result]))
+        return result
+
+    def render(self, file: ContentFile) -> tuple[np.ndarray, np.ndarray]:
+        """The photo, uint8, and its result, float32 in [0, 255]; nothing is written."""
         if file.problem is not None:
             raise MaskError(file.problem)
         photo = decode_photo(file.path, str(file.path), tell_alpha=True)
@@ -333,13 +343,7 @@ class FileStylizer:
             is_guided = self._smoothing == GUIDED
             options = {"tile": _filter_tile(photo)} if is_guided else {}
             result = smooth(self._smoothing, photo, result, **options)
-        result = np.clip(np.asarray(result), 0.0, 255.0)
-        save_photo(file.output, result, quality=quality)
-        if lut is not None:
-            write_lut(lut, fit_lut(photo, result), file.output.stem)
-        if grid:
-            save_photo(file.grid, side_by_side([photo, result]))
-        return result
+        return photo, np.clip(np.asarray(result), 0.0, 255.0)
 
     def measure(self, style: StyleFile) -> StyleStatistics:
         """Statistics of a style with its own mask, or those of its file."""
