@@ -26,7 +26,11 @@ from absl import flags
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
 from vgg_unpool_jax.applications.stylization.looks import LOOKS, find_look
-from vgg_unpool_jax.applications.stylization.options import AUTOMATIC_REGIONS, MAX_SIDE
+from vgg_unpool_jax.applications.stylization.options import (
+    AUTOMATIC_REGIONS,
+    KEEP_FACES,
+    MAX_SIDE,
+)
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
 from vgg_unpool_jax.io.atomic import replacing
@@ -148,7 +152,7 @@ def _stylize(pairs, output):
 
     folders, seconds, broken = {}, {}, []
     looks = {name: find_look(name) for name in _LOOKS.value}
-    encoder = load_encoder(5, _WEIGHTS.value) if _AUTO.value and looks else None
+    encoder = load_encoder(5, _WEIGHTS.value) if looks else None
     work = [(pair, masks) for pair in pairs for masks in {None: 0, pair.masks: 0}]
     for name, look in looks.items():
         stylizer = load_one_pass(_MODEL.value, _WEIGHTS.value, transform=look.transform)
@@ -166,6 +170,7 @@ def _stylize(pairs, output):
                     encoder=encoder,
                     look=look,
                     max_side=MAX_SIDE,
+                    faces=KEEP_FACES,
                 ).stylize(ContentFile(pair.content, content_mask, file))
             except PhotoError as problem:
                 broken.append(f"{pair.name}: {problem}")

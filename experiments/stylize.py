@@ -17,6 +17,8 @@ from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.options import (
     AUTOMATIC_REGIONS,
     DIFFERENCE,
+    KEEP_FACES,
+    LUT,
 )
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import LOSSLESS_SUFFIXES, PHOTO_SUFFIXES
@@ -36,6 +38,13 @@ _AUTO = flags.DEFINE_integer(
     "Number of regions to find in photos without masks, where the style is one photo; "
     "0: none.",
     0,
+)
+_FACES = flags.DEFINE_float(
+    "keep_faces",
+    KEEP_FACES,
+    "Share of a change of colour that faces do not take; 0: they change as the rest.",
+    lower_bound=0.0,
+    upper_bound=1.0,
 )
 _LUT = flags.DEFINE_string(
     "lut", None, "Write the transfer's colours of one photo to this .cube file."
@@ -86,6 +95,7 @@ def main() -> None:
         "alpha": style_flags.ALPHA.value,
         "strengths": style_flags.strengths(),
         "max_side": style_flags.MAX_SIDE.value,
+        "faces": _FACES.value,
         "progress": follow,
     }
     stylizer = style_flags.stylizer()
@@ -122,7 +132,8 @@ def _write_sheet(stylizer, file, styles, options) -> None:
 
     options["max_side"] = min(options["max_side"] or _SHEET_SIDE, _SHEET_SIDE)
     regions = [0 if file.mask else _automatic([style]) for style in styles]
-    encoder = load_encoder(5, options["vgg19"]) if any(regions) else None
+    looks_at_photos = any(regions) or options["faces"]
+    encoder = load_encoder(5, options["vgg19"]) if looks_at_photos else None
     stems = [style.path.stem for style in styles]
     pictures = {}
     for style, count in zip(styles, regions, strict=True):
@@ -159,6 +170,8 @@ def _note_unused_flags(files) -> None:
         note_unused("the photos have no regions without --content_mask", "style_mask")
     if len(files) == 1 and files[0].output == to_path(style_flags.OUTPUT.value):
         note_unused("the name of --output has the format", "format")
+    if style_flags.SMOOTHING.value == LUT:
+        note_unused("the table of --smoothing=lut is for all pixels", "keep_faces")
     suffix = files[0].output.suffix.lower()
     if suffix in LOSSLESS_SUFFIXES:
         note_unused(f"{suffix} files keep every value", "quality")

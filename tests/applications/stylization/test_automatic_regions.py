@@ -6,6 +6,7 @@ import numpy as np
 from vgg_unpool_jax.applications.stylization.automatic_regions import (
     automatic_regions,
     refine_regions,
+    region_likeness,
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions, match_regions
 
@@ -100,3 +101,20 @@ def test_regions_of_the_same_colours_are_those_of_the_padded_grid():
     # Cells of 8 pixels, whose centres are a twentieth apart.
     expected = (np.arange(24, 130) - 3.5) / 160
     np.testing.assert_allclose(fine[24:130, 5], expected, atol=1e-3)
+
+
+def test_regions_are_alike_where_both_sides_show_the_same():
+    directions = np.eye(4, dtype=np.float32)
+    halfway = directions[1] + np.sqrt(1 / 0.55**2 - 1) * directions[3]
+    sides = []
+    for second in (directions[1], halfway):
+        rows = [directions[0], 3 * second, directions[2]]
+        sides.append(np.repeat(np.stack(rows)[:, None], 5, axis=1))
+    labels = np.repeat(np.arange(3)[:, None], 5, axis=1)
+    names, eye = ("0", "1", "2"), np.eye(3)
+    ours = Regions(names, coverage=eye[labels])
+    alike = region_likeness(sides, [ours, ours])
+    np.testing.assert_allclose(alike, [1, 0.5, 1], atol=1e-5)  # cosines 1, 0.55, 1
+    others = Regions(names, coverage=eye[np.minimum(labels, 1)])
+    alike = region_likeness(sides, [ours, others])
+    assert alike[0] == 1 and alike[2] == 0  # which the other side lacks

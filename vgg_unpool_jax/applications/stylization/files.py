@@ -14,8 +14,10 @@ from vgg_unpool_jax.applications.resizing import reduce_to_side, resize
 from vgg_unpool_jax.applications.stylization.automatic_regions import (
     automatic_regions,
     refine_regions,
+    region_likeness,
 )
 from vgg_unpool_jax.applications.stylization.cascade import Stylizer
+from vgg_unpool_jax.applications.stylization.faces import find_faces, keep_faces
 from vgg_unpool_jax.applications.stylization.finishing import finish
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
@@ -50,6 +52,10 @@ PathLike = str | os.PathLike
 
 # Longest side in pixels at which automatic regions are looked for.
 _REGIONS_SIDE = 768
+# Automatic regions less alike than this take the style of the whole photo.
+_UNLIKE = 0.3
+# Share of the change that regions with nothing in common take.
+_CALM = 0.45
 # Pixels per side of the tiles of the guided filter.
 _FILTER_TILE = 2048
 
@@ -226,7 +232,7 @@ class FileStylizer:
       stylizer: moves the features.
       notes: sentences about the last photo's regions.
       regions: of the last photo and of its style, where they were found automatically;
-        else None.
+        else None. Those with little in common have other names.
     """
 
     def __init__(
@@ -242,6 +248,7 @@ class FileStylizer:
         alpha: float = 1.0,
         strengths: Mapping[int, float] | None = None,
         max_side: int = 0,
+        faces: float = 0.0,
         progress: Callable | None = None,
     ):
         """Keep the options.
@@ -260,6 +267,8 @@ class FileStylizer:
           max_side: photos with a longer side are reduced to it for all steps but the
             last, which brings the result to the photo's size along its edges; 0 is no
             limit.
+          faces: share of a change of colour that faces do not take, see `keep_faces`;
+            0 looks for none. The smoothing "lut" maps all pixels alike.
           progress: see `FeatureTransfer.stylize`.
         """
         require_list("styles", styles)
@@ -269,7 +278,9 @@ class FileStylizer:
         strengths = look.strengths_at(stylizer.blocks, strengths)
         self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
         self._measured_styles, self.notes, self.regions = {}, (), None
-        self._given_encoder = encoder
+        self._given_encoder, self._faces = encoder, faces
+        self._encoded = None, None  # the last image, and its features
+        self._strength = None  # of the last photo's automatic regions, (h, w, 1)
         if automatic and (len(self._styles) > 1 or self._styles[0].is_saved):
             raise ConfigError(
                 "automatic regions are found in one content and one style photo "
@@ -315,7 +326,7 @@ class FileStylizer:
             raise MaskError(file.problem)
         photo = decode_photo(file.path, str(file.path), tell_alpha=True)
         reduced = reduce_to_side(photo, self._max_side)
-        styles, regions, self.regions = [], None, None
+        styles, regions, self.regions, self._strength = [], None, None, None
         for style in self._styles:
             statistics, regions = self._statistics(file, reduced, style)
             styles.append((statistics, style.share))
@@ -333,6 +344,9 @@ class FileStylizer:
                 self._look,
                 alpha=self._alpha,
             )
+        if self._strength is not None:
+            result = reduced + self._strength * (np.asarray(result) - reduced)
+        if self._smoothing in (DIFFERENCE, LUT):
             if self._smoothing == LUT:
                 table = fit_lut(reduced, np.clip(result, 0.0, 255.0))
                 result = apply_lut(table, photo)
@@ -343,6 +357,11 @@ class FileStylizer:
             is_guided = self._smoothing == GUIDED
             options = {"tile": _filter_tile(photo)} if is_guided else {}
             result = smooth(self._smoothing, photo, result, **options)
+        if self._faces and self._smoothing != LUT:
+            features, covers = self._encode(reduced)
+            faces = find_faces(features, reduced, covers=covers)
+            if faces is not None:
+                result = keep_faces(photo, result, faces, share=self._faces)
         return photo, np.clip(np.asarray(result), 0.0, 255.0)
 
     def measure(self, style: StyleFile) -> StyleStatistics:
@@ -389,17 +408,32 @@ class FileStylizer:
         return self._given_encoder or load_encoder(5, self._vgg19)
 
     def _find_regions(self, photo, style) -> list[Regions]:
-        features, covers = [], []
-        for image in (photo, style):
-            image = reduce_to_side(image, _REGIONS_SIDE)
-            padded = pad_to_multiple(np.asarray(image[None], np.float32), 16)
-            features.append(np.asarray(self._encoder.encode(padded)[0][0]))
-            covers.append(tuple(side / 16 for side in image.shape[:2]))
+        encoded = [self._encode(image) for image in (style, photo)][::-1]
+        features, covers = zip(*encoded, strict=True)
         found = automatic_regions(*features, count=self._automatic)
-        return [
+        alike = region_likeness(features, found)
+        ours, theirs = (
             refine_regions(regions, image, covers=cover)
             for regions, image, cover in zip(found, (photo, style), covers, strict=True)
+        )
+        names = [
+            name if share >= _UNLIKE else f"{name} of the style"
+            for name, share in zip(theirs.names, alike, strict=True)
         ]
+        strengths = np.float32(_CALM + (1 - _CALM) * alike)
+        self._strength = (ours.coverage @ strengths)[..., None]
+        return [ours, dataclasses.replace(theirs, names=names)]
+
+    def _encode(self, photo) -> tuple[np.ndarray, tuple[float, float]]:
+        """Features of block 5 of a photo, and how many cells the photo covers."""
+        last, encoded = self._encoded
+        if last is not photo:
+            image = reduce_to_side(photo, _REGIONS_SIDE)
+            padded = pad_to_multiple(np.asarray(image[None], np.float32), 16)
+            features = np.asarray(self._encoder.encode(padded)[0][0])
+            encoded = features, tuple(side / 16 for side in image.shape[:2])
+            self._encoded = photo, encoded
+        return encoded
 
 
 def _enlarge_difference(photo, reduced, result) -> np.ndarray:

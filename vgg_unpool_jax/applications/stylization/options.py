@@ -10,5 +10,7 @@ TRANSFORMS = ("wct", "ot", "adain")
 LEVELS = (4, 3, 2, 1)
 # Larger photos are stylised at this longer side in pixels if nothing else is said.
 MAX_SIDE = 1024
+# Share of a change of colour that faces do not take.
+KEEP_FACES = 0.8
 # Regions that are looked for in photos without masks if nothing else is said.
 AUTOMATIC_REGIONS = 3
