@@ -1,5 +1,7 @@
 """Structure, style and flicker: oracles, analytic cases, and what real photos say."""
 
+import math
+
 import numpy as np
 import pytest
 import skimage.data
@@ -208,3 +210,18 @@ def test_flicker_is_the_change_of_the_result_beyond_the_input():
     moving = still.copy()
     moving[1::2, 3:] += 10
     assert _flicker(moving, half) == pytest.approx(5)
+
+
+def test_a_pan_by_whole_pixels_has_no_warp_error():
+    scene = skimage.data.astronaut()[:90, 100:260].astype(np.float64)
+    still, blinking = metrics.WarpErrorMeter(), metrics.WarpErrorMeter()
+    assert math.isnan(still.value[0])
+    for i in range(4):
+        frame = scene[:, 3 * i : 3 * i + 140].copy()
+        bright = frame * 0.8 + 20
+        frame[30:40, 30:40] = 255 * (i % 2)  # where the film does not agree with itself
+        still.add(frame, bright)
+        blinking.add(frame, bright + 6 * (i % 2))
+    assert max(still.value) < 0.5
+    assert blinking.value[0] == pytest.approx(6, abs=0.3)
+    assert blinking.value[1] == still.value[1]
