@@ -1,7 +1,7 @@
 """Photorealistic style transfer for films: a video file, or a folder of frames.
 
     python -m vgg_unpool_jax stylize_video --content=FILE_OR_FOLDER --style=FILE \
-        --output=FILE_OR_FOLDER [--look=faithful] [--warp_error]
+        --output=FILE_OR_FOLDER [--look=faithful] [--measure]
 
 Writes a video file (.mp4, .mov, .mkv) with the times and the sound of the first, or a
 folder of PNG files. An interrupted run starts from the beginning; of a film that is
@@ -13,10 +13,15 @@ Needs the extra [video], unless both are folders.
 import dataclasses
 import time
 
+import numpy as np
 from absl import flags
 
 from experiments.cli import command, style_flags
 from experiments.cli.unused import note_unused
+from vgg_unpool_jax.applications.stylization.color_metrics import (
+    lab_distance,
+    sobel_ssim,
+)
 from vgg_unpool_jax.applications.stylization.files import FileStylizer
 from vgg_unpool_jax.applications.stylization.metrics import WarpErrorMeter
 from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, GUIDED
@@ -38,8 +43,10 @@ _STEADINESS = flags.DEFINE_float(
 _CUT = flags.DEFINE_float(
     "cut", CUT, "Least step in grey levels that is a cut; 0: the film is one shot.", 0
 )
-_WARP_ERROR = flags.DEFINE_bool(
-    "warp_error", False, "Print the change along the motion, too, which takes long."
+_MEASURE = flags.DEFINE_bool(
+    "measure",
+    False,
+    "Print warp error, edges kept and distance of colours, too.",
 )
 _RATE = flags.DEFINE_float("rate", float(RATE), "Frames a second of a folder.", 0.001)
 _QUALITY = flags.DEFINE_integer("quality", 18, "H.264's rate factor, 0 is best.", 0, 51)
@@ -60,12 +67,12 @@ def main() -> None:
         output, video, quality=_QUALITY.value, sound=_SOUND.value
     ) as write:
         work, number, problem = _stylizer(), 0, None
-        warp = WarpErrorMeter() if _WARP_ERROR.value else None
+        measures = _Measures(work) if _MEASURE.value else None
         try:
             results = work.stylize(video.frames)
             for number, (frame, pixels) in enumerate(results, start=1):
-                if warp is not None:
-                    warp.add(frame.pixels, pixels)
+                if measures is not None:
+                    measures.add(frame.pixels, pixels)
                 write(dataclasses.replace(frame, pixels=pixels))
                 seconds = (time.perf_counter() - start) / number
                 of = f"/{video.count}" if video.count else ""
@@ -81,14 +88,33 @@ def main() -> None:
     if work.dissolves:
         frames = ", ".join(f"{first} to {last}" for first, last in work.dissolves)
         print(f"dissolves in frames {frames}")
-    if warp is not None:
-        print(
-            "warp error {:.3f} grey levels, the film's own {:.3f}".format(*warp.value)
-        )
+    if measures is not None:
+        print(measures)
     peaks = (f"{name} {size / 2**30:.2f} GiB" for name, size in peak_memory().items())
     print(f"peak memory: {', '.join(peaks)}")
     if problem is not None:
         raise problem
+
+
+class _Measures:
+    """Means over the frames of a film."""
+
+    def __init__(self, work: VideoStylizer):
+        self._colors = work.style_colors.astype(np.uint8)
+        self._warp, self._edges, self._distances = WarpErrorMeter(), [], []
+
+    def add(self, frame, result) -> None:
+        self._warp.add(frame, result)
+        self._edges.append(sobel_ssim(frame, result))
+        self._distances.append(lab_distance(result, self._colors))
+
+    def __str__(self):
+        result, film = self._warp.value
+        edges, distance = np.mean(self._edges), np.mean(self._distances)
+        return (
+            f"warp error {result:.3f} grey levels, the film's own {film:.3f}; edges "
+            f"(Sobel) {edges:.3f}; colours {distance:.2f}"
+        )
 
 
 def _note_unused_flags(video) -> None:

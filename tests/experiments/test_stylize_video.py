@@ -71,7 +71,7 @@ def _command(folder, output, *flags):
 
 
 def test_the_command_writes_a_folder_as_the_library_does(folder, parts, tmp_path):
-    done = _command(folder, tmp_path / "out", "--look=faithful", "--warp_error")
+    done = _command(folder, tmp_path / "out", "--look=faithful", "--measure")
     assert done.returncode == 0, done.stderr
     work, results = _run(parts, look=LOOKS["faithful"])
     written = list(open_video(tmp_path / "out").frames())
@@ -81,7 +81,7 @@ def test_the_command_writes_a_folder_as_the_library_does(folder, parts, tmp_path
     assert "[6/6] 13" in done.stdout and "cuts before frame 4" in done.stdout
     (told,) = re.findall(r"flicker ([\d.]+) grey levels", done.stdout)
     assert float(told) == pytest.approx(work.flicker, abs=0.01)
-    assert re.search(r"warp error [\d.]+ grey levels, the film's own", done.stdout)
+    assert re.search(r"own [\d.]+; edges \(Sobel\) 0[\d.]+; colours \d", done.stdout)
 
 
 def test_an_output_that_cannot_be_is_one_sentence(folder):

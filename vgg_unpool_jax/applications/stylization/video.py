@@ -47,7 +47,7 @@ KEYFRAMES = 4
 _SIDE = 320
 # Of the tables, see `fit_lut`. Steep tables make noise; without the smoothing behind
 # them they have to be calmer.
-_SMOOTHNESS = 3.0
+_SMOOTHNESS = 10.0
 _ALONE = 300.0
 
 
@@ -116,6 +116,11 @@ class VideoStylizer:
     def flicker(self) -> float:
         """See the class."""
         return self._meter.value
+
+    @property
+    def style_colors(self) -> np.ndarray:
+        """RGB (samples, 3) of the styles in [0, 255]."""
+        return np.concatenate([style.whole_colors for style, _ in self._styles])
 
     def stylize(
         self, read: Callable[[], Iterable[Frame]]
