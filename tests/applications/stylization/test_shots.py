@@ -97,6 +97,19 @@ def test_a_short_shot_has_its_frames_several_times():
     np.testing.assert_array_equal(chosen, [10, 10, 11, 11])
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_films_of_few_frames(frames):
+    film = _pan(0, frames, 1)
+    assert not find_shots(film).any()
+    assert choose_keyframes(np.zeros(frames), contrast(film), 0, 4).max() < frames
+
+
+def test_long_films_are_compared_in_blocks():
+    scenes = _pan(0, 1, 0)[0], _pan(1, 1, 0)[0]
+    film = np.stack([scenes[i // 700 % 2] for i in range(2800)])
+    np.testing.assert_array_equal(find_shots(film), np.arange(2800) // 700)
+
+
 def test_contrast_is_the_deviation_of_the_pixels():
     film = np.zeros((2, *THUMBNAIL, 3), np.uint8)
     film[1, :, ::2] = 40

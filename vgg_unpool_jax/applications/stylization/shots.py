@@ -26,6 +26,8 @@ _LINEAR = 0.3
 _DULL = 0.9
 # Deviation of a thumbnail's pixels in grey levels below which it shows nothing.
 _FLAT = 6.0
+# Frames that are compared at once.
+_BLOCK = 1024
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
@@ -45,7 +47,7 @@ def find_shots(thumbnails: np.ndarray, *, cut: float = CUT) -> np.ndarray:
       float64 (n,), not falling: the number of the shot from 0; between two numbers for
       a frame of a dissolve, by the share of the later shot in it.
     """
-    film = np.asarray(thumbnails, np.float32).reshape(len(thumbnails), -1)
+    film = np.reshape(thumbnails, (len(thumbnails), -1))
     positions = np.zeros(len(film))
     if not np.isfinite(cut):
         return positions
@@ -57,17 +59,20 @@ def find_shots(thumbnails: np.ndarray, *, cut: float = CUT) -> np.ndarray:
     for first, last in sorted(changes):
         positions[last:] += 1
         if first < last:
-            way = film[last] - film[first]
-            shares = (film[first:last] - film[first]) @ way / (way @ way)
+            ends, frames = _rows(film, [first, last]), np.arange(first, last)
+            way = ends[1] - ends[0]
+            shares = (_rows(film, frames) - ends[0]) @ way / (way @ way)
             positions[first:last] += np.maximum.accumulate(np.clip(shares, 0, 1))
     return positions
 
 
 def contrast(thumbnails: np.ndarray) -> np.ndarray:
     """Deviation of the pixels of each thumbnail in grey levels, (n,)."""
-    pixels = np.asarray(thumbnails, np.float32)
-    pixels = pixels.reshape(len(pixels), -1, pixels.shape[-1])
-    return np.sqrt(pixels.var(axis=1).mean(axis=-1))
+    pixels = np.reshape(thumbnails, (len(thumbnails), -1, np.shape(thumbnails)[-1]))
+    return _by_blocks(
+        lambda frames: np.sqrt(_rows(pixels, frames).var(axis=1).mean(axis=-1)),
+        np.arange(len(pixels)),
+    )
 
 
 def choose_keyframes(
@@ -89,26 +94,37 @@ def choose_keyframes(
     return clear[(2 * np.arange(count) + 1) * len(clear) // (2 * count)]
 
 
-def _distance(film, first, second):
-    """Mean absolute difference of frames, their numbers limited to the film's."""
-    first, second = (np.clip(x, 0, len(film) - 1) for x in (first, second))
-    return np.abs(film[first] - film[second]).mean(axis=-1)
+def _rows(film, frames) -> np.ndarray:
+    """Frames as float32, their numbers limited to the film's."""
+    return film[np.clip(frames, 0, len(film) - 1)].astype(np.float32)
+
+
+def _by_blocks(measure, frames) -> np.ndarray:
+    """A number for each frame; a film as float32 is large."""
+    blocks = np.array_split(frames, len(frames) // _BLOCK + 1)
+    return np.concatenate([measure(block) for block in blocks])
+
+
+def _steps(film, frames, first, second) -> np.ndarray:
+    """Mean absolute difference of the pictures at two places beside each frame."""
+    return _by_blocks(
+        lambda at: np.abs(_rows(film, at + first) - _rows(film, at + second)).mean(-1),
+        frames,
+    )
 
 
 def _cuts(film, cut) -> set[int]:
     """The frames at which the picture is suddenly another."""
     frames = np.arange(1, len(film))
-    steps = _distance(film, frames, frames - 1)
+    steps = _steps(film, frames, 0, -1)
     window = np.ones(2 * _AROUND + 1)
     window[_AROUND] = 0
     sums, counts = (
-        np.convolve(np.pad(x, _AROUND), window, "valid")
+        np.convolve(np.pad(x, _AROUND), window)[2 * _AROUND :][: len(x)]
         for x in (steps, np.ones_like(steps))
     )
     # One frame of flash light, after which the picture is as before, is no cut.
-    stays = np.minimum(
-        _distance(film, frames + 1, frames - 1), _distance(film, frames, frames - 2)
-    )
+    stays = np.minimum(_steps(film, frames, 1, -1), _steps(film, frames, 0, -2))
     stands_out = steps * np.maximum(counts, 1) > _RATIO * sums
     return set(frames[(steps > cut) & (stays > cut) & stands_out].tolist())
 
@@ -125,10 +141,13 @@ def _dissolves(film, contrasts, cuts) -> list[tuple[int, int]]:
     """The last frame before and the first after each dissolve."""
     if len(film) <= 2 * _REACH:
         return []
-    before, after = film[: -2 * _REACH], film[2 * _REACH :]
-    change = np.sqrt(np.square(after - before).mean(axis=-1))
-    middle = film[_REACH:-_REACH] - (before + after) / 2
-    bend = np.sqrt(np.square(middle).mean(axis=-1))
+
+    def change_and_bend(first):
+        before, middle, after = (_rows(film, first + i * _REACH) for i in range(3))
+        parts = after - before, middle - (before + after) / 2
+        return np.sqrt([np.square(part).mean(axis=-1) for part in parts]).T
+
+    change, bend = _by_blocks(change_and_bend, np.arange(len(film) - 2 * _REACH)).T
     ends = np.stack([contrasts[: -2 * _REACH], contrasts[2 * _REACH :]])
     dull = contrasts[_REACH:-_REACH] < _DULL * ends.mean(axis=0)
     dull &= ends.min(axis=0) > ends.max(axis=0) / 2  # a fade is no dissolve
