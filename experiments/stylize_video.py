@@ -13,17 +13,13 @@ Needs the extra [video], unless both are folders.
 import dataclasses
 import time
 
-import numpy as np
 from absl import flags
 
 from experiments.cli import command, style_flags
+from experiments.cli.each import print_peak_memory
 from experiments.cli.unused import note_unused
-from vgg_unpool_jax.applications.stylization.color_metrics import (
-    lab_distance,
-    sobel_ssim,
-)
 from vgg_unpool_jax.applications.stylization.files import FileStylizer
-from vgg_unpool_jax.applications.stylization.metrics import WarpErrorMeter
+from vgg_unpool_jax.applications.stylization.film_metrics import FilmMeter
 from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, GUIDED
 from vgg_unpool_jax.applications.stylization.shots import CUT
 from vgg_unpool_jax.applications.stylization.video import VideoStylizer
@@ -55,8 +51,6 @@ _SOUND = flags.DEFINE_bool("sound", True, "Keep the sound of a video file.")
 
 def main() -> None:
     """Run the command."""
-    from vgg_unpool_jax.runtime.memory import peak_memory
-
     video = open_video(style_flags.CONTENT.value, rate=_RATE.value)
     output, start = style_flags.OUTPUT.value, time.perf_counter()
     writes, reads = output_files(output, video)
@@ -67,7 +61,7 @@ def main() -> None:
         output, video, quality=_QUALITY.value, sound=_SOUND.value
     ) as write:
         work, number, problem = _stylizer(), 0, None
-        measures = _Measures(work) if _MEASURE.value else None
+        measures = FilmMeter(work.style_colors) if _MEASURE.value else None
         try:
             results = work.stylize(video.frames)
             for number, (frame, pixels) in enumerate(results, start=1):
@@ -90,31 +84,9 @@ def main() -> None:
         print(f"dissolves in frames {frames}")
     if measures is not None:
         print(measures)
-    peaks = (f"{name} {size / 2**30:.2f} GiB" for name, size in peak_memory().items())
-    print(f"peak memory: {', '.join(peaks)}")
+    print_peak_memory()
     if problem is not None:
         raise problem
-
-
-class _Measures:
-    """Means over the frames of a film."""
-
-    def __init__(self, work: VideoStylizer):
-        self._colors = work.style_colors.astype(np.uint8)
-        self._warp, self._edges, self._distances = WarpErrorMeter(), [], []
-
-    def add(self, frame, result) -> None:
-        self._warp.add(frame, result)
-        self._edges.append(sobel_ssim(frame, result))
-        self._distances.append(lab_distance(result, self._colors))
-
-    def __str__(self):
-        result, film = self._warp.value
-        edges, distance = np.mean(self._edges), np.mean(self._distances)
-        return (
-            f"warp error {result:.3f} grey levels, the film's own {film:.3f}; edges "
-            f"(Sobel) {edges:.3f}; colours {distance:.2f}"
-        )
 
 
 def _note_unused_flags(video) -> None:

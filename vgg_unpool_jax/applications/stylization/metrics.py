@@ -1,4 +1,4 @@
-"""Photorealistic style transfer in numbers: structure kept, style taken, flicker.
+"""Photorealistic style transfer in numbers: structure kept, style taken.
 
 Structure is SSIM between the edges of content and result. Style is the distance between
 the features of the result and those of the style photo in their first two moments, at
@@ -11,8 +11,6 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.ndimage
-import skimage.registration
 
 from vgg_unpool_jax.applications.resizing import as_photo
 from vgg_unpool_jax.errors import require_image
@@ -32,7 +30,7 @@ WHOLE = 0
 # Fewer cells of a feature grid say nothing about a region (PhotoWCT: "> 10 px").
 MIN_CELLS = 11
 
-_LUMINANCE = np.array([0.299, 0.587, 0.114])
+LUMINANCE = np.array([0.299, 0.587, 0.114])
 # Grey levels per pixel. The rounding to 8 bits alone gives flat areas half of it.
 _EDGE_FLOOR = 0.5
 
@@ -67,7 +65,7 @@ def edge_map(image: np.ndarray) -> np.ndarray:
     """
     check_photo_range("image", image)
     require_image("image", np.asarray(image), 3)
-    luminance = np.pad(np.asarray(image, np.float64) @ _LUMINANCE, 1, mode="edge")
+    luminance = np.pad(np.asarray(image, np.float64) @ LUMINANCE, 1, mode="edge")
     down = np.square(np.diff(luminance, axis=0))[:, 1:-1]
     right = np.square(np.diff(luminance, axis=1))[1:-1]
     squares = (down[1:] + down[:-1] + right[:, 1:] + right[:, :-1]) / 2
@@ -275,90 +273,3 @@ def _labels_of_cells(labels: np.ndarray, block: int) -> np.ndarray:
         centres = np.arange(_cells(side, block)) * stride + stride // 2
         labels = labels.take(np.minimum(centres, side - 1), axis=axis)
     return labels
-
-
-class FlickerMeter:
-    """The change of a film's frames beyond that of the original film.
-
-    The mean over pixels, channels and successive frames of max(0, |Δresult| -
-    |Δoriginal|). No motion is estimated. An area that changes less than the original
-    cannot make up for one that flickers.
-    """
-
-    def __init__(self):
-        """Begin a film."""
-        self._changes, self._last = [], None
-
-    def add(self, frame: np.ndarray, result: np.ndarray) -> None:
-        """Take the next frame and its result, both (h, w, 3) in [0, 255]."""
-        for name, image in (("frame", frame), ("result", result)):
-            check_photo_range(name, image)
-        pair = [np.asarray(image, np.float32) for image in (frame, result)]
-        if self._last is not None:
-            steps = [
-                np.abs(new - old) for new, old in zip(pair, self._last, strict=True)
-            ]
-            excess = np.maximum(steps[1] - steps[0], 0.0)
-            self._changes.append(float(excess.mean(dtype=np.float64)))
-        self._last = pair
-
-    @property
-    def value(self) -> float:
-        """Grey levels in [0, 255]; NaN before the second frame."""
-        return float(np.mean(self._changes)) if self._changes else float("nan")
-
-
-class WarpErrorMeter:
-    """The change of a film along its motion, beside that of the original film.
-
-    The optical flow of the original's grey brings each frame before to the frame; what
-    is left is the mean absolute difference over the pixels at which the original, so
-    brought, is within `AGREES` grey levels of itself: elsewhere something comes into
-    view, or the flow is wrong. Noise and interpolation leave the original an error of
-    its own. The flow is `skimage.registration.optical_flow_tvl1`, which copes better
-    with what comes into view than `optical_flow_ilk`, and takes seconds per frame.
-
-    Source: Lai et al., "Learning blind video temporal consistency", 2018, for the
-    measure; flow and mask are others, so these numbers cannot be compared with theirs.
-    """
-
-    # Grey levels, mean of the channels.
-    AGREES = 20.0
-
-    def __init__(self):
-        """Begin a film."""
-        self._errors, self._last = [], None
-
-    def add(self, frame: np.ndarray, result: np.ndarray) -> None:
-        """Take the next frame and its result, both (h, w, 3) in [0, 255]."""
-        for name, image in (("frame", frame), ("result", result)):
-            check_photo_range(name, image)
-        pair = [np.asarray(image, np.float32) for image in (frame, result)]
-        if self._last is not None:
-            greys = [images[0] @ _LUMINANCE / 255 for images in (pair, self._last)]
-            flow = skimage.registration.optical_flow_tvl1(*greys, attachment=5)
-            at = np.indices(greys[0].shape) + flow
-            limits = np.reshape(greys[0].shape, (2, 1, 1)) - 1
-            differences = [
-                np.abs(new - _warped(old, at)).mean(axis=-1)
-                for new, old in zip(pair, self._last, strict=True)
-            ]
-            seen = ((at >= 0) & (at <= limits)).all(axis=0)
-            seen &= differences[0] < self.AGREES
-            if seen.any():
-                self._errors.append([float(each[seen].mean()) for each in differences])
-        self._last = pair
-
-    @property
-    def value(self) -> tuple[float, float]:
-        """Of the result and of the original, in grey levels; NaN without frames."""
-        if not self._errors:
-            return float("nan"), float("nan")
-        original, result = np.mean(self._errors, axis=0)
-        return float(result), float(original)
-
-
-def _warped(image: np.ndarray, at: np.ndarray) -> np.ndarray:
-    channels = np.moveaxis(image, -1, 0)
-    warp = functools.partial(scipy.ndimage.map_coordinates, order=1, mode="nearest")
-    return np.stack([warp(channel, at) for channel in channels], axis=-1)

@@ -22,11 +22,11 @@ from vgg_unpool_jax.applications.resizing import reduce_to_side, resize
 from vgg_unpool_jax.applications.stylization.difference_smoothing import (
     add_smoothed_difference,
 )
+from vgg_unpool_jax.applications.stylization.film_metrics import FlickerMeter
 from vgg_unpool_jax.applications.stylization.finishing import transport
 from vgg_unpool_jax.applications.stylization.guided_filter import SteadyGuidedFilter
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
 from vgg_unpool_jax.applications.stylization.lut import apply_lut, fit_lut
-from vgg_unpool_jax.applications.stylization.metrics import FlickerMeter
 from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, GUIDED, LUT
 from vgg_unpool_jax.applications.stylization.shots import (
     CUT,
