@@ -142,8 +142,9 @@ class OurProgram:
         state = create_train_state(
             self._params, model_state, optimizer.transformation, averaged=False
         )
-        self._state = parallel.replicate(state)
-        self._frozen = parallel.replicate(self._objective.frozen)
+        by = parallel.parallelism(config)
+        self._state = parallel.replicate(state, by=by)
+        self._frozen = parallel.replicate(self._objective.frozen, by=by)
         self._batch = {"image": photos, "index": np.arange(len(photos))}
         self._train = parallel.parallelize_step(
             make_train_step(
@@ -151,7 +152,8 @@ class OurProgram:
                 optimizer,
                 make_augmentation(flip=config.data.flip),
                 average_decay=config.optimizer.average_decay,
-            )
+            ),
+            by=by,
         )
         self._compile_seconds = 0.0
         # One part of the batch for each device, as in `Pair.reconstruct`.

@@ -121,7 +121,8 @@ def train_and_evaluate(
                 optimizer,
                 make_augmentation(flip=config.data.flip),
                 average_decay=config.optimizer.average_decay,
-            )
+            ),
+            by=parallel.parallelism(config),
         )
         validation = Validation(config, system, objective, splits, workdir)
         history = ValidationHistory(workdir, first_step)
@@ -271,8 +272,9 @@ class _Run:
     def train(self, state, loader, total_steps, progress, deadline) -> TrainResult:
         config = self.config
         key = jax.random.key(config.seed)
-        state = parallel.replicate(state)
-        frozen = parallel.replicate(self.objective.frozen)
+        by = parallel.parallelism(config)
+        state = parallel.replicate(state, by=by)
+        frozen = parallel.replicate(self.objective.frozen, by=by)
         began, pending, metrics, step = time.monotonic(), [], {}, int(state.step)
         if step == total_steps or self._was_left_out(step):
             # Validate even if there is nothing left to train.
