@@ -139,12 +139,14 @@ find_program() {
   # Relative paths mean what they mean where the command was typed.
   PROGRAM=(env "PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}")
   # Else the C library gives the memory of large arrays back after every step, and the
-  # kernel clears it and hands it out again; see docs/performance.md. Not for large
-  # photos, which need their memory back.
+  # kernel clears it and hands it out again; see docs/performance.md. Small pieces are
+  # joined at once (no tcache, no fast bins): between large ones they would keep these
+  # from being used again. Not for large photos, which need their memory back.
   local large='^(reconstruct|stylize|stylize_video|edit|studio)$'
   if [ "$ACCELERATOR" = cpu ] && [[ ! $1 =~ $large ]]; then
     local keep=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.arena_max=1
-    keep+=:glibc.malloc.trim_threshold=100000000000
+    keep+=:glibc.malloc.trim_threshold=100000000000:glibc.malloc.tcache_count=0
+    keep+=:glibc.malloc.mxfast=0
     PROGRAM+=("GLIBC_TUNABLES=${GLIBC_TUNABLES:-$keep}")
   fi
   local module="experiments.$1"

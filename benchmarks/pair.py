@@ -142,8 +142,9 @@ class OurProgram:
         state = create_train_state(
             self._params, model_state, optimizer.transformation, averaged=False
         )
-        self._state = parallel.replicate(state)
-        self._frozen = parallel.replicate(self._objective.frozen)
+        by = parallel.parallelism(config)
+        self._state = parallel.replicate(state, by=by)
+        self._frozen = parallel.replicate(self._objective.frozen, by=by)
         self._batch = {"image": photos, "index": np.arange(len(photos))}
         self._train = parallel.parallelize_step(
             make_train_step(
@@ -151,14 +152,12 @@ class OurProgram:
                 optimizer,
                 make_augmentation(flip=config.data.flip),
                 average_decay=config.optimizer.average_decay,
-            )
+            ),
+            by=by,
         )
         self._compile_seconds = 0.0
         # One part of the batch for each device, as in `Pair.reconstruct`.
         self._infer = parallel.parallelize_inference(self._compute_reconstruction)
-        encoder = self._objective.frozen["encoder"]
-        decoder = {"params": self._params, **model_state}
-        self._variables = parallel.replicate((encoder, decoder))
 
     def _step(self) -> dict[str, jax.Array]:
         batch = parallel.shard_batch(self._batch)
@@ -167,7 +166,9 @@ class OurProgram:
 
     def _reconstruct(self) -> jax.Array:
         photos = parallel.shard_batch(self._batch)["image"]
-        return parallel.unshard(self._infer(self._variables, photos))
+        decoder = {"params": self._state.params, **self._state.model_state}
+        variables = self._frozen["encoder"], decoder
+        return parallel.unshard(self._infer(variables, photos))
 
     def _compute_reconstruction(self, variables, photos):
         encoder_params, variables = variables
@@ -186,16 +187,20 @@ class OurProgram:
 
     def first_steps(self, count: int) -> list[dict[str, float]]:
         """Train; the losses and norms of each step."""
-        steps = []
-        for _ in range(count):
+        if not self._compile_seconds:
             began = time.perf_counter()
-            metrics = {name: float(value) for name, value in self._step().items()}
-            self._compile_seconds = self._compile_seconds or time.perf_counter() - began
-            steps.append(metrics)
-        return steps
+            batch = parallel.shard_batch(self._batch)
+            parallel.compile_ahead(
+                self._train, self._state, self._frozen, batch, self._key
+            )
+            self._compile_seconds = time.perf_counter() - began
+        return [
+            {name: float(value) for name, value in self._step().items()}
+            for _ in range(count)
+        ]
 
     def facts(self) -> dict[str, float]:
-        """Seconds of the first step with compilation, and peak memory in bytes."""
+        """Seconds of tracing and compiling the step, and peak memory in bytes."""
         peaks = peak_memory()
         return {
             "peak_bytes": peaks.get("device", peaks.get("host", 0)),
@@ -203,7 +208,7 @@ class OurProgram:
         }
 
     def reconstruct(self) -> np.ndarray:
-        """(n, s, s, 3) float32 reconstructions by the decoder before any training."""
+        """(n, s, s, 3) float32 reconstructions by the decoder as it is."""
         return np.asarray(self._reconstruct())
 
     def seconds(self, kind: str) -> float:

@@ -1,7 +1,7 @@
 """Photorealistic style transfer for films: a video file, or a folder of frames.
 
     python -m vgg_unpool_jax stylize_video --content=FILE_OR_FOLDER --style=FILE \
-        --output=FILE_OR_FOLDER [--steadiness=8] [--alpha=0.8]
+        --output=FILE_OR_FOLDER [--look=faithful] [--measure]
 
 Writes a video file (.mp4, .mov, .mkv) with the times and the sound of the first, or a
 folder of PNG files. An interrupted run starts from the beginning; of a film that is
@@ -16,10 +16,13 @@ import time
 from absl import flags
 
 from experiments.cli import command, style_flags
+from experiments.cli.each import print_peak_memory
 from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.files import FileStylizer
-from vgg_unpool_jax.applications.stylization.options import GUIDED
-from vgg_unpool_jax.applications.stylization.video import CUT, VideoStylizer
+from vgg_unpool_jax.applications.stylization.film_metrics import FilmMeter
+from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, GUIDED
+from vgg_unpool_jax.applications.stylization.shots import CUT
+from vgg_unpool_jax.applications.stylization.video import VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import (
     RATE,
     is_folder,
@@ -33,11 +36,13 @@ from vgg_unpool_jax.io.outputs import check_outputs
 _STEADINESS = flags.DEFINE_float(
     "steadiness", 8.0, "Frames over which the guided filter's fits are averaged.", 0.0
 )
-_MOMENT_STEADINESS = flags.DEFINE_float(
-    "moment_steadiness", 0.0, "Frames over which statistics are averaged.", 0.0
-)
 _CUT = flags.DEFINE_float(
-    "cut", CUT, "Jump of the statistics that is a cut of the film; 0: there is none.", 0
+    "cut", CUT, "Least step in grey levels that is a cut; 0: the film is one shot.", 0
+)
+_MEASURE = flags.DEFINE_bool(
+    "measure",
+    False,
+    "Print warp error, edges kept and distance of colours, too.",
 )
 _RATE = flags.DEFINE_float("rate", float(RATE), "Frames a second of a folder.", 0.001)
 _QUALITY = flags.DEFINE_integer("quality", 18, "H.264's rate factor, 0 is best.", 0, 51)
@@ -46,8 +51,6 @@ _SOUND = flags.DEFINE_bool("sound", True, "Keep the sound of a video file.")
 
 def main() -> None:
     """Run the command."""
-    from vgg_unpool_jax.runtime.memory import peak_memory
-
     video = open_video(style_flags.CONTENT.value, rate=_RATE.value)
     output, start = style_flags.OUTPUT.value, time.perf_counter()
     writes, reads = output_files(output, video)
@@ -58,9 +61,12 @@ def main() -> None:
         output, video, quality=_QUALITY.value, sound=_SOUND.value
     ) as write:
         work, number, problem = _stylizer(), 0, None
+        measures = FilmMeter(work.style_colors) if _MEASURE.value else None
         try:
-            for number, frame in enumerate(video.frames(), start=1):
-                pixels = work.stylize(frame.pixels)
+            results = work.stylize(video.frames)
+            for number, (frame, pixels) in enumerate(results, start=1):
+                if measures is not None:
+                    measures.add(frame.pixels, pixels)
                 write(dataclasses.replace(frame, pixels=pixels))
                 seconds = (time.perf_counter() - start) / number
                 of = f"/{video.count}" if video.count else ""
@@ -73,8 +79,12 @@ def main() -> None:
             problem = error
     cuts = ", ".join(map(str, work.cuts)) or "none"
     print(f"{output}: flicker {work.flicker:.3f} grey levels, cuts before frame {cuts}")
-    peaks = (f"{name} {size / 2**30:.2f} GiB" for name, size in peak_memory().items())
-    print(f"peak memory: {', '.join(peaks)}")
+    if work.dissolves:
+        frames = ", ".join(f"{first} to {last}" for first, last in work.dissolves)
+        print(f"dissolves in frames {frames}")
+    if measures is not None:
+        print(measures)
+    print_peak_memory()
     if problem is not None:
         raise problem
 
@@ -94,8 +104,7 @@ def _note_unused_flags(video) -> None:
 
 
 def _smoothing() -> str:
-    """The only one that looks back in time, if nothing else is said."""
-    return style_flags.SMOOTHING.value or GUIDED
+    return style_flags.SMOOTHING.value or DIFFERENCE
 
 
 def _stylizer() -> VideoStylizer:
@@ -105,10 +114,10 @@ def _stylizer() -> VideoStylizer:
     return VideoStylizer(
         stylizer,
         [(files.measure(style), style.share) for style in styles],
-        steadiness=_STEADINESS.value,
-        moment_steadiness=_MOMENT_STEADINESS.value,
-        cut=_CUT.value,
         smoothing=_smoothing(),
+        look=style_flags.look(),
+        cut=_CUT.value,
+        steadiness=_STEADINESS.value,
         alpha=style_flags.ALPHA.value,
         strengths=style_flags.strengths(),
         max_side=max_side,

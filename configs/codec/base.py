@@ -19,6 +19,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     config.num_steps = 20_000
     config.initialize_from = ""
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
 
     config.model = model = ml_collections.ConfigDict()
     model.groups = (8, 16, 24, 48)

@@ -50,6 +50,7 @@ def make_config(
     config.num_steps = 0
     config.initialize_from = stage1
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
 
     config.model = model = ml_collections.ConfigDict()
     model.channels, model.form, model.clip = channels, "code", "hard"

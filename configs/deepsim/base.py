@@ -63,6 +63,7 @@ def _published(network, layer, source, image_size, num_steps):
     # Start from the parameters of another run's workdir.
     config.initialize_from = ""
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
     # On a CPU, a device for each core.
     config.device_per_core = True
 

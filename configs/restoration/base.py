@@ -87,6 +87,7 @@ def make_shared() -> ml_collections.ConfigDict:
     # Start from the parameters of another run's workdir.
     config.initialize_from = ""
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
     # On a CPU, a device for each core: normalisation sees a part of the batch then.
     config.device_per_core = False
 

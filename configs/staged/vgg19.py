@@ -34,6 +34,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.initialize_shared_from = "vgg19-block1"
     config.initialization = "closed_form"  # of the other stages; or he
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
     config.compute_dtype = "float32"
     config.convolution = "auto"
     config.device_per_core = True

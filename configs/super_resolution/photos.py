@@ -35,6 +35,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     # A run whose generator the adversarial training starts from.
     config.initialize_shared_from = ""
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
 
     config.model = model = ml_collections.ConfigDict()
     model.name, model.factor = "fast", 4

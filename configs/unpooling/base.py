@@ -50,6 +50,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     # and 5 that the decoder of initialize_shared_from lacks, by least squares.
     config.initialization = "he"
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
 
     # Activations and products may be bfloat16; parameters, losses and optimizer always
     # are float32.

@@ -63,6 +63,7 @@ def _published(train_source, validation_source, share) -> ml_collections.ConfigD
     # Start from the parameters of another run's workdir.
     config.initialize_from = ""
     config.log_every_steps = 50
+    config.parallelism = "pmap"  # or jit; see docs/distributed.md
 
     config.model = model = ml_collections.ConfigDict()
     model.image_size = 64

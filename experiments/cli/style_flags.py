@@ -60,7 +60,7 @@ SMOOTHING = flags.DEFINE_enum(
     "smoothing",
     None,
     options.SMOOTHINGS,
-    "Smoothing along the edges of the photo; default: difference, of films guided.",
+    "Smoothing along the edges of the photo; default: difference.",
 )
 MAX_SIDE = flags.DEFINE_integer(
     "max_side",

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.applications.stylization.test_files import _pair
 from tests.experiments.commands import run_command
 from vgg_unpool_jax.applications.stylization.files import load_stylizer
+from vgg_unpool_jax.applications.stylization.looks import LOOKS
 from vgg_unpool_jax.applications.stylization.video import VideoStylizer
 from vgg_unpool_jax.applications.stylization.video_files import open_video
 
@@ -35,48 +36,28 @@ def folder(tmp_path_factory):
 def parts(folder):
     stylizer = load_stylizer([folder / "block1.safetensors"])
     style = stylizer.measure_style(np.asarray(Image.open(folder / "style.png")))
-    frames = [frame.pixels for frame in open_video(folder / "film").frames()]
-    return stylizer, style, frames
+    return stylizer, style, open_video(folder / "film")
 
 
 def _run(parts, **options):
-    stylizer, style, frames = parts
+    stylizer, style, video = parts
     work = VideoStylizer(stylizer, style, **{"steadiness": 0} | options)
-    return work, np.stack([work.stylize(frame) for frame in frames])
+    return work, np.stack([pixels for _, pixels in work.stylize(video.frames)])
 
 
-def test_without_steadiness_each_frame_is_as_a_photo(parts):
-    stylizer, style, frames = parts
-    work, results = _run(parts, steadiness=0, smoothing="none")
-    for frame, result in zip(frames, results, strict=True):
-        alone = np.clip(stylizer.stylize(frame, style), 0, 255)
-        assert np.abs(result - alone).max() <= 0.51
-    changes = [
-        np.abs(np.diff(film.astype(float), axis=0))
-        for film in (results, np.stack(frames))
-    ]
-    excess = np.maximum(changes[0] - changes[1], 0)
-    assert work.flicker == pytest.approx(excess.mean())
-
-
-@pytest.mark.parametrize("smoothing", ["none", "guided"])
-def test_a_scene_is_steady_and_a_cut_begins_another(parts, smoothing):
-    # Statistics alone where nothing smooths, and the filter's fits where it does.
-    name = {"none": "moment_steadiness", "guided": "steadiness"}[smoothing]
-    work, results = _run(parts, smoothing=smoothing, **{name: 50})
+def test_flicker_is_the_change_beyond_that_of_the_film(parts):
+    frames = np.stack([frame.pixels for frame in parts[2].frames()])
+    work, results = _run(parts, smoothing="none")
     assert work.cuts == [4]
-    _, never = _run(parts, smoothing=smoothing, cut=0, **{name: 50})
-    _, alone = _run(parts, smoothing=smoothing, **{name: 0})
-    np.testing.assert_array_equal(results[:4], never[:4])
+    result, film = (np.abs(np.diff(x.astype(float), axis=0)) for x in (results, frames))
+    assert work.flicker == pytest.approx(np.maximum(result - film, 0).mean())
+
+
+def test_the_guided_filter_looks_back_within_a_shot(parts):
+    _, results = _run(parts, smoothing="guided", steadiness=50)
+    _, alone = _run(parts, smoothing="guided")
     np.testing.assert_array_equal(results[4], alone[4])
     assert (results[3] != alone[3]).any()
-    # The filter forgets where a scene is another without being told.
-    assert (never[4] != alone[4]).any() == (smoothing == "none")
-
-
-def test_a_side_limit_keeps_the_size(parts):
-    _, results = _run(parts, max_side=20)
-    assert results.shape == (6, 31, 45, 3)
 
 
 def _command(folder, output, *flags):
@@ -90,9 +71,9 @@ def _command(folder, output, *flags):
 
 
 def test_the_command_writes_a_folder_as_the_library_does(folder, parts, tmp_path):
-    done = _command(folder, tmp_path / "out", "--steadiness=3", "--moment_steadiness=2")
+    done = _command(folder, tmp_path / "out", "--look=faithful", "--measure")
     assert done.returncode == 0, done.stderr
-    work, results = _run(parts, steadiness=3, moment_steadiness=2)
+    work, results = _run(parts, look=LOOKS["faithful"])
     written = list(open_video(tmp_path / "out").frames())
     assert [frame.name for frame in written] == [str(i) for i in range(8, 14)]
     for frame, result in zip(written, results, strict=True):
@@ -100,6 +81,7 @@ def test_the_command_writes_a_folder_as_the_library_does(folder, parts, tmp_path
     assert "[6/6] 13" in done.stdout and "cuts before frame 4" in done.stdout
     (told,) = re.findall(r"flicker ([\d.]+) grey levels", done.stdout)
     assert float(told) == pytest.approx(work.flicker, abs=0.01)
+    assert re.search(r"own [\d.]+; edges \(Sobel\) 0[\d.]+; colours \d", done.stdout)
 
 
 def test_an_output_that_cannot_be_is_one_sentence(folder):

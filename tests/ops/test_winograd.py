@@ -3,6 +3,7 @@
 import itertools
 from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -82,3 +83,25 @@ def test_error_of_many_channels_is_that_of_the_docstring():
     error = np.sqrt(np.mean(np.square(got - wanted))) / wanted.std()
     assert error < 2e-6
     assert np.abs(got - wanted).max() / wanted.std() < 2e-5
+
+
+def test_a_program_keeps_no_zeros_and_no_padded_images():
+    """Which XLA would share among all convolutions, from the first to the last."""
+    images, kernel = jnp.ones((1, 128, 128, 32)), jnp.ones((3, 3, 32, 32))
+
+    def chain(images, kernel):
+        for _ in range(4):
+            images = jnp.tanh(winograd.convolve(images, kernel))
+        return images
+
+    found = jax.jit(chain).lower(images, kernel).compile().memory_analysis()
+    assert found.temp_size_in_bytes < 4 * images.nbytes  # it was 6.4
+
+
+def test_a_batch_of_images_transforms_the_kernel_once():
+    images, kernel = jnp.ones((5, 1, 8, 8, 32)), jnp.ones((3, 3, 32, 48))
+    batched = jax.vmap(winograd.convolve, (0, None))
+    assert "f32[36,32,48]" in str(jax.make_jaxpr(batched)(images, kernel))
+    assert "[5,36,32,48]" not in str(jax.make_jaxpr(batched)(images, kernel))
+    for found, one in zip(batched(images, kernel), images, strict=True):
+        np.testing.assert_array_equal(found, winograd.convolve(one, kernel))

@@ -63,9 +63,9 @@ def uninterrupted(make_config, tmp_path_factory) -> Run:
 
 @pytest.fixture
 def run_processes():
-    """A function program, number, argument -> standard output of each process."""
+    """A function program, number, arguments -> standard output of each process."""
 
-    def run(program, number, argument, *, devices=1):
+    def run(program, number, *arguments, devices=1):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -73,7 +73,7 @@ def run_processes():
         flags = f"{os.environ['XLA_FLAGS']} {flags}"
         processes = [
             subprocess.Popen(
-                [sys.executable, "-c", program, str(argument)],
+                [sys.executable, "-c", program, *map(str, arguments)],
                 env=os.environ
                 | {
                     "VGG_UNPOOL_COORDINATOR": address,

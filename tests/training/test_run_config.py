@@ -16,6 +16,7 @@ FREE = {
     "convolution",
     "remat",
     "device_per_core",
+    "parallelism",
     "data.num_workers",
     "data.num_threads",
     "data.prefetch",

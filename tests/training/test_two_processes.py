@@ -12,6 +12,7 @@ import pytest
 
 from configs.vae import base as vae
 from vgg_unpool_jax.training.checkpoints import Checkpoints
+from vgg_unpool_jax.training.parallel import PARALLELISMS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -74,7 +75,8 @@ def _train(config, workdir):
 
 @pytest.mark.slow
 @pytest.mark.extended
-def test_a_vae_trains_in_two_processes(photos, tmp_path):
+@pytest.mark.parametrize("parallelism", PARALLELISMS)
+def test_a_vae_trains_in_two_processes(photos, tmp_path, parallelism):
     config = vae.make_config(f"folder:{photos}", "", "runlocal")
     config.data.source = f"folder:{photos}"
     config.model.image_size = 16
@@ -83,6 +85,7 @@ def test_a_vae_trains_in_two_processes(photos, tmp_path):
     # Six photos: the second batch of evaluation is half padding.
     config.data.batch_size = config.evaluation.batch_size = 4
     config.num_steps, config.checkpoints.every_steps = 2, 1
+    config.parallelism = parallelism
     one, other = _train(config, tmp_path)
     assert one == other
     assert {"pcc", "elbo", "active_units", "photo_psnr"} <= set(one)

@@ -7,11 +7,14 @@ import pathlib
 import jax
 
 _FORCE_DEVICES = "xla_force_host_platform_device_count"
-# XLA ends the process when one device waits for another for a minute, which happens in
-# a long step beside other programs: devices that share cores can be late.
-_TIMEOUTS = (
+_FLAGS = (
+    # XLA ends the process when one device waits for another for a minute, which happens
+    # in a long step beside other programs: devices that share cores can be late.
     "xla_cpu_collective_call_warn_stuck_timeout_seconds=3600",
     "xla_cpu_collective_call_terminate_timeout_seconds=86400",
+    # By default XLA orders operations so that many can run at a time, which a device of
+    # one core cannot use: a step takes up to 2.4 times the memory then.
+    "xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
 )
 # Larger numbers were never measured, and each device has a copy of the parameters.
 _MOST_DEVICES = 8
@@ -47,7 +50,7 @@ def device_per_core(
     except RuntimeError as error:
         _LOG.warning("the cores of the CPU remain one device: %s", error)
         return
-    missing = [f"--{flag}" for flag in _TIMEOUTS if flag.split("=")[0] not in flags]
+    missing = [f"--{flag}" for flag in _FLAGS if flag.split("=")[0] not in flags]
     os.environ["XLA_FLAGS"] = " ".join([*flags.split(), *missing])
 
 

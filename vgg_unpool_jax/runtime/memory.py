@@ -1,5 +1,6 @@
-"""Peak memory of this process."""
+"""Memory of this process."""
 
+import ctypes
 import pathlib
 import sys
 
@@ -35,3 +36,11 @@ def peak_resident_bytes() -> int | None:
     # On Linux this would include the program that the process ran before `exec`.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def return_freed_memory() -> None:
+    """Give freed memory that the C library keeps (glibc) back to the system."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)

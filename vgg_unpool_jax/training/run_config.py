@@ -29,6 +29,7 @@ FREE_FIELDS = (
     "convolution",
     "remat",
     "device_per_core",
+    "parallelism",
     "log_every_steps",
     "checkpoints.every_steps",
     "checkpoints.max_to_keep",

@@ -229,7 +229,8 @@ def _random_crops(
 
 
 def check_numbers(config: ml_collections.ConfigDict, stages: tuple[Stage, ...]) -> None:
-    """Raise `ConfigError` for numbers that would fail in the middle of a run."""
+    """Raise `ConfigError` for values that would fail in the middle of a run."""
+    parallel.parallelism(config)
     for field, value in run_config.flatten(config.to_dict()).items():
         values = jax.tree.leaves(value)
         if any(isinstance(v, float) and not math.isfinite(v) for v in values):

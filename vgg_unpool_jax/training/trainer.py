@@ -115,13 +115,17 @@ def train_and_evaluate(
         # Saved only now, so that a start that fails because of its config leaves none.
         run_config.save(workdir, config)
         first_step = int(state.step)
+        by = parallel.parallelism(config)
+        # In place of the state on one device, which would be kept during the training.
+        state = parallel.replicate(state, by=by)
         step_fn = parallel.parallelize_step(
             make_train_step(
                 objective,
                 optimizer,
                 make_augmentation(flip=config.data.flip),
                 average_decay=config.optimizer.average_decay,
-            )
+            ),
+            by=by,
         )
         validation = Validation(config, system, objective, splits, workdir)
         history = ValidationHistory(workdir, first_step)
@@ -271,14 +275,18 @@ class _Run:
     def train(self, state, loader, total_steps, progress, deadline) -> TrainResult:
         config = self.config
         key = jax.random.key(config.seed)
-        state = parallel.replicate(state)
-        frozen = parallel.replicate(self.objective.frozen)
-        began, pending, metrics, step = time.monotonic(), [], {}, int(state.step)
+        frozen = parallel.replicate(
+            self.objective.frozen, by=parallel.parallelism(config)
+        )
+        began, pending, metrics = time.monotonic(), [], {}
+        step = first_step = int(state.step)
         if step == total_steps or self._was_left_out(step):
             # Validate even if there is nothing left to train.
             metrics = self._validate(state, frozen)
         while step < total_steps and not self.preempted:
             batch = _next_batch(loader, pending, progress)
+            if step == first_step:
+                parallel.compile_ahead(self.step_fn, state, frozen, batch, key)
             state, step_metrics = self.step_fn(state, frozen, batch, key)
             step += 1
             pending.append((step, step_metrics))

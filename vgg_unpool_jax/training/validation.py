@@ -58,7 +58,8 @@ class Validation:
         self._folder = workdir / "pictures"
         self._report = system.make_report(objective)
         self._evaluate = parallel.parallelize_evaluation(
-            make_evaluation_step(objective, self._report)
+            make_evaluation_step(objective, self._report),
+            by=parallel.parallelism(config),
         )
         self._named: set[str] = set()
 
@@ -98,8 +99,12 @@ class Validation:
             )
             if jax.process_index() == 0:
                 labels = read_labels(self._validation.source, found.collected["index"])
+                # A program of this process alone, which cannot take global arrays.
+                params, model_state = parallel.of_this_process(
+                    (state.evaluation_params, state.model_state)
+                )
                 pictures = self._report.pictures(
-                    state.evaluation_params, state.model_state, found.collected, labels
+                    params, model_state, found.collected, labels
                 )
                 for name, picture in pictures.items():
                     self._save(summaries, step, name, name, picture)

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.experiments.commands import run_command
 from vgg_unpool_jax.applications.studio.photos import MAX_BYTES
+from vgg_unpool_jax.applications.stylization.lut import fit_lut, read_lut
 
 pytest.importorskip("gradio", reason="the studio needs gradio (extra [studio])")
 playwright = pytest.importorskip(
@@ -31,6 +33,8 @@ if CHROMIUM is None:
 pytestmark = [pytest.mark.extended, pytest.mark.timeout(600)]
 _CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 _LONG = 90_000  # milliseconds
+# One system is left out: the page says how to come to it.
+_TRAINED = "restoration/photos", "super_resolution/photos", "vae_coco", "deepsim/vgg19"
 
 # Started before the server: whatever connects elsewhere than to this machine is told.
 _GUARD = """
@@ -69,12 +73,23 @@ class Studio:
 
 
 @pytest.fixture(scope="module")
-def studio(released, tmp_path_factory):
+def trained(tmp_path_factory):
+    """Workdirs of systems without a release, trained for a few steps."""
+    folder = tmp_path_factory.mktemp("runs")
+    for config in _TRAINED:
+        workdir = f"--workdir={folder / config.partition('/')[0]}"
+        found = run_command("train", f"--config={config}:runlocal", workdir)
+        assert found.returncode == 0, found.stderr
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def studio(released, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("studio")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    named = ",".join(map(str, released))
+    named = ",".join(map(str, [*released, *trained]))
     options = [f"--port={port}", f"--models={named}", f"--looks={folder / 'looks'}"]
     environment = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(_CHECKOUT)}
     log = folder / "log"
@@ -145,12 +160,19 @@ def _file(image, name="photo.png", **options):
 def _open(page, tab):
     page.get_by_role("tab", name=tab).click()
     panel = page.get_by_role("tabpanel").filter(visible=True)
-    panel.locator("input[type=file]").first.wait_for(state="attached")
+    panel.locator(".actions").first.wait_for()
     return panel
 
 
 def _upload(panel, file, number=0):
     panel.locator("input[type=file]").nth(number).set_input_files(file)
+
+
+def _kept(download, folder):
+    """A download by its own name."""
+    path = folder / download.suggested_filename
+    download.save_as(path)
+    return path
 
 
 def _wait(panel, text):
@@ -192,17 +214,27 @@ def test_orientation_and_formats_that_browsers_do_not_show(page):
     _wait(panel, "Photo 80×64")
 
 
-def test_style_with_a_saved_look_and_several_photos(page, studio):
+def test_style_with_a_saved_look_and_several_photos(page, tmp_path):
     panel = _open(page, "Style")
     _upload(panel, _file(_photo(3), "photo.png"), 0)
     _upload(panel, _file(_photo(4), "style.png"), 1)
     _wait(panel, "stylised")
     line = panel.locator(".command textarea").input_value()
     assert "stylize --content=photo.png --style=style.png" in line
+    with page.expect_download() as found:
+        panel.get_by_text("Look as .cube").click()
+    assert found.value.suggested_filename == "photo_look.cube"
+    with page.expect_download() as result:
+        panel.get_by_text("Download 96×72 PNG").click()
+    table = read_lut(_kept(found.value, tmp_path))
+    before, after = np.asarray(_photo(3)), np.asarray(Image.open(result.value.path()))
+    assert np.abs(table - fit_lut(before, after)).mean() < 1
     panel.get_by_text("Saved looks").click()
     panel.get_by_label("Name").fill("Evening")
     panel.get_by_role("button", name="Save the style's look").click()
     panel.get_by_text("Evening").first.wait_for(timeout=_LONG)
+    thumbnail = panel.locator(".grid-wrap img, .thumbnail-item img").first
+    assert thumbnail.evaluate("image => image.naturalWidth") == 96
     panel.get_by_text("Several photos at once").click()
     both = [_file(_photo(5), "one.png"), _file(_photo(6), "two.jpg")]
     both.append({"name": "bad.png", "mimeType": "image/png", "buffer": b"no photo"})
@@ -258,6 +290,55 @@ def test_a_file_is_compressed_beside_others_and_decoded_again(page):
     _wait(panel, "a.vuc: 128×96")
 
 
+def test_damage_is_taken_away_and_a_photo_is_enlarged(page):
+    panel = _open(page, "Restore")
+    _upload(panel, _file(_photo(14)))
+    _wait(panel, "the network sees")
+    panel.get_by_label("noise", exact=True).check()
+    _wait(panel, "damaged")
+    line = panel.locator(".command textarea").input_value()
+    assert "damage --input=photo.png --output=damaged --damage=noise:25 && " in line
+    assert "restore --model=" in line and "--input=damaged/photo.png" in line
+    panel.get_by_label("none", exact=True).check()
+    panel.get_by_label("enlarge (super_resolution)").check()
+    _wait(panel, "Download 384×288 PNG")
+    with page.expect_download() as found:
+        panel.get_by_text("Download 384×288 PNG").click()
+    assert _size(found.value.path()) == (384, 288)
+
+
+def test_samples_walks_and_single_units(page):
+    panel = _open(page, "Sample")
+    panel.get_by_role("button", name="Draw").click()
+    _wait(panel, "36 samples")
+    line = panel.locator(".command textarea").input_value()
+    assert line.endswith("--num=36 --output=grid.png") and "sample --workdir=" in line
+    panel.get_by_label("walk", exact=True).check()
+    panel.locator(".strip figure").nth(15).wait_for(timeout=_LONG)
+    panel.get_by_label("single units", exact=True).check()
+    _wait(panel, "with the units as set")
+    shown = panel.locator(".result img")
+    first = shown.get_attribute("src")
+    slider = panel.get_by_role("slider", name="Unit 3")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "first => ![...document.querySelectorAll('.result img')].some("
+        "image => image.getAttribute('src') === first)",
+        arg=first,
+        timeout=_LONG,
+    )
+
+
+def test_layers_are_inverted_with_and_without_switches(page):
+    panel = _open(page, "Invert")
+    _upload(panel, _file(_photo(15, (200, 160))))
+    _wait(panel, "from block4_conv2")
+    _wait(panel, "block 2: L1")
+    line = panel.locator(".command textarea").input_value()
+    assert "invert --model=" in line and "--input=photo.png" in line
+
+
 def test_two_photos_are_edited(page):
     panel = _open(page, "Edit")
     _upload(panel, _file(_photo(8)), 0)
@@ -266,7 +347,7 @@ def test_two_photos_are_edited(page):
     assert panel.locator(".strip figure").count() == 7
     assert "More" in page.get_by_role("tab").all_inner_texts()
     page.get_by_role("tab", name="More").click()
-    page.get_by_text("./launch.sh train --config=vae_coco").wait_for()
+    page.get_by_text("./launch.sh train --config=colorization/photos").wait_for()
 
 
 def test_files_that_are_no_photos_and_too_large_ones_are_refused(page, tmp_path):

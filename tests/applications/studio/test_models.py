@@ -1,8 +1,10 @@
+import importlib
+import re
 import socket
 
 import pytest
 
-from vgg_unpool_jax.applications.studio.models import Models
+from vgg_unpool_jax.applications.studio.models import SYSTEMS, Models
 from vgg_unpool_jax.errors import ConfigError
 
 
@@ -28,7 +30,18 @@ def test_what_is_missing_says_which_command_brings_it():
     assert "need VGG19's weights" in models.missing("unpooling")
     assert models.missing("codec") is None
     sentence = models.missing("vae")
-    assert "./launch.sh train --config=vae_coco --workdir=runs/vae_coco" in sentence
+    assert "./launch.sh train --config=vae_coco:photos --workdir=runs/vae_" in sentence
     assert "./launch.sh studio --models=runs/vae_coco" in sentence
     with pytest.raises(ConfigError, match="no workdir or released file nowhere"):
         Models(["nowhere"])
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_config_that_trains_a_missing_model_is_of_its_system(system, monkeypatch):
+    models = Models()
+    monkeypatch.setattr(models, "of", lambda system: [])
+    monkeypatch.setattr(type(models), "has_vgg19", True)
+    sentence = models.missing(system)
+    name, variant = re.search(r"--config=([\w/]+):?(\w*)", sentence).groups()
+    config = importlib.import_module(f"configs.{name.replace('/', '.')}")
+    assert config.get_config(variant).system == system

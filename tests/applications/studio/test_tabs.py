@@ -14,6 +14,7 @@ from vgg_unpool_jax.applications.studio.looks import Looks
 from vgg_unpool_jax.applications.studio.models import Models
 from vgg_unpool_jax.applications.studio.page import markup, server
 from vgg_unpool_jax.applications.stylization.files import ContentFile, StyleFile
+from vgg_unpool_jax.applications.stylization.lut import fit_lut, read_lut
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.errors import ConfigError
 
@@ -75,7 +76,9 @@ def test_a_look_that_was_saved_gives_the_result_of_its_style(released, photo, tm
     settings = style.Settings(alpha=0.5, levels=(2,), smoothing="none")
     shares = []
     job = Job(lambda share, what: shares.append(share))
-    direct = work.stylize(ContentFile(a, None, tmp_path / "1.png"), b, settings, 0, job)
+    file, lut = ContentFile(a, None, tmp_path / "1.png"), tmp_path / "look.cube"
+    direct = work.stylize(file, b, settings, 0, job, lut)
+    np.testing.assert_allclose(read_lut(lut), fit_lut(photo, direct.image), atol=1e-3)
     assert shares == sorted(shares) and 0.5 < shares[-1] < 1
     looks = Looks(tmp_path / "looks")
     assert looks.all() == []

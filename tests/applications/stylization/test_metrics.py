@@ -1,4 +1,4 @@
-"""Structure, style and flicker: oracles, analytic cases, and what real photos say."""
+"""Structure and style: oracles, analytic cases, and what real photos say."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from tests.ops.test_moments import measure_moments
 from vgg_unpool_jax.applications.stylization import metrics
 from vgg_unpool_jax.applications.stylization.metrics import (
     WHOLE,
-    FlickerMeter,
     StyleMeter,
     edge_map,
     edge_ssim,
@@ -183,28 +182,3 @@ def test_distances_of_regions_are_weighted_by_area_over_common_labels(monkeypatc
     for kind in sorted(got):
         one, two = (moment_distance(ours[k], theirs[k], kind) for k in (1, 2))
         assert got[kind] == pytest.approx((30 * one + 10 * two) / 40)
-
-
-def _flicker(frames, results):
-    meter = FlickerMeter()
-    for frame, result in zip(frames, results, strict=True):
-        meter.add(frame, result)
-    return meter.value
-
-
-def test_flicker_is_the_change_of_the_result_beyond_the_input():
-    still = np.full((4, 6, 5, 3), 100, np.uint8)
-    assert np.isnan(_flicker(still[:1], still[:1]))
-    assert _flicker(still, still) == 0
-    blinking = still.copy()
-    blinking[1::2] += 6
-    assert _flicker(still, blinking) == pytest.approx(6)
-    assert _flicker(blinking, still) == 0
-    assert _flicker(blinking, blinking) == 0
-    half = still.copy()
-    half[1::2, :3] -= 10  # uint8: the difference must not wrap around
-    assert _flicker(still, half) == pytest.approx(5)
-    # A calm half does not make up for one that flickers.
-    moving = still.copy()
-    moving[1::2, 3:] += 10
-    assert _flicker(moving, half) == pytest.approx(5)

@@ -1,103 +1,159 @@
-"""Moments averaged over time: beside sums written out, and cuts of the film."""
+"""Films through a network that is an affine map of the shot's mean colour."""
 
-import math
+import types
+from fractions import Fraction
 
 import numpy as np
+import pytest
+import scipy.ndimage
 
-from vgg_unpool_jax.applications.stylization.video import SteadyMoments
+from vgg_unpool_jax.applications.stylization.color_metrics import lab_distance
+from vgg_unpool_jax.applications.stylization.looks import Look
+from vgg_unpool_jax.applications.stylization.regions import Matching
+from vgg_unpool_jax.applications.stylization.style_statistics import StyleStatistics
+from vgg_unpool_jax.applications.stylization.video import VideoStylizer
+from vgg_unpool_jax.applications.stylization.video_files import Frame
+from vgg_unpool_jax.errors import PhotoError
 from vgg_unpool_jax.ops.moments import Moments
 
-
-def _moments(frames, regions=2, channels=3, seed=0, shift=0.0):
-    random = np.random.default_rng(seed)
-    roots = random.normal(size=(frames, regions, channels, 2 * channels))
-    return Moments(
-        random.uniform(5, 9, (frames, regions)).astype(np.float32),
-        (0.01 * random.normal(size=(frames, regions, channels)) + shift).astype(
-            np.float32
-        ),
-        (roots @ np.swapaxes(roots, 2, 3)).astype(np.float32),
-    )
+_PLAIN = Look("ot", {}, 0.05, 30.0, rounds=0)
+_TARGET = np.float32([150, 120, 100])
 
 
-def _weighted(arrays, time_constant):
-    """The average in the last frame, from its definition."""
-    ages = np.arange(len(arrays))[::-1]
-    weights = np.exp(-ages / time_constant)
-    return np.tensordot(weights / weights.sum(), arrays.astype(np.float64), 1)
+class _Network:
+    """Moves colours by what the mean lacks of a target, and halves their contrast."""
+
+    blocks = (1,)
+
+    def __init__(self):
+        self.photos = []
+
+    def match(self, regions, style):
+        return Matching((-1,), ())
+
+    def stylize(self, photos, styles, *, adjust, alpha, strengths):
+        photos = np.asarray(photos, np.float32)
+        batch = photos[None] if photos.ndim == 3 else photos
+        self.photos.append(batch)
+        flat = batch.reshape(len(batch), 1, -1, 3)
+        measured = Moments(
+            np.full((len(batch), 1), flat.shape[2], np.float32),
+            flat.mean(axis=2),
+            np.zeros((len(batch), 1, 3, 3), np.float32),
+        )
+        mean = adjust(1, measured).mean[:, :, None]
+        assert mean.shape == (len(batch), 1, 1, 3)
+        return (_TARGET + (batch - mean) / 2).reshape(photos.shape)
 
 
-def _joined(*parts):
-    return Moments(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+def _scene(seed, frames, drift=0.0):
+    """Frames of soft patches, 36×64 pixels, that grow brighter."""
+    noise = np.random.default_rng(seed).normal(size=(36, 64, 3))
+    soft = scipy.ndimage.gaussian_filter(noise, (3, 3, 0))
+    scene = 110 + 30 * soft / soft.std() + 10 * np.random.default_rng(seed).normal()
+    scenes = [scene + drift * i for i in range(frames)]
+    return [np.clip(np.rint(scene), 0, 255).astype(np.uint8) for scene in scenes]
 
 
-def test_old_frames_count_by_their_age():
-    moments = _moments(6)
-    steady = SteadyMoments(2.5)(3, moments)
-    for last in range(6):
-        for name in ("mean", "covariance"):
-            wanted = _weighted(getattr(moments, name)[: last + 1], 2.5)
-            np.testing.assert_allclose(
-                getattr(steady, name)[last], wanted, rtol=1e-5, atol=1e-6
-            )
-    np.testing.assert_array_equal(steady.count, moments.count)
-    assert {array.dtype for array in steady} == {np.dtype(np.float32)}
+def _style(seed=99):
+    colors = np.random.default_rng(seed).normal(_TARGET, 25, (1, 4096, 3))
+    moments = {1: Moments(np.ones(1), np.zeros((1, 3)), np.zeros((1, 3, 3)))}
+    colors = np.clip(colors, 0, 255).astype(np.float32)
+    return StyleStatistics(("all",), moments, {1: ""}, colors)
 
 
-def test_frames_one_by_one_give_the_bits_of_a_batch():
-    coarse, fine = _moments(5), _moments(5, channels=2, seed=1)
-    batch, single = SteadyMoments(3), SteadyMoments(3)
-    whole = [batch(2, coarse), batch(1, fine)]
-    for index in range(5):
-        for block, moments, wanted in zip((2, 1), (coarse, fine), whole, strict=True):
-            one = Moments(*(array[index : index + 1] for array in moments))
-            for found, array in zip(single(block, one), wanted, strict=True):
-                np.testing.assert_array_equal(found[0], array[index])
-    assert batch.frames == single.frames == 5
+def _run(frames, **options):
+    film = [Frame(str(i), Fraction(i, 25), pixels) for i, pixels in enumerate(frames)]
+    work = VideoStylizer(_Network(), _style(), **{"look": _PLAIN} | options)
+    return work, np.stack([pixels for _, pixels in work.stylize(lambda: film)])
 
 
-def test_a_cut_begins_anew_at_all_levels():
-    before, after = _moments(4), _moments(3, seed=1, shift=9.0)
-    fine = _moments(7, channels=2, seed=2)
-    steady = SteadyMoments(8)
-    coarse_result = steady(2, _joined(before, after))
-    fine_result = steady(1, fine)
-    assert steady.cuts == [4] and steady.frames == 7
-    np.testing.assert_array_equal(coarse_result.mean[4], after.mean[0])
-    np.testing.assert_array_equal(fine_result.covariance[4], fine.covariance[4])
-    np.testing.assert_allclose(
-        coarse_result.mean[6], _weighted(after.mean, 8), rtol=1e-5
-    )
-    assert SteadyMoments(8, cut=math.inf)(2, _joined(before, after)).mean[4].max() < 8
+@pytest.mark.parametrize("smoothing", ["none", "difference", "lut"])
+def test_the_map_of_a_shot_is_that_of_its_keyframes(smoothing):
+    first, second = _scene(0, 16, drift=2), _scene(1, 8)
+    work, results = _run(first + second, smoothing=smoothing)
+    assert work.cuts == [16] and not work.dissolves
+    keyframes = np.stack([first[i] for i in (2, 6, 10, 14)])
+    for frames, mean, part in (
+        (first, keyframes.mean(axis=(0, 1, 2)), results[:16]),
+        (second, second[0].mean(axis=(0, 1)), results[16:]),
+    ):
+        expected = _TARGET + (np.stack(frames) - mean) / 2
+        differences = part - expected
+        if smoothing != "none":  # which keep their own contrast
+            differences = differences.mean(axis=(1, 2))
+        assert np.abs(differences).max() <= (0.51 if smoothing == "none" else 2.5)
 
 
-def test_the_jump_is_the_step_of_the_mean_over_the_deviation():
-    weight, covariance = np.ones((2, 1)), np.tile(np.eye(4), (2, 1, 1, 1))
-    mean = np.zeros((2, 1, 4))
-    mean[1] = 0.3  # |step|² = 4 · 0.09, tr cov = 4
-    steady = SteadyMoments(1, cut=0.31)
-    steady(1, Moments(weight, mean, covariance))
-    np.testing.assert_allclose(steady.jumps, [0, 0.3])
-    assert not steady.cuts
-    steady = SteadyMoments(1, cut=0.29)
-    steady(1, Moments(weight, mean, covariance))
-    assert steady.cuts == [1]
+@pytest.mark.parametrize("smoothing", ["difference", "guided"])
+def test_a_cut_begins_again(smoothing):
+    first, second = _scene(2, 9, drift=1), _scene(3, 9, drift=-1)
+    look = Look("ot", {}, 0.05, 30.0, rounds=1)
+    work, whole = _run(first + second, smoothing=smoothing, look=look)
+    assert work.cuts == [9]
+    for frames, part in ((first, whole[:9]), (second, whole[9:])):
+        np.testing.assert_array_equal(
+            _run(frames, smoothing=smoothing, look=look)[1], part
+        )
+    _, never = _run(first + second, smoothing=smoothing, look=look, cut=0)
+    assert (never != whole).any()
 
 
-def test_a_slow_drift_is_no_cut():
-    drift = np.linspace(0, 20, 200)[:, None, None]
-    moments = _moments(200)
-    steady = SteadyMoments(4)
-    steady(1, moments._replace(mean=moments.mean + drift))
-    assert not steady.cuts
+def test_looks_are_mixed_over_a_dissolve():
+    before, after = (np.float32(_scene(seed, 1)[0]) for seed in (4, 5))
+    shares = np.concatenate([np.zeros(20), np.arange(1, 12) / 12, np.ones(20)])
+    frames = [np.rint((1 - s) * before + s * after).astype(np.uint8) for s in shares]
+    work, results = _run(frames, smoothing="none")
+    assert not work.cuts and work.dissolves[0][0] >= 10
+    means = [frame.mean(axis=(0, 1)) for frame in (before, after)]
+    for share, frame, result in zip(shares, frames, results, strict=True):
+        mean = (1 - share) * means[0] + share * means[1]
+        assert np.abs(result - (_TARGET + (frame - mean) / 2)).max() < 1.5
+    assert work.flicker < 0.2
 
 
-def test_a_region_counts_where_it_is():
-    moments = _moments(3)
-    for array in moments:
-        array[1, 0] = 0  # the first region is hidden in the second frame
-    steady = SteadyMoments(2)(1, moments)
-    np.testing.assert_allclose(steady.mean[1, 0], moments.mean[0, 0], rtol=1e-6)
-    young, old = 1.0, math.exp(-2 / 2)
-    wanted = (young * moments.mean[2, 0] + old * moments.mean[0, 0]) / (young + old)
-    np.testing.assert_allclose(steady.mean[2, 0], wanted, rtol=1e-5)
+def test_still_frames_are_still_and_texture_keeps_its_contrast():
+    frames = _scene(6, 6)
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 3, (6, *frames[0].shape))
+    noisy = np.clip(frames + noise, 0, 255).astype(np.uint8)
+    work, results = _run(frames)
+    assert (results == results[0]).all() and work.flicker == 0
+    changes = [np.abs(np.diff(x.astype(float), axis=0)).mean() for x in (noisy, noisy)]
+    for index, smoothing in enumerate(("difference", "none")):
+        _, moved = _run(noisy, smoothing=smoothing)
+        changes[index] /= np.abs(np.diff(moved.astype(float), axis=0)).mean()
+    # Behind the network, which halves all contrast, noise has half its height.
+    np.testing.assert_allclose(changes, [1, 2], atol=0.12)
+
+
+def test_colours_are_matched_once_a_shot():
+    frames, style = _scene(7, 4), _style().colors
+    look = Look("ot", {}, 0.05, 30.0, rounds=2)
+    plain, matched = (_run(frames, look=each)[1][0] for each in (_PLAIN, look))
+    style = style.astype(np.uint8)
+    assert lab_distance(matched, style) < 0.7 * lab_distance(plain, style)
+
+
+def test_a_side_limit_is_for_the_network_alone():
+    frames = _scene(8, 3)
+    network = _Network()
+    film = [Frame(str(i), Fraction(i), pixels) for i, pixels in enumerate(frames)]
+    work = VideoStylizer(network, _style(), look=_PLAIN, max_side=32)
+    (_, result), *_ = work.stylize(lambda: film)
+    assert result.shape == (36, 64, 3)
+    assert [batch.shape for batch in network.photos] == [(4, 18, 32, 3)]
+
+
+def test_of_a_film_that_breaks_off_the_frames_before_are_stylised():
+    frames = _scene(9, 5)
+
+    def read():
+        for index, pixels in enumerate(frames):
+            yield types.SimpleNamespace(pixels=pixels, name=str(index))
+        raise PhotoError("the film ends here")
+
+    results = VideoStylizer(_Network(), _style(), look=_PLAIN).stylize(read)
+    assert len([next(results) for _ in frames]) == 5
+    with pytest.raises(PhotoError, match="ends here"):
+        next(results)

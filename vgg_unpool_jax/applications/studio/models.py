@@ -15,15 +15,15 @@ from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.training import run_config
 
 # Of each system, what it is for and the config that trains one.
-_TRAINED_BY = {
+SYSTEMS = {
     "unpooling": ("Rebuilding and editing", "vgg19_block3:best"),
     "staged": ("Style transfer", "staged/vgg19"),
-    "codec": ("Compressing", "codec/faces"),
-    "restoration": ("Restoring", "restoration/photos"),
-    "colorization": ("Colouring grey photos", "colorization/photos"),
-    "super_resolution": ("Enlarging", "super_resolution/photos"),
-    "vae": ("Sampling", "vae_coco"),
-    "deepsim": ("Inverting features", "deepsim/vgg19"),
+    "codec": ("Compressing", "codec/photos"),
+    "restoration": ("Restoring", "restoration/photos:best"),
+    "colorization": ("Colouring grey photos", "colorization/photos:best"),
+    "super_resolution": ("Enlarging", "super_resolution/photos:best"),
+    "vae": ("Sampling", "vae_coco:photos"),
+    "deepsim": ("Inverting features", "deepsim/vgg19:photos"),
 }
 # Systems that need VGG19's weights.
 _ON_VGG19 = ("unpooling", "staged")
@@ -108,7 +108,7 @@ class Models:
         """A sentence on how to come to a model of a system; None where one is here."""
         if self.of(system):
             return None
-        purpose, config = _TRAINED_BY[system]
+        purpose, config = SYSTEMS[system]
         if system in _ON_VGG19 and not self.has_vgg19:
             return (
                 f"{purpose} need VGG19's weights, which are not on this machine: "
@@ -125,8 +125,8 @@ class Models:
         workdir = f"runs/{config.split('/')[0].split(':')[0]}"
         return (
             f"{purpose} needs a trained model: `./launch.sh train --config={config} "
-            f"--workdir={workdir}` trains one, and `./launch.sh studio "
-            f"--models={workdir}` shows it here"
+            f"--workdir={workdir} --config.data.source=folder:PHOTOS` trains one, and "
+            f"`./launch.sh studio --models={workdir}` shows it here"
         )
 
     def _released(self) -> list[Known]:

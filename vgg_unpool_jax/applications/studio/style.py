@@ -65,10 +65,6 @@ class Settings:
     look: str = DEFAULT_LOOK
     regions: int = 0
 
-    def without_regions(self) -> "Settings":
-        """For photos and looks that have none."""
-        return dataclasses.replace(self, regions=0)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stylized:
@@ -160,6 +156,7 @@ class StyleWork:
         settings: Settings,
         side: int,
         job: Job,
+        lut: pathlib.Path | None = None,
     ) -> Stylized:
         """Stylise a file.
 
@@ -169,6 +166,7 @@ class StyleWork:
           settings: of the page.
           side: longest side at which the cascade works; 0 for that of the photo.
           job: the work.
+          lut: write the look to this .cube file, too.
         """
         job.say(0.0, "loading the model")
         stylizer = self.stylizer(settings.look)
@@ -190,7 +188,7 @@ class StyleWork:
             max_side=side,
             progress=job.follow,
         )
-        return Stylized(work.stylize(photo), work.notes, work.regions)
+        return Stylized(work.stylize(photo, lut=lut), work.notes, work.regions)
 
     def _regions_encoder(self):
         pair = self._models.pairs().get(5)

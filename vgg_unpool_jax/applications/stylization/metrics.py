@@ -1,4 +1,4 @@
-"""Photorealistic style transfer in numbers: structure kept, style taken, flicker.
+"""Photorealistic style transfer in numbers: structure kept, style taken.
 
 Structure is SSIM between the edges of content and result. Style is the distance between
 the features of the result and those of the style photo in their first two moments, at
@@ -30,7 +30,7 @@ WHOLE = 0
 # Fewer cells of a feature grid say nothing about a region (PhotoWCT: "> 10 px").
 MIN_CELLS = 11
 
-_LUMINANCE = np.array([0.299, 0.587, 0.114])
+LUMINANCE = np.array([0.299, 0.587, 0.114])
 # Grey levels per pixel. The rounding to 8 bits alone gives flat areas half of it.
 _EDGE_FLOOR = 0.5
 
@@ -65,7 +65,7 @@ def edge_map(image: np.ndarray) -> np.ndarray:
     """
     check_photo_range("image", image)
     require_image("image", np.asarray(image), 3)
-    luminance = np.pad(np.asarray(image, np.float64) @ _LUMINANCE, 1, mode="edge")
+    luminance = np.pad(np.asarray(image, np.float64) @ LUMINANCE, 1, mode="edge")
     down = np.square(np.diff(luminance, axis=0))[:, 1:-1]
     right = np.square(np.diff(luminance, axis=1))[1:-1]
     squares = (down[1:] + down[:-1] + right[:, 1:] + right[:, :-1]) / 2
@@ -273,34 +273,3 @@ def _labels_of_cells(labels: np.ndarray, block: int) -> np.ndarray:
         centres = np.arange(_cells(side, block)) * stride + stride // 2
         labels = labels.take(np.minimum(centres, side - 1), axis=axis)
     return labels
-
-
-class FlickerMeter:
-    """The change of a film's frames beyond that of the original film.
-
-    The mean over pixels, channels and successive frames of max(0, |Δresult| -
-    |Δoriginal|). No motion is estimated. An area that changes less than the original
-    cannot make up for one that flickers.
-    """
-
-    def __init__(self):
-        """Begin a film."""
-        self._changes, self._last = [], None
-
-    def add(self, frame: np.ndarray, result: np.ndarray) -> None:
-        """Take the next frame and its result, both (h, w, 3) in [0, 255]."""
-        for name, image in (("frame", frame), ("result", result)):
-            check_photo_range(name, image)
-        pair = [np.asarray(image, np.float32) for image in (frame, result)]
-        if self._last is not None:
-            steps = [
-                np.abs(new - old) for new, old in zip(pair, self._last, strict=True)
-            ]
-            excess = np.maximum(steps[1] - steps[0], 0.0)
-            self._changes.append(float(excess.mean(dtype=np.float64)))
-        self._last = pair
-
-    @property
-    def value(self) -> float:
-        """Grey levels in [0, 255]; NaN before the second frame."""
-        return float(np.mean(self._changes)) if self._changes else float("nan")

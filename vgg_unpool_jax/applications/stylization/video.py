@@ -1,33 +1,61 @@
-"""Style transfer for films: a fixed style, and results that stay steady over time.
+"""Style transfer for films: one look a shot, carried to its frames.
 
-Frame by frame, noise and small movements change the fits of the guided filter and the
-moments of the content, and with them the colours of the whole result. Both can be
-averaged over the last frames. Where the film cuts to another scene the averages begin
-again.
+    keyframes of a shot ─ features moved ─ colours matched ─ table of colours
+    frame ─ through the table of its shot ─ difference smoothed along its edges
+
+A film is read three times, one frame held at a time: to find its shots, ahead to take
+their keyframes, and to write. The network sees keyframes alone, reduced and with the
+statistics of all of them together, so that nothing in a shot depends on the frame but
+the frame itself. What a table cannot say is what differs between places of one colour.
+
+The smoothings that have no table move the features of every frame by the maps of its
+shot.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
 import numpy as np
 
 from vgg_unpool_jax.applications.resizing import reduce_to_side, resize
+from vgg_unpool_jax.applications.stylization.difference_smoothing import (
+    add_smoothed_difference,
+)
+from vgg_unpool_jax.applications.stylization.film_metrics import FlickerMeter
+from vgg_unpool_jax.applications.stylization.finishing import transport
 from vgg_unpool_jax.applications.stylization.guided_filter import SteadyGuidedFilter
-from vgg_unpool_jax.applications.stylization.metrics import FlickerMeter
+from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
+from vgg_unpool_jax.applications.stylization.lut import apply_lut, fit_lut
+from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, GUIDED, LUT
+from vgg_unpool_jax.applications.stylization.shots import (
+    CUT,
+    choose_keyframes,
+    contrast,
+    find_shots,
+    thumbnail,
+)
 from vgg_unpool_jax.applications.stylization.smoothing import smooth
+from vgg_unpool_jax.applications.stylization.style_statistics import StyleStatistics
 from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer, Styles
-from vgg_unpool_jax.ops.moments import Moments, merge_sets, to_float32
+from vgg_unpool_jax.applications.stylization.video_files import Frame
+from vgg_unpool_jax.errors import PhotoError, SourceError
+from vgg_unpool_jax.ops.moments import Moments, merge_sets
 
-# Frames of one scene jumped by less, frames of other photos by more; docs/video.md.
-CUT = 0.15
+# Keyframes of a shot, and their longer side in pixels.
+KEYFRAMES = 4
+_SIDE = 320
+# Of the tables, see `fit_lut`. Steep tables make noise; without the smoothing behind
+# them they have to be calmer.
+_SMOOTHNESS = 10.0
+_ALONE = 300.0
 
 
 class VideoStylizer:
-    """Stylises the frames of one film in order, one at a time.
+    """Stylises one film.
 
     Attributes:
-      cuts: the frames, from 0, in which a new scene began.
+      positions: the shot of each frame, see `find_shots`; None before the first frame.
       flicker: of the results beside the frames, in grey levels, see `FlickerMeter`.
     """
 
@@ -36,175 +64,191 @@ class VideoStylizer:
         stylizer: FeatureTransfer,
         styles: Styles,
         *,
-        steadiness: float = 8.0,
-        moment_steadiness: float = 0.0,
+        smoothing: str = DIFFERENCE,
+        look: Look = LOOKS[DEFAULT_LOOK],
         cut: float = CUT,
-        smoothing: str = "guided",
+        steadiness: float = 8.0,
         alpha: float = 1.0,
         strengths: Mapping[int, float] | None = None,
         max_side: int = 0,
     ):
-        """Begin a film.
+        """Keep the options.
 
         Args:
           stylizer: moves the features.
           styles: see `FeatureTransfer.stylize`; measured once, the same for all frames.
+          smoothing: one of `stylization.smoothing.SMOOTHINGS`. "difference" and "lut"
+            carry a table of colours a shot, the others move the features of each frame.
+          look: strengths of the levels; for the tables its smoothing and the match of
+            colours, too.
+          cut: see `find_shots`; 0 makes one shot of the film.
           steadiness: time constant of the guided filter's fits in frames, see
-            `SteadyGuidedFilter`; 0 filters each frame alone, as other smoothings do.
-          moment_steadiness: that of the content's statistics, see `SteadyMoments`.
-          cut: see `SteadyMoments`; 0 finds no cuts.
-          smoothing: one of `stylization.smoothing.SMOOTHINGS`, within each frame.
+            `SteadyGuidedFilter`; 0 filters each frame alone.
           alpha: see `FeatureTransfer.stylize`.
-          strengths: see `FeatureTransfer.stylize`.
-          max_side: larger frames are reduced to it for all steps but the smoothing; 0
-            is no limit.
+          strengths: factors on those of the look.
+          max_side: the network sees frames reduced to it; 0 is no limit. Keyframes for
+            tables have at most 320 pixels.
         """
-        self._stylizer, self._styles = stylizer, styles
-        self._moments = SteadyMoments(moment_steadiness, cut=cut or math.inf)
-        self._filter = SteadyGuidedFilter(steadiness)
-        self._smoothing, self._max_side = smoothing, max_side
+        if isinstance(styles, StyleStatistics):
+            styles = [(styles, 1.0)]
+        self._stylizer, self._styles = stylizer, list(styles)
+        self._smoothing, self._look, self._alpha = smoothing, look, alpha
+        self._has_table = smoothing in (DIFFERENCE, LUT)
+        self._cut, self._max_side = cut or math.inf, max_side
+        strengths = look.strengths_at(stylizer.blocks, strengths)
         self._options = {"alpha": alpha, "strengths": strengths}
-        self._meter = FlickerMeter()
+        self._filter = SteadyGuidedFilter(steadiness)
+        self._meter, self.positions = FlickerMeter(), None
 
     @property
     def cuts(self) -> list[int]:
-        """See the class."""
-        return self._moments.cuts
+        """The frames, from 0, at which the film cuts to another shot."""
+        return (np.flatnonzero(np.diff(self.positions) >= 1.0) + 1).tolist()
+
+    @property
+    def dissolves(self) -> list[tuple[int, int]]:
+        """The first and the last frame of each dissolve."""
+        mixed = (self.positions % 1 > 0).astype(int)
+        edges = np.flatnonzero(np.diff(np.pad(mixed, 1)))
+        return [(first, stop - 1) for first, stop in edges.reshape(-1, 2).tolist()]
 
     @property
     def flicker(self) -> float:
         """See the class."""
         return self._meter.value
 
-    def stylize(self, frame: np.ndarray) -> np.ndarray:
-        """Stylise the next frame.
+    @property
+    def style_colors(self) -> np.ndarray:
+        """RGB (samples, 3) of the styles in [0, 255]."""
+        return np.concatenate([style.whole_colors for style, _ in self._styles])
+
+    def stylize(
+        self, read: Callable[[], Iterable[Frame]]
+    ) -> Iterator[tuple[Frame, np.ndarray]]:
+        """Stylise a film.
 
         Args:
-          frame: uint8 (h, w, 3) RGB, of the size of those before.
+          read: gives the film's frames in order, from the first at every call, such as
+            `Video.frames`. Where it fails, the frames before are stylised.
 
-        Returns:
-          uint8 of the same shape.
+        Yields:
+          Each frame and its result, uint8 of the same shape.
         """
-        cuts = len(self.cuts)
-        result = self._stylizer.stylize(
+        thumbnails = _thumbnails(read)
+        self.positions = find_shots(thumbnails, cut=self._cut)
+        looks = self._looks(read, contrast(thumbnails))
+        found, cuts = [], set(self.cuts)
+        numbered = enumerate(zip(read(), self.positions, strict=True))
+        for number, (frame, position) in numbered:
+            shot, share = int(position), float(position % 1)
+            while len(found) <= math.ceil(position):
+                found.append(next(looks))
+            found[:shot] = [None] * shot
+            look = found[shot]
+            if share:
+                look = jax.tree.map(
+                    lambda a, b, share=share: (1 - share) * a + share * b,
+                    *found[shot : shot + 2],
+                )
+            if number in cuts:
+                self._filter.begin_scene()
+            result = self._apply(look, frame.pixels)
+            result = np.rint(np.clip(np.asarray(result), 0.0, 255.0)).astype(np.uint8)
+            self._meter.add(frame.pixels, result)
+            yield frame, result
+
+    def _looks(self, read, contrasts) -> Iterator:
+        """The table of each shot, or the moments of its keyframes by block."""
+        frames = enumerate(read())
+        side = self._max_side
+        if self._has_table:
+            side = min(side or _SIDE, _SIDE)
+        for shot in range(int(self.positions.max()) + 1):
+            chosen = choose_keyframes(self.positions, contrasts, shot, KEYFRAMES)
+            keyframes = {}
+            while len(keyframes) < len(set(chosen.tolist())):
+                number, frame = next(frames)
+                if number in chosen:
+                    keyframes[number] = reduce_to_side(frame.pixels, side)
+            # Short shots have some twice: one number of photos, one compilation.
+            photos = np.stack([keyframes[number] for number in chosen])
+            photos = photos.astype(np.float32)
+            moments = {}
+
+            def merge(block, measured, moments=moments):
+                moments[block] = merge_sets(_first_region(measured))
+                return _of_each(moments[block], len(measured.count))
+
+            images = self._stylizer.stylize(
+                photos, self._styles, adjust=merge, **self._options
+            )
+            yield self._table(photos, images) if self._has_table else moments
+
+    def _table(self, photos, images) -> np.ndarray:
+        """The table whose smoothed differences bring the colours near the style's."""
+        sheet = photos.reshape(-1, *photos.shape[2:])
+        matchings = [self._stylizer.match(None, style) for style, _ in self._styles]
+        table = fit_lut(
+            sheet,
+            np.clip(images.reshape(sheet.shape), 0.0, 255.0),
+            smoothness=_SMOOTHNESS,
+        )
+        for _ in range(self._look.rounds):
+            result = self._through(table, photos).reshape(sheet.shape)
+            wanted = transport(
+                result, self._styles, None, matchings, slope=self._look.slope
+            )
+            change = self._alpha * (np.clip(wanted, 0.0, 255.0) - result)
+            mapped = np.clip(apply_lut(table, sheet) + change, 0.0, 255.0)
+            table = fit_lut(sheet, mapped, smoothness=_SMOOTHNESS)
+        if self._smoothing == LUT:
+            result = self._through(table, photos).reshape(sheet.shape)
+            table = fit_lut(sheet, result, smoothness=_ALONE)
+        return table
+
+    def _through(self, table, photos) -> np.ndarray:
+        results = [self._smoothed(photo, apply_lut(table, photo)) for photo in photos]
+        return np.clip(np.stack(results), 0.0, 255.0)
+
+    def _smoothed(self, frame, image) -> np.ndarray:
+        radius = self._look.radius * max(frame.shape[:2])
+        return add_smoothed_difference(
+            frame, image, radius=radius, sigma=self._look.sigma
+        )
+
+    def _apply(self, look, frame) -> np.ndarray:
+        if self._has_table:
+            image = apply_lut(look, frame)
+            return image if self._smoothing == LUT else self._smoothed(frame, image)
+        image = self._stylizer.stylize(
             reduce_to_side(frame, self._max_side),
             self._styles,
-            adjust=self._moments,
+            adjust=lambda block, measured: _of_each(look[block], len(measured.count)),
             **self._options,
         )
-        result = resize(result, frame.shape[:2])
-        if self._smoothing == "guided":
-            if len(self.cuts) > cuts:
-                self._filter.begin_scene()
-            result = self._filter(frame, result)
-        else:
-            result = smooth(self._smoothing, frame, result)
-        result = np.rint(np.clip(np.asarray(result), 0.0, 255.0)).astype(np.uint8)
-        self._meter.add(frame, result)
-        return result
+        image = resize(image, frame.shape[:2])
+        if self._smoothing == GUIDED:
+            return self._filter(frame, image)
+        return smooth(self._smoothing, frame, image)
 
 
-class SteadyMoments:
-    """Moments averaged over time, for `adjust` of `FeatureTransfer.stylize`.
-
-    Frame s of a scene counts in frame t >= s by exp(-(t - s) / time_constant), divided
-    by the sum of these factors: the first frame of a scene is used as it is, and later
-    it counts no more than its age says. Mean and covariance are averaged separately, so
-    that a drift of the mean does not widen the covariance. A region counts in the
-    frames in which it has cells.
-
-    A scene begins where the moments of the first block of a frame (the coarsest) jump:
-
-        |mean_t - mean_{t-1}|² > cut² · ½ (tr cov_t + tr cov_{t-1})
-
-    with the moments as measured, of all regions together. A slow change is never a cut.
-    The other blocks follow the first. Nothing is random; the same frames in batches of
-    other sizes give the same moments.
-
-    Attributes:
-      frames: number of frames so far.
-      cuts: the frames, from 0, in which a new scene began; the first is not one.
-      jumps: of the last batch, |mean_t - mean_{t-1}| over the root of the mean trace.
-    """
-
-    def __init__(self, time_constant: float, *, cut: float = CUT):
-        """Begin a film.
-
-        Args:
-          time_constant: in frames, from 0 on; 0 averages nothing.
-          cut: the jump beyond which a scene begins; math.inf is never.
-        """
-        if not 0 <= time_constant < math.inf or not cut > 0:
-            raise ValueError(
-                f"time_constant must be a number of frames from 0 on and cut above 0, "
-                f"got {time_constant!r} and {cut!r}"
-            )
-        self._keep = math.exp(-1 / time_constant) if time_constant else 0.0
-        self._cut = cut
-        self._scenes: dict[int, Moments] = {}
-        self._first, self._last, self._begins = None, None, []
-        self.frames, self.cuts, self.jumps = 0, [], []
-
-    def __call__(self, block: int, moments: Moments) -> Moments:
-        """Average the moments of the next frames.
-
-        Args:
-          block: in the same order for every batch of frames.
-          moments: (n, r, ...) of n frames in order.
-
-        Returns:
-          Moments (n, r, ...), float32; the counts as they came.
-        """
-        moments = Moments(*(np.asarray(array, np.float64) for array in moments))
-        frames = [
-            jax.tree.map(lambda array, i=i: array[i], moments)
-            for i in range(len(moments.count))
-        ]
-        if self._first is None:
-            self._first = block
-        if block == self._first:
-            self._find_cuts(frames)
-        averages = [
-            self._average(block, frame, begins)
-            for frame, begins in zip(frames, self._begins, strict=True)
-        ]
-        return to_float32(jax.tree.map(lambda *arrays: np.stack(arrays), *averages))
-
-    def _average(self, block: int, frame: Moments, begins: bool) -> Moments:
-        """Moments with this frame; zeros for regions without cells so far."""
-        here = (frame.count > 0).astype(np.float64)
-        sums = Moments(
-            here, here[:, None] * frame.mean, here[:, None, None] * frame.covariance
-        )
-        if block in self._scenes and not begins:
-            sums = jax.tree.map(
-                lambda old, new: self._keep * old + new, self._scenes[block], sums
-            )
-        self._scenes[block] = sums
-        total = np.where(sums.count > 0, sums.count, 1.0)
-        return Moments(
-            frame.count,
-            sums.mean / total[:, None],
-            sums.covariance / total[:, None, None],
-        )
-
-    def _find_cuts(self, frames: list[Moments]) -> None:
-        self._begins, self.jumps = [], []
-        for frame in frames:
-            whole = merge_sets(frame)
-            jump = 0.0 if self._last is None else _jump(self._last, whole)
-            begins = jump > self._cut
-            if begins:
-                self.cuts.append(self.frames)
-            self._begins.append(begins)
-            self.jumps.append(jump)
-            self._last = whole
-            self.frames += 1
+def _thumbnails(read) -> np.ndarray:
+    found = []
+    try:
+        for frame in read():
+            found.append(thumbnail(frame.pixels))
+    except (PhotoError, SourceError):
+        # Raised again where the frames before have been stylised.
+        if not found:
+            raise
+    return np.stack(found)
 
 
-def _jump(before: Moments, after: Moments) -> float:
-    distance = float(((after.mean - before.mean) ** 2).sum())
-    spread = float(np.trace(before.covariance[0] + after.covariance[0])) / 2
-    if spread > 0:
-        return math.sqrt(distance / spread)
-    return math.inf if distance else 0.0
+def _first_region(moments: Moments) -> Moments:
+    """Moments (n, ...) of the only region of n photos."""
+    return Moments(*(np.asarray(array)[:, 0] for array in moments))
+
+
+def _of_each(moments: Moments, count: int) -> Moments:
+    """The same moments (1, ...) for each of n photos, (n, 1, ...)."""
+    return Moments(*(np.broadcast_to(a, (count, *a.shape)) for a in moments))

@@ -18,8 +18,9 @@ from vgg_unpool_jax.systems.codec.bitstream import SUFFIX
 def add(page: Page) -> None:
     """Add the calls whose models are on this machine."""
     with gr.Column(visible=False):
-        if page.models.of("unpooling"):
+        if page.styles.blocks:
             _add_style(page)
+        if page.models.of("unpooling"):
             _add_rebuild(page)
         if page.models.of("codec"):
             _add_compress(page)

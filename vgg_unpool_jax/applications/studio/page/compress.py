@@ -1,7 +1,5 @@
 """The tab Compress: a learned codec beside JPEG, WebP and AVIF."""
 
-import functools
-
 import gradio as gr
 from PIL import Image
 
@@ -37,7 +35,7 @@ def build(page: Page) -> None:
             quality = gr.Slider(
                 1, top, value=(top + 1) // 2, step=1, label="Quality of the codec"
             )
-            preview, full, cancel = parts.actions("Compress")
+            actions = parts.actions("Compress")
             with gr.Accordion(f"Decode a {SUFFIX} file", open=False):
                 compressed = gr.File(
                     label=f"File ({SUFFIX})",
@@ -51,13 +49,10 @@ def build(page: Page) -> None:
             command = parts.command_box()
     outputs = [pictures, file, command]
 
-    def load(title):
-        return codecs[title], page.models.load(codecs[title])
-
     def run(session, job, photo, title, quality, *, whole):
         photo = parts.required(photo)
-        job.say(0.0, f"loading {title}")
-        known, model = load(title)
+        known = codecs[title]
+        model = page.load(known, job)
         pixels = photo.pixels(whole=whole)
         ours = compress.compress(model, pixels, int(quality), job)
         found = [ours, *compress.beside(pixels, len(ours.content), job)]
@@ -100,31 +95,9 @@ def build(page: Page) -> None:
             command_line("decompress", {"input": found.name, "output": "decoded"}),
         )
 
-    def preview_of(session, job, photo, title, quality):
-        if photo is None:
-            return [gr.skip() for _ in outputs]
-        return run(session, job, photo, title, quality, whole=False)
-
-    options = {"show_progress_on": [pictures]}
     inputs = [photo, codec, quality]
-    page.heavy(
-        [preview.click, photo.change, quality.release],
-        preview_of,
-        inputs,
-        outputs,
-        cancel,
-        trigger_mode="always_last",
-        **options,
-    )
-    page.heavy(
-        [full.click],
-        functools.partial(run, whole=True),
-        inputs,
-        outputs,
-        cancel,
-        **options,
-    )
-    page.heavy([compressed.upload], decode, [compressed], outputs, cancel, **options)
+    page.previewed(run, inputs, outputs, actions, [photo.change, quality.release])
+    page.heavy([compressed.upload], decode, [compressed], outputs, actions[-1])
     codec.input(
         lambda title: (
             gr.update(maximum=codecs[title].qualities),

@@ -44,7 +44,7 @@ def build(page: Page) -> None:
             steps = gr.Slider(2, 8, value=5, step=1, label="Pictures")
             switches = gr.Radio(list(SWITCHES), value="nearest", label="Whose switches")
             count = gr.Slider(1, 32, value=4, step=1, label="Directions", visible=False)
-            run_it, cancel = parts.actions("Edit", None)
+            actions = parts.actions("Edit", None)
         with gr.Column(scale=3, min_width=300):
             pictures = parts.result("The edit")
             file = parts.download("Download the strip")
@@ -56,8 +56,7 @@ def build(page: Page) -> None:
         if edit in strips.WITH_SECOND:
             photos.append(parts.required(second, "the second photo"))
         known = pairs[int(block)]
-        job.say(0.0, f"loading {known.title}")
-        pair = page.models.load(known)
+        pair = page.load(known, job)
         job.say(0.1, _EDITS[edit])
         channels = 64 * 2 ** min(pair.block - 1, 3)
         counts = (
@@ -96,25 +95,15 @@ def build(page: Page) -> None:
             command_line("edit", flags),
         )
 
-    def run_if_ready(session, job, photo, second, edit, *values):
-        if photo is None or (second is None and edit in strips.WITH_SECOND):
-            return [gr.skip() for _ in outputs]
-        return run(session, job, photo, second, edit, *values)
+    def ready(photo, second, edit, *_):
+        return photo is not None and (
+            second is not None or edit not in strips.WITH_SECOND
+        )
 
     inputs = [photo, second, edit, block, steps, switches, count]
-    options = {"show_progress_on": [pictures]}
     changes = [photo.change, second.change, edit.input, block.release]
     changes += [steps.release, switches.input, count.release]
-    page.heavy(
-        changes,
-        run_if_ready,
-        inputs,
-        outputs,
-        cancel,
-        trigger_mode="always_last",
-        **options,
-    )
-    page.heavy([run_it.click], run, inputs, outputs, cancel, **options)
+    page.previewed(run, inputs, outputs, actions, changes, ready)
     edit.input(
         lambda edit: (
             gr.update(visible=edit in ("interpolate", "reencode")),

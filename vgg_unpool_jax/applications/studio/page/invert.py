@@ -26,7 +26,7 @@ def build(page: Page) -> None:
             photo = page.photo("Photo")
             chosen = gr.CheckboxGroup(titles, value=titles[:6], label="Layers")
             beside = gr.Checkbox(bool(pairs), label="Pairs, with switches, beside them")
-            run_it, cancel = parts.actions("Invert", None)
+            actions = parts.actions("Invert", None)
         with gr.Column(scale=3, min_width=300):
             pictures = parts.result("Layer by layer")
             command = parts.command_box()
@@ -69,12 +69,4 @@ def build(page: Page) -> None:
         ]
         return html, "\n".join(lines)
 
-    def run_if_ready(session, job, photo, *values):
-        if photo is None:
-            return [gr.skip() for _ in outputs]
-        return run(session, job, photo, *values)
-
-    inputs = [photo, chosen, beside]
-    options = {"show_progress_on": [pictures]}
-    page.heavy([run_it.click], run, inputs, outputs, cancel, **options)
-    page.heavy([photo.change], run_if_ready, inputs, outputs, cancel, **options)
+    page.previewed(run, [photo, chosen, beside], outputs, actions, [photo.change])

@@ -1,10 +1,12 @@
 """What the tabs share: photos that come in, heavy work, results."""
 
 import contextlib
+import functools
 import logging
 import pathlib
 import re
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,11 +15,12 @@ import numpy as np
 
 from vgg_unpool_jax.applications.studio.jobs import (
     CancelledError,
+    Job,
     Session,
     Sessions,
 )
 from vgg_unpool_jax.applications.studio.looks import Looks
-from vgg_unpool_jax.applications.studio.models import Models
+from vgg_unpool_jax.applications.studio.models import Known, Models
 from vgg_unpool_jax.applications.studio.page.markup import Figure
 from vgg_unpool_jax.applications.studio.photos import Photo, read_photo, save_shown
 from vgg_unpool_jax.applications.studio.style import StyleWork
@@ -54,6 +57,10 @@ _Photo = with_preprocess(gr.Image, _path_of)
 
 # (session, job, values of the inputs) -> values of the outputs
 Work = Callable[..., Any]
+
+
+def _has_photo(photo: Photo | None, *_) -> bool:
+    return photo is not None
 
 
 class Page:
@@ -144,14 +151,14 @@ class Page:
         outputs: Sequence[Any],
         cancel: gr.Button,
         **options: Any,
-    ) -> Any:
+    ) -> None:
         """Run work when one of several things happens on the page.
 
         Args:
           triggers: events of components.
           run: the work.
           inputs: components.
-          outputs: components.
+          outputs: components; the first shows the progress.
           cancel: a button that ends it.
           **options: of `gr.on`.
         """
@@ -163,6 +170,7 @@ class Page:
             api_visibility="private",
             concurrency_limit=1,
             concurrency_id=HEAVY,
+            show_progress_on=[outputs[0]],
             **options,
         )
         cancel.click(
@@ -173,7 +181,45 @@ class Page:
             queue=False,
             api_visibility="private",
         )
-        return event
+
+    def previewed(
+        self,
+        run: Work,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        actions: Sequence[gr.Button],
+        changes: Sequence[Any],
+        ready: Callable[..., bool] = _has_photo,
+    ) -> None:
+        """Run a tab's work when a button is pressed or something changes.
+
+        Args:
+          run: the work; where there is a button for the full size, its keyword `whole`
+            says whether that is asked for.
+          inputs: components.
+          outputs: components; the first shows the progress.
+          actions: the buttons that `actions` made.
+          changes: events of components.
+          ready: whether the inputs' values suffice for the work after a change.
+        """
+        first, *full, cancel = actions
+        preview = functools.partial(run, whole=False) if full else run
+
+        def run_if_ready(session, job, *values):
+            if not ready(*values):
+                return [gr.skip() for _ in outputs]
+            return preview(session, job, *values)
+
+        rest = inputs, outputs, cancel
+        self.heavy([first.click], preview, *rest)
+        self.heavy(changes, run_if_ready, *rest, trigger_mode="always_last")
+        for button in full:
+            self.heavy([button.click], functools.partial(run, whole=True), *rest)
+
+    def load(self, known: Known, job: Job) -> Any:
+        """A model, loaded by the first call."""
+        job.say(0.0, f"loading {known.title}")
+        return self.models.load(known)
 
     def _cancel(self, request: gr.Request) -> None:
         self.sessions.of(request.session_hash).cancel()
@@ -239,6 +285,22 @@ def saved(session: Session, image: np.ndarray, name: str) -> str:
     path = session.new_file(name)
     save_photo(path, image)
     return str(path)
+
+
+def zipped(session: Session, name: str, paths: Sequence[pathlib.Path]) -> str | None:
+    """Files to download together; None for none."""
+    if not paths:
+        return None
+    target = session.new_file(name)
+    names: set[str] = set()
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in paths:
+            name = path.name
+            while name in names:
+                name = f"again_{name}"
+            names.add(name)
+            archive.write(path, name)
+    return str(target)
 
 
 def stem(photo: Photo) -> str:

@@ -26,7 +26,7 @@ def build(page: Page) -> None:
             )
             with gr.Accordion("Switches of another photo", open=False):
                 other = page.photo("Other photo")
-            preview, full, cancel = parts.actions("Rebuild")
+            actions = parts.actions("Rebuild")
         with gr.Column(scale=3, min_width=300):
             compared = parts.result("Photo and reconstruction")
             facts = gr.HTML(js_on_load=None)
@@ -34,13 +34,12 @@ def build(page: Page) -> None:
             switches = gr.HTML(js_on_load=None)
             command = parts.command_box()
 
-    def run(session, job, photo, block, other, whole):
+    def run(session, job, photo, block, other, *, whole):
         photo = parts.required(photo)
         if int(block) not in pairs:
             raise gr.Error(f"there is no pair of block {block} on this machine")
         known = pairs[int(block)]
-        job.say(0.0, f"loading {known.title}")
-        pair = page.models.load(known)
+        pair = page.load(known, job)
         pixels = photo.pixels(whole=whole)
         found = rebuild.rebuild(pair, pixels, job)
         name = parts.stem(photo)
@@ -89,26 +88,8 @@ def build(page: Page) -> None:
 
     outputs = [compared, facts, switches, file, command]
     inputs = [photo, block, other]
-    page.heavy(
-        [preview.click, block.release, photo.change],
-        lambda session, job, photo, block, other: (
-            run(session, job, photo, block, other, False)
-            if photo is not None
-            else _nothing(outputs)
-        ),
-        inputs,
-        outputs,
-        cancel,
-        show_progress_on=[compared],
-    )
-    page.heavy(
-        [full.click],
-        lambda *values: run(*values, True),
-        inputs,
-        outputs,
-        cancel,
-        show_progress_on=[compared],
-    )
+    changes = [block.release, photo.change, other.change]
+    page.previewed(run, inputs, outputs, actions, changes)
 
 
 _TITLES = {
@@ -120,7 +101,3 @@ _TITLES = {
 def _features(pixels, pair) -> str:
     height, width = (-(-side // 2 ** (pair.block - 1)) for side in pixels.shape[:2])
     return f"{width}×{height}×{64 * 2 ** min(pair.block - 1, 3)}"
-
-
-def _nothing(outputs):
-    return [gr.skip() for _ in outputs]

@@ -1,7 +1,5 @@
 """The tab Restore: damage taken away, grey photos coloured, small ones enlarged."""
 
-import functools
-
 import gradio as gr
 
 from vgg_unpool_jax.applications.studio import restore
@@ -45,7 +43,7 @@ def build(page: Page) -> None:
             strength = gr.Slider(
                 0, 2, value=1, step=0.05, label="Strength, or saturation of colours"
             )
-            preview, full, cancel = parts.actions("Restore")
+            actions = parts.actions("Restore")
         with gr.Column(scale=3, min_width=300):
             compared = parts.result("Before and after")
             facts = gr.HTML(js_on_load=None)
@@ -56,8 +54,7 @@ def build(page: Page) -> None:
     def run(session, job, photo, title, kind, level, strength, *, whole):
         photo = parts.required(photo)
         known = choices[title]
-        job.say(0.0, f"loading {known.title}")
-        model = page.models.load(known)
+        model = page.load(known, job)
         pixels = photo.pixels(whole=whole)
         damaged = restore.damage(pixels, kind, level)
         flags = {"model": known.name, "input": photo.name, "output": "results"}
@@ -94,31 +91,9 @@ def build(page: Page) -> None:
             " && \\\n".join(lines),
         )
 
-    def preview_of(session, job, photo, *values):
-        if photo is None:
-            return [gr.skip() for _ in outputs]
-        return run(session, job, photo, *values, whole=False)
-
     inputs = [photo, task, kind, level, strength]
-    options = {"show_progress_on": [compared]}
     changes = [photo.change, task.input, kind.input, level.change, strength.release]
-    page.heavy(
-        [preview.click, *changes],
-        preview_of,
-        inputs,
-        outputs,
-        cancel,
-        trigger_mode="always_last",
-        **options,
-    )
-    page.heavy(
-        [full.click],
-        functools.partial(run, whole=True),
-        inputs,
-        outputs,
-        cancel,
-        **options,
-    )
+    page.previewed(run, inputs, outputs, actions, changes)
     kind.input(_level_of, kind, level, api_visibility="private", show_progress="hidden")
 
 

@@ -40,7 +40,7 @@ def build(page: Page) -> None:
                     )
                     for number in range(sample.UNITS)
                 ]
-            draw, cancel = parts.actions("Draw", None)
+            actions = parts.actions("Draw", None)
         with gr.Column(scale=3, min_width=300):
             pictures = parts.result("Samples")
             file = parts.download("Download")
@@ -49,8 +49,7 @@ def build(page: Page) -> None:
 
     def run(session, job, title, kind, seed, count, temperature, *units):
         known, seed, count = models[title], int(seed or 0), int(count)
-        job.say(0.0, f"loading {known.title}")
-        vae = page.models.load(known)
+        vae = page.load(known, job)
         job.say(0.3, "decoding")
         line = ""
         if kind == _WALK:
@@ -75,18 +74,10 @@ def build(page: Page) -> None:
         return markup.figures([figure]), parts.offer(path, "Download PNG"), line
 
     inputs = [model, kind, seed, count, temperature, *units]
-    changes = [kind.input, seed.submit, count.release, temperature.release]
+    changes = [model.input, kind.input, seed.submit, count.release, temperature.release]
     # Of a new code all units change at once.
-    moved = [units[0].change, *(unit.release for unit in units)]
-    page.heavy(
-        [draw.click, model.input, *changes, *moved],
-        run,
-        inputs,
-        outputs,
-        cancel,
-        trigger_mode="always_last",
-        show_progress_on=[pictures],
-    )
+    changes += [units[0].change, *(unit.release for unit in units)]
+    page.previewed(run, inputs, outputs, actions, changes, lambda *_: True)
 
     def show_units(title, kind, seed):
         values = [gr.skip()] * len(units)

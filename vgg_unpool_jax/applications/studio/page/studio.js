@@ -6,6 +6,18 @@
     if (frame) frame.style.setProperty("--split", event.target.value + "%");
   });
 
+  // gradio tells of a slider's value when a pointer is released, and not when keys are.
+  let settled;
+  document.addEventListener("keyup", (event) => {
+    const slider = event.target;
+    if (!slider.matches?.("input[type=range], input[type=number]")) return;
+    if (["Tab", "Shift", "Control", "Alt", "Meta", "Escape"].includes(event.key)) return;
+    clearTimeout(settled);
+    settled = setTimeout(() => {
+      slider.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    }, 500);
+  });
+
   // gradio gives the photos that were chosen no text.
   document.addEventListener("load", (event) => {
     const image = event.target, box = image.closest?.(".photo");

@@ -1,17 +1,17 @@
 """The tab Style: one photo with the look of another."""
 
+import functools
 import hashlib
-import io
 import pathlib
-import zipfile
+from typing import Any, NamedTuple
 
 import gradio as gr
-import numpy as np
 from PIL import Image
 
 from vgg_unpool_jax.applications.studio import style
 from vgg_unpool_jax.applications.studio.commands import command_line
-from vgg_unpool_jax.applications.studio.page import markup, parts
+from vgg_unpool_jax.applications.studio.page import looks, markup, painting, parts
+from vgg_unpool_jax.applications.studio.page.looks import NO_LOOK
 from vgg_unpool_jax.applications.studio.page.parts import Page
 from vgg_unpool_jax.applications.studio.photos import PREVIEW, save_shown
 from vgg_unpool_jax.applications.stylization.files import ContentFile, StyleFile
@@ -26,58 +26,39 @@ _WHOLE, _FOUND, _PAINTED = "the whole photos", "found by itself", "painted"
 _SIDES = {"768 px": 768, "1024 px": 1024, "1536 px": 1536, "full size": 0}
 _FORMATS = (".png", ".jpg", ".webp", ".tif")
 _MOST_PHOTOS = 50
-_NO_LOOK = "the style photo"
+
+
+class Inputs(NamedTuple):
+    """The inputs of the tab: components, and in a handler their values."""
+
+    photo: Any
+    other: Any
+    look: Any
+    alpha: Any
+    amount: Any
+    levels: Any
+    smoothing: Any
+    regions: Any
+    count: Any
+    ours: Any
+    theirs: Any
+    side: Any
+    suffix: Any
+    measured: Any  # (what was measured, the file of its statistics)
 
 
 def build(page: Page) -> None:
     """Lay the tab out."""
-    work = page.styles
-    blocks = list(work.blocks)
     gr.Markdown(_ABOUT, elem_classes=["about"])
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             with gr.Row():
-                photo = page.photo("Photo")
-                other = page.photo("Style")
-            alpha = gr.Slider(0, 1.5, value=1, step=0.05, label="Strength")
-            amount = gr.Radio(
-                list(style.LOOKS), value=style.DEFAULT_LOOK, label="How much style"
-            )
-            levels = gr.CheckboxGroup(
-                [(f"block {block}", block) for block in blocks],
-                value=blocks,
-                label="Levels",
-            )
-            smoothing = gr.Radio(
-                [(title, name) for name, title in style.SMOOTHING_TITLES.items()],
-                value=style.DIFFERENCE,
-                label="Smoothing along the photo's edges",
-            )
-            regions = gr.Radio(
-                [_WHOLE, _FOUND, _PAINTED], value=_WHOLE, label="Regions"
-            )
-            count = gr.Slider(
-                2, 4, value=3, step=1, label="Number of regions", visible=False
-            )
-            with gr.Column(visible=False) as painting:
-                gr.Markdown(
-                    "Paint both photos: **equal colours belong together**.",
-                    elem_classes=["hint"],
-                )
-                ours, theirs = (
-                    _editor("Regions of the photo"),
-                    _editor("Regions of the style"),
-                )
-            preview, full, cancel = parts.actions("Preview")
-            with gr.Accordion("Full size: settings", open=False):
-                side = gr.Radio(
-                    list(_SIDES),
-                    value="1024 px",
-                    label="Stylise at",
-                    info="A last step brings the result to the photo's own size.",
-                )
-                suffix = gr.Radio(list(_FORMATS), value=".png", label="Format")
-            looks, look, save_name, save = _looks_panel(page)
+                photo, other = page.photo("Photo"), page.photo("Style")
+            alpha, amount, levels, smoothing = _transfer_inputs(page)
+            regions, count, *painted = _region_inputs(photo, other)
+            actions = parts.actions("Preview")
+            side, suffix = _full_size_inputs()
+            panel = looks.panel(page)
             with gr.Accordion("Several photos at once", open=False):
                 many = gr.File(
                     label="Photos",
@@ -87,326 +68,253 @@ def build(page: Page) -> None:
                 )
                 all_of_them = gr.Button("Stylise all")
         with gr.Column(scale=3, min_width=300):
-            compared = parts.result("Photo and result")
+            shown = parts.result("Photo and result")
             details = gr.HTML(js_on_load=None)
             with gr.Row():
-                file, masks = parts.download("Download"), parts.download("Masks")
+                names = ("Download", "Look as .cube", "Masks")
+                files = [parts.download(name) for name in names]
             command = parts.command_box()
-    measured = gr.State()  # (what was measured, the file of its statistics)
-
-    def run(session, job, photo, other, look, *values, whole):
-        *values, side, suffix, known = values
-        photo = parts.required(photo)
-        settings, ours, theirs = _settings(values)
-        side = _SIDES[side] if whole else PREVIEW
-        content_mask = style_mask = None
-        if ours is not None or theirs is not None:
-            content_mask, style_mask = (
-                _mask(session, labels, name)
-                for labels, name in ((ours, "photo_mask"), (theirs, "style_mask"))
-            )
-        if look != _NO_LOOK:
-            found = StyleFile(page.looks.find(look).path)
-            title, settings = look, settings.without_regions()
-            content_mask = style_mask = None
-        else:
-            other = parts.required(other, "a style photo, or a saved look,")
-            title, found = other.name, StyleFile(other.path, style_mask)
-            if not settings.regions:
-                key = other.path, side, _digest(theirs)
-                if known is None or known[0] != key:
-                    target = session.new_file("look.safetensors")
-                    known = key, work.measure(found, target, side, job)
-                found = known[1]
-        name = f"{parts.stem(photo)}_stylized{suffix if whole else '.png'}"
-        source = photo.path
-        if not whole:
-            source = session.new_file("photo.png")
-            save_shown(source, photo.preview)
-        file = ContentFile(source, content_mask, session.new_file(name))
-        result = work.stylize(file, found, settings, side, job)
-        shown = _comparison(session, photo.pixels(whole=whole), result.image, title)
-        row = []
-        if result.regions is not None:
-            for part, one in zip(result.regions, (photo, other), strict=True):
-                picture = style.region_picture(part, one.preview)
-                caption = f"regions of {one.name}"
-                row.append(parts.shown(session, picture, "regions", caption, caption))
-        flags = {
-            "content": photo.name,
-            "style": title if look == _NO_LOOK else str(page.looks.find(look).path),
-            "output": file.output.name,
-            **work.flags(settings),
-            "max_side": None if side == MAX_SIDE else side,
-            "content_mask": content_mask and content_mask.name,
-            "style_mask": style_mask and style_mask.name,
-        }
-        if content_mask is not None or look != _NO_LOOK:
-            flags["auto_regions"] = None  # it looks for none
-        height, width = result.image.shape[:2]
-        return (
-            shown,
-            markup.notes(result.notes) + (markup.figures(row) if row else ""),
-            parts.offer(str(file.output), f"Download {width}×{height} {name[-4:]}"),
-            parts.offer(_zipped(session, [content_mask, style_mask]), "Masks"),
-            command_line("stylize", flags),
-            known,
-        )
-
-    def run_all(session, job, paths, other, look, *values):
-        *values, side, suffix, known = values
-        settings, _, _ = _settings(values)
-        if not paths:
-            raise UserError("choose the photos first")
-        if len(paths) > _MOST_PHOTOS:
-            raise UserError(
-                f"{len(paths)} photos are too many for the page, which takes "
-                f"{_MOST_PHOTOS}: `./launch.sh stylize --content=FOLDER` takes any"
-            )
-        if look != _NO_LOOK:
-            found, title = StyleFile(page.looks.find(look).path), look
-        else:
-            other = parts.required(other, "a style photo, or a saved look,")
-            target, title = session.new_file("look.safetensors"), other.name
-            found = work.measure(StyleFile(other.path), target, _SIDES[side], job)
-        outputs, figures, refused = [], [], []
-        for path in job.parts(paths, lambda n: f"photo {n + 1} of {len(paths)}"):
-            try:
-                one = page.take(session, path)
-                output = session.new_file(f"{parts.stem(one)}_stylized{suffix}")
-                file = ContentFile(one.path, None, output)
-                result = work.stylize(
-                    file, found, settings.without_regions(), _SIDES[side], job
-                )
-            except PhotoError as error:
-                refused.append(str(error))
-                continue
-            outputs.append(output)
-            alt = f"{one.name} with the look of {title}"
-            figures.append(parts.small(session, result.image, one.name, alt))
-        if not outputs:
-            raise UserError("; ".join(refused))
-        return (
-            markup.figures(figures),
-            markup.notes(refused),
-            parts.offer(_zipped(session, outputs), f"Download {len(outputs)} photos"),
-            parts.offer(None, ""),
-            command_line(
-                "stylize",
-                {
-                    "content": "FOLDER",
-                    "style": title,
-                    "output": "stylized/",
-                    **work.flags(settings.without_regions()),
-                    "max_side": None if _SIDES[side] == MAX_SIDE else _SIDES[side],
-                    "format": suffix,
-                },
-            ),
-            known,
-        )
-
-    def keep_look(session, job, name, other, side):
-        other = parts.required(other, "the style photo of the look")
-        if not (name or "").strip():
-            raise UserError("give the look a name first")
-        target = session.new_file("look.safetensors")
-        work.measure(StyleFile(other.path), target, _SIDES[side], job)
-        kept = page.looks.save(name, target, other.preview)
-        names = [_NO_LOOK, *(one.name for one in page.looks.all())]
-        return _thumbnails(page), gr.update(choices=names, value=kept.name), ""
-
-    settings = [alpha, amount, levels, smoothing, regions, count, ours, theirs]
-    rest = [side, suffix, measured]
-    outputs = [compared, details, file, masks, command, measured]
-
-    def preview_of(session, job, photo, other, look, *values):
-        if photo is None or (other is None and look == _NO_LOOK):
-            return [gr.skip() for _ in outputs]
-        return run(session, job, photo, other, look, *values, whole=False)
-
-    inputs = [photo, other, look, *settings, *rest]
-    options = {"show_progress_on": [compared]}
-    again = [alpha.release, amount.input, levels.input, smoothing.input, look.input]
-    page.heavy(
-        [preview.click, photo.change, other.change, count.release, *again],
-        preview_of,
-        inputs,
-        outputs,
-        cancel,
-        trigger_mode="always_last",
-        **options,
+    inputs = Inputs(
+        *(photo, other, panel.chosen, alpha, amount, levels, smoothing),
+        *(regions, count, *painted, side, suffix, gr.State()),
     )
-    page.heavy(
-        [full.click],
-        lambda *values: run(*values, whole=True),
-        inputs,
-        outputs,
-        cancel,
-        **options,
-    )
+    outputs = [shown, details, *files, command, inputs.measured]
+    changes = [photo.change, other.change, alpha.release, count.release]
+    changes += [amount.input, levels.input, smoothing.input, panel.chosen.change]
+    run = functools.partial(_stylize, page)
+    page.previewed(run, inputs, outputs, actions, changes, _is_ready)
     page.heavy(
         [all_of_them.click],
-        run_all,
-        [many, other, look, *settings, *rest],
+        functools.partial(_stylize_all, page),
+        [many, *inputs],
         outputs,
-        cancel,
-        **options,
+        actions[-1],
     )
     page.heavy(
-        [save.click],
-        keep_look,
-        [save_name, other, side],
-        [looks, look, save_name],
-        cancel,
+        [panel.save.click],
+        functools.partial(_save_look, page),
+        [panel.name, other, side],
+        [panel.gallery, panel.chosen, panel.name],
+        actions[-1],
     )
-    regions.input(
-        _show_regions,
-        [regions, photo, other],
-        [count, painting, ours, theirs],
+
+
+def _transfer_inputs(page):
+    blocks = list(page.styles.blocks)
+    return (
+        gr.Slider(0, 1.5, value=1, step=0.05, label="Strength"),
+        gr.Radio(list(style.LOOKS), value=style.DEFAULT_LOOK, label="How much style"),
+        gr.CheckboxGroup(
+            [(f"block {block}", block) for block in blocks],
+            value=blocks,
+            label="Levels",
+        ),
+        gr.Radio(
+            [(title, name) for name, title in style.SMOOTHING_TITLES.items()],
+            value=style.DIFFERENCE,
+            label="Smoothing along the photo's edges",
+        ),
+    )
+
+
+def _region_inputs(photo, other):
+    kind = gr.Radio([_WHOLE, _FOUND, _PAINTED], value=_WHOLE, label="Regions")
+    count = gr.Slider(2, 4, value=3, step=1, label="Number of regions", visible=False)
+    with gr.Column(visible=False) as box:
+        gr.Markdown(
+            "Paint both photos: **equal colours belong together**.",
+            elem_classes=["hint"],
+        )
+        editors = [painting.editor(f"Regions of the {of}") for of in ("photo", "style")]
+
+    def show(kind, photo, other):
+        backgrounds = [
+            gr.skip() if kind != _PAINTED else one and one.preview
+            for one in (photo, other)
+        ]
+        visible = kind == _FOUND, kind == _PAINTED
+        return *(gr.update(visible=is_visible) for is_visible in visible), *backgrounds
+
+    kind.input(
+        show,
+        [kind, photo, other],
+        [count, box, *editors],
         api_visibility="private",
         show_progress="hidden",
     )
+    return kind, count, *editors
 
 
-def _settings(values):
-    alpha, amount, levels, smoothing, regions, count, ours, theirs = values
-    if not levels:
-        raise UserError("choose at least one level")
-    found = style.Settings(
-        alpha=float(alpha),
-        levels=tuple(int(level) for level in levels),
-        smoothing=smoothing,
-        look=amount,
-        regions=int(count) if regions == _FOUND else 0,
+def _full_size_inputs():
+    with gr.Accordion("Full size: settings", open=False):
+        return (
+            gr.Radio(
+                list(_SIDES),
+                value="1024 px",
+                label="Stylise at",
+                info="A last step brings the result to the photo's own size.",
+            ),
+            gr.Radio(list(_FORMATS), value=".png", label="Format"),
+        )
+
+
+def _is_ready(*values) -> bool:
+    wanted = Inputs(*values)
+    has_style = wanted.other is not None or wanted.look != NO_LOOK
+    return wanted.photo is not None and has_style
+
+
+def _stylize(page, session, job, *values, whole):
+    wanted = Inputs(*values)
+    photo = parts.required(wanted.photo)
+    side = _SIDES[wanted.side] if whole else PREVIEW
+    settings, masks = _settings(wanted), _masks(session, wanted)
+    found, measured = _style(page, session, job, wanted, side, masks)
+    source = photo.path
+    if not whole:
+        source = session.new_file("photo.png")
+        save_shown(source, photo.preview)
+    stem, suffix = parts.stem(photo), wanted.suffix if whole else ".png"
+    output = session.new_file(f"{stem}_stylized{suffix}")
+    lut = session.new_file(f"{stem}_look.cube")
+    mask = masks[0] if masks else None
+    result = page.styles.stylize(
+        ContentFile(source, mask, output), found, settings, side, job, lut
     )
-    if regions != _PAINTED:
-        return found, None, None
-    labels = [style.painted_labels(layers or ()) for layers in (ours, theirs)]
-    if labels[0] is None or labels[1] is None:
-        raise UserError("paint at least one region on both photos, in the same colour")
-    return found, *labels
-
-
-def _editor(label: str) -> gr.ImageEditor:
-    return _Editor(
-        label=label,
-        type="numpy",
-        sources=[],
-        transforms=[],
-        brush=gr.Brush(default_size=40, colors=list(style.PALETTE), color_mode="fixed"),
-        layers=False,
-        height=320,
+    alt = f"The photo with the look of {_title(wanted)}"
+    before, after = (
+        parts.shown(session, photo.pixels(whole=whole), "photo", "photo", "The photo"),
+        parts.shown(session, result.image, "stylized", "stylised", alt),
     )
-
-
-def _strokes(editor: gr.ImageEditor, payload) -> list[np.ndarray]:
-    """Strokes (h, w, 4), decoded within the size of a preview."""
-    if payload is None:
-        return []
-    if payload.id is not None:
-        cached = editor.blob_storage.pop(payload.id, None)
-        contents = list(cached.layers) if cached else []
-    else:
-        contents = [pathlib.Path(layer.path).read_bytes() for layer in payload.layers]
-    return [_stroke(content) for content in contents if content]
-
-
-_Editor = parts.with_preprocess(gr.ImageEditor, _strokes)
-
-
-def _stroke(content: bytes) -> np.ndarray:
-    try:
-        image = Image.open(io.BytesIO(content), formats=("PNG", "WEBP"))
-        if max(image.size) > 2 * PREVIEW:
-            raise PhotoError("painted regions must have the size of the preview")
-        return np.asarray(image.convert("RGBA"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise PhotoError("the painted regions cannot be read: paint again") from error
-
-
-def _show_regions(regions, photo, other):
-    painted = regions == _PAINTED
-    shown = [
-        one.preview if painted and one is not None else None for one in (photo, other)
-    ]
+    details = markup.notes(result.notes)
+    if result.regions is not None:
+        details += _region_figures(session, result.regions, (photo, wanted.other))
+    flags = {"content": photo.name, "output": output.name}
+    if masks:
+        flags |= {"content_mask": masks[0].name, "style_mask": masks[1].name}
+    height, width = result.image.shape[:2]
     return (
-        gr.update(visible=regions == _FOUND),
-        gr.update(visible=painted),
-        *(gr.update(value=one) if painted else gr.skip() for one in shown),
+        markup.before_after(before, after),
+        details,
+        parts.offer(str(output), f"Download {width}×{height} {suffix[1:].upper()}"),
+        parts.offer(str(lut), "Look as .cube"),
+        parts.offer(parts.zipped(session, "masks.zip", masks), "Masks"),
+        _command(page, wanted, settings, side, flags),
+        measured,
     )
 
 
-def _looks_panel(page: Page):
-    with gr.Accordion("Saved looks", open=False):
-        gallery = gr.Gallery(
-            label="Looks",
-            columns=4,
-            height=150,
-            interactive=False,
-            allow_preview=False,
-            buttons=[],
-        )
-        look = gr.Dropdown(
-            [_NO_LOOK],
-            value=_NO_LOOK,
-            label="Take the look of",
-        )
-        with gr.Row(equal_height=True):
-            name = gr.Textbox(label="Name", max_length=60, scale=2, min_width=120)
-            save = gr.Button("Save the style's look", scale=1, min_width=120)
-
-    def choose(event: gr.SelectData):
-        names = [one.name for one in page.looks.all()]
-        return names[event.index] if event.index < len(names) else gr.skip()
-
-    def list_looks():
-        names = [_NO_LOOK, *(one.name for one in page.looks.all())]
-        return _thumbnails(page), gr.update(choices=names)
-
-    page.when_opened(list_looks, [gallery, look])
-    gallery.select(choose, None, look, api_visibility="private", show_progress="hidden")
-    return gallery, look, name, save
-
-
-def _thumbnails(page: Page) -> list[tuple[np.ndarray, str]]:
-    found = []
-    for look in page.looks.all():
-        with Image.open(look.thumbnail, formats=("PNG",)) as image:
-            found.append((np.asarray(image.convert("RGB")), look.name))
-    return found
-
-
-def _comparison(session, photo, image, title) -> str:
-    before = parts.shown(session, photo, "photo", "photo", "The photo")
-    after = parts.shown(
-        session, image, "stylized", "stylised", f"The photo with the look of {title}"
-    )
-    return markup.before_after(before, after)
-
-
-def _mask(session, labels, name) -> pathlib.Path | None:
-    if labels is None:
-        return None
-    path = session.new_file(f"{name}.png")
-    Image.fromarray(labels).save(path)
-    return path
-
-
-def _digest(labels) -> str:
-    return "" if labels is None else hashlib.sha256(labels.tobytes()).hexdigest()
-
-
-def _zipped(session, paths) -> str | None:
-    paths = [path for path in paths if path is not None]
+def _stylize_all(page, session, job, paths, *values):
+    wanted = Inputs(*values)
     if not paths:
-        return None
-    target = session.new_file("photos.zip")
-    names: set[str] = set()
-    with zipfile.ZipFile(target, "w") as archive:
-        for path in paths:
-            name = path.name
-            while name in names:
-                name = f"again_{name}"
-            names.add(name)
-            archive.write(path, name)
-    return str(target)
+        raise UserError("choose the photos first")
+    if len(paths) > _MOST_PHOTOS:
+        raise UserError(
+            f"{len(paths)} photos are too many for the page, which takes "
+            f"{_MOST_PHOTOS}: `./launch.sh stylize --content=FOLDER` takes any"
+        )
+    side, settings = _SIDES[wanted.side], _settings(wanted)
+    found, measured = _style(page, session, job, wanted, side)
+    outputs, figures, refused = [], [], []
+    for path in job.parts(paths, lambda n: f"photo {n + 1} of {len(paths)}"):
+        try:
+            one = page.take(session, path)
+            output = session.new_file(f"{parts.stem(one)}_stylized{wanted.suffix}")
+            file = ContentFile(one.path, None, output)
+            result = page.styles.stylize(file, found, settings, side, job)
+        except PhotoError as error:
+            refused.append(str(error))
+            continue
+        outputs.append(output)
+        alt = f"{one.name} with the look of {_title(wanted)}"
+        figures.append(parts.small(session, result.image, one.name, alt))
+    if not outputs:
+        raise UserError("; ".join(refused))
+    zipped = parts.zipped(session, "photos.zip", outputs)
+    flags = {"content": "FOLDER", "output": "stylized/", "format": wanted.suffix}
+    return (
+        markup.figures(figures),
+        markup.notes(refused),
+        parts.offer(zipped, f"Download {len(outputs)} photos"),
+        *[parts.offer(None, "")] * 2,
+        _command(page, wanted, settings, side, flags),
+        measured,
+    )
+
+
+def _save_look(page, session, job, name, other, side):
+    other = parts.required(other, "the style photo of the look")
+    if not (name or "").strip():
+        raise UserError("give the look a name first")
+    target = session.new_file("look.safetensors")
+    page.styles.measure(StyleFile(other.path), target, _SIDES[side], job)
+    kept = page.looks.save(name, target, other.preview)
+    gallery, choices = looks.listed(page)
+    return gallery, choices | {"value": kept.name}, ""
+
+
+def _settings(wanted: Inputs) -> style.Settings:
+    if not wanted.levels:
+        raise UserError("choose at least one level")
+    found = wanted.regions == _FOUND and wanted.look == NO_LOOK
+    return style.Settings(
+        alpha=float(wanted.alpha),
+        levels=tuple(int(level) for level in wanted.levels),
+        smoothing=wanted.smoothing,
+        look=wanted.amount,
+        regions=int(wanted.count) if found else 0,
+    )
+
+
+def _masks(session, wanted: Inputs) -> list[pathlib.Path]:
+    """Painted regions of the photo and of the style, as files; or none."""
+    if wanted.regions != _PAINTED or wanted.look != NO_LOOK:
+        return []
+    labels = [style.painted_labels(one or ()) for one in (wanted.ours, wanted.theirs)]
+    if any(one is None for one in labels):
+        raise UserError("paint at least one region on both photos, in the same colour")
+    paths = [session.new_file(f"{name}_mask.png") for name in ("photo", "style")]
+    for path, one in zip(paths, labels, strict=True):
+        Image.fromarray(one).save(path)
+    return paths
+
+
+def _style(page, session, job, wanted: Inputs, side, masks=()):
+    """The style, and what is known of it: it is measured unless it was just before."""
+    if wanted.look != NO_LOOK:
+        return StyleFile(page.looks.find(wanted.look).path), wanted.measured
+    other = parts.required(wanted.other, "a style photo, or a saved look,")
+    mask = masks[1] if masks else None
+    found, measured = StyleFile(other.path, mask), wanted.measured
+    if wanted.regions == _FOUND:
+        return found, measured
+    digest = hashlib.sha256(mask.read_bytes()).hexdigest() if mask else ""
+    key = other.path, side, digest
+    if measured is None or measured[0] != key:
+        target = session.new_file("look.safetensors")
+        measured = key, page.styles.measure(found, target, side, job)
+    return measured[1], measured
+
+
+def _title(wanted: Inputs) -> str:
+    return wanted.other.name if wanted.look == NO_LOOK else wanted.look
+
+
+def _region_figures(session, regions, photos) -> str:
+    row = []
+    for name, part, photo in zip(("photo", "style"), regions, photos, strict=True):
+        picture = style.region_picture(part, photo.preview)
+        caption = f"regions of the {name}"
+        row.append(parts.shown(session, picture, "regions", caption, caption))
+    return markup.figures(row)
+
+
+def _command(page, wanted: Inputs, settings, side, flags) -> str:
+    saved = wanted.look != NO_LOOK
+    flags |= page.styles.flags(settings)
+    flags["style"] = page.looks.find(wanted.look).path if saved else _title(wanted)
+    flags["max_side"] = None if side == MAX_SIDE else side
+    if saved or "content_mask" in flags:
+        flags["auto_regions"] = None  # it looks for none
+    order = "content", "style", "output", *flags
+    return command_line("stylize", {name: flags[name] for name in order})
