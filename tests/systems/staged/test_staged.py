@@ -9,6 +9,7 @@ from configs.staged import vgg19
 from configs.unpooling.base import make_config
 from vgg_unpool_jax.errors import ConfigError, WeightsMismatchError
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
+from vgg_unpool_jax.ops.pooling import max_pool_argmax, max_unpool
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
 from vgg_unpool_jax.systems.saved import read_saved
@@ -23,6 +24,7 @@ from vgg_unpool_jax.systems.staged.decoder import (
     encode,
     exact_stage,
     is_pooled,
+    place_maxima,
     pool,
     unpool,
 )
@@ -270,3 +272,18 @@ def test_the_start_refuses_what_does_not_fit(weights):
 
     with pytest.raises(ConfigError, match="a pair of block 1"):
         start._check_pair(config, Saved)
+
+
+def test_maxima_are_placed_where_the_switches_are():
+    features = np.random.default_rng(0).uniform(0.1, 1, (2, 8, 6, 3)).astype("f")
+    pooled, switches = max_pool_argmax(features)
+    np.testing.assert_array_equal(pool(features), pooled)
+    made = np.asarray(2 * pooled + 1)
+    np.testing.assert_array_equal(
+        place_maxima(made, features, pooled), max_unpool(made, switches)
+    )
+    # The residual keeps them there, and everything else of the features, too.
+    np.testing.assert_allclose(unpool(pooled, features, pooled), features, rtol=1e-6)
+    back, again = max_pool_argmax(unpool(made, features, pooled))
+    np.testing.assert_allclose(back, made, rtol=1e-6)
+    np.testing.assert_array_equal(again, switches)

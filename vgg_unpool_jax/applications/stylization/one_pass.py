@@ -42,6 +42,7 @@ from vgg_unpool_jax.systems.staged.decoder import (
     MOVED,
     STAGES,
     exact_stage,
+    unpool,
 )
 from vgg_unpool_jax.systems.staged.trained import (
     TrainedStagedDecoder,
@@ -65,6 +66,7 @@ class OnePassStylizer(FeatureTransfer):
         ridge: float = RIDGE,
         side: int = 1024,
         tile: int = 1024,
+        undo_pool: Callable = unpool,
     ):
         """Keep the options.
 
@@ -75,6 +77,7 @@ class OnePassStylizer(FeatureTransfer):
           side: moments are those of photos reduced to this longer side, in pixels.
           tile: photos with a longer side are processed in tiles of at most this many
             pixels per side, margins included; 0 processes all photos whole.
+          undo_pool: see `exact_stage`.
         """
         blocks = LEVELS
         digests = {b: arrays_sha256(model.encoder_params, b) for b in blocks}
@@ -82,6 +85,7 @@ class OnePassStylizer(FeatureTransfer):
         if side < 64:
             raise ConfigError(f"side must be at least 64 pixels, got {side}")
         self.model, self.side, self._tile = model, side, tile
+        self._undo_pool = undo_pool
         cut_tiles(1 << 20, 64, BLOCK, tile)  # refuses one smaller than the margins
 
     @functools.cached_property
@@ -89,7 +93,12 @@ class OnePassStylizer(FeatureTransfer):
         return [
             jax.jit(
                 lambda variables, changed, encoding, number=number: exact_stage(
-                    self.model.decoder, variables, number, changed, encoding
+                    self.model.decoder,
+                    variables,
+                    number,
+                    changed,
+                    encoding,
+                    self._undo_pool,
                 )
             )
             for number in range(len(STAGES))

@@ -20,7 +20,7 @@ features of the photo. `exact_stage` adds it:
 so unchanged features give the photo back, whatever the training.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -105,6 +105,23 @@ def unpool(pooled: jax.Array, features: jax.Array, target: jax.Array) -> jax.Arr
     return jnp.maximum(features + repeat_pixels(pooled - target, 2), 0.0)
 
 
+def place_maxima(
+    pooled: jax.Array, features: jax.Array, target: jax.Array
+) -> jax.Array:
+    """Undo a pool with its switches alone, to be compared with `unpool`.
+
+    Args:
+      pooled: (n, h/2, w/2, c), the decoder's.
+      features: (n, h, w, c), the encoder's before the pool.
+      target: (n, h/2, w/2, c), `pool` of them.
+
+    Returns:
+      (n, h, w, c): `pooled` where `features` have a maximum, 0 elsewhere.
+    """
+    is_maximum = features == repeat_pixels(target, 2)
+    return jnp.where(is_maximum, repeat_pixels(jnp.maximum(pooled, 0.0), 2), 0.0)
+
+
 class StagedDecoder(nn.Module):
     """The ten mirrored convolutions; ReLU follows all but the last.
 
@@ -182,6 +199,7 @@ def exact_stage(
     number: int,
     changed: jax.Array,
     encoding: Encoding,
+    undo_pool: Callable = unpool,
 ) -> jax.Array:
     """One stage and, behind a pool, its inversion; unchanged features are exact.
 
@@ -191,6 +209,7 @@ def exact_stage(
       number: 0 to 4.
       changed: (n, h, w, c), the stage's input.
       encoding: of the photos.
+      undo_pool: `unpool`; with `place_maxima` unchanged features are not exact.
 
     Returns:
       The next stage's input, or images on the scale of [0, 255].
@@ -204,7 +223,7 @@ def exact_stage(
         return outputs
     outputs = jnp.maximum(outputs, 0.0)
     if is_pooled(number):
-        outputs = unpool(outputs, encoding.inputs[number + 1], target)
+        outputs = undo_pool(outputs, encoding.inputs[number + 1], target)
     return outputs
 
 
