@@ -235,6 +235,8 @@ def test_style_with_a_saved_look_and_several_photos(page, tmp_path):
     panel.get_by_text("Evening").first.wait_for(timeout=_LONG)
     thumbnail = panel.locator(".grid-wrap img, .thumbnail-item img").first
     assert thumbnail.evaluate("image => image.naturalWidth") == 96
+    chosen = panel.get_by_label("Take the look of")
+    assert chosen.input_value() == "Evening"
     panel.get_by_text("Several photos at once").click()
     both = [_file(_photo(5), "one.png"), _file(_photo(6), "two.jpg")]
     both.append({"name": "bad.png", "mimeType": "image/png", "buffer": b"no photo"})
@@ -246,6 +248,11 @@ def test_style_with_a_saved_look_and_several_photos(page, tmp_path):
     with page.expect_download() as found:
         panel.get_by_text("Download 2 photos").click()
     assert found.value.suggested_filename == "photos.zip"
+    clear = panel.get_by_label("Clear").or_(panel.get_by_label("Remove Image"))
+    clear.nth(1).click()
+    panel.get_by_text("Drop Image Here").wait_for()
+    _upload(panel, _file(_photo(7), "other.png"), 0)
+    playwright.expect(chosen).to_have_value("the style photo", timeout=_LONG)
 
 
 def test_painted_regions_go_into_the_masks(page):
@@ -426,6 +433,24 @@ def test_two_people_do_not_see_each_others_results(browser, studio):
     assert len(studio.files()) < before, "the files of a closed page go"
     assert panels[1].get_by_text("Download 72×104 PNG").is_visible()
     contexts[1].close()
+
+
+def test_all_that_can_be_used_has_a_name_and_shows_its_focus(page):
+    roles = "button|checkbox|combobox|group|listbox|radio|slider|spinbutton|textbox"
+    for tab in ("Style", "Rebuild", "Edit", "Compress", "Restore", "Sample", "Invert"):
+        found = _open(page, tab).aria_snapshot()
+        assert not re.findall(rf"^ *- (?:{roles})(?: \[.*)?:?$", found, re.M), tab
+    panel = _open(page, "Style")
+    for name in ("Photo: upload a file", "Style: upload a file"):
+        panel.get_by_role("button", name=name).focus()
+        with page.expect_file_chooser():
+            page.keyboard.press("Enter")
+    for role, name in (("slider", "Strength"), ("radio", "strong")):
+        page.keyboard.press("Tab")  # what is focused by a key shows it
+        control = panel.get_by_role(role, name=name)
+        control.focus()
+        outlined = "e => getComputedStyle(e.closest('label') ?? e).outlineStyle"
+        assert control.evaluate(outlined) == "solid"
 
 
 @pytest.mark.parametrize("width", [1280, 400])

@@ -5,9 +5,11 @@ settings give the same result.
 """
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from PIL import Image
 
@@ -30,6 +32,7 @@ from vgg_unpool_jax.applications.stylization.options import (
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer
+from vgg_unpool_jax.systems.unpooling.pair import Encoder
 
 BLOCKS = LEVELS
 # Colours of painted regions; equal ones of two photos belong together.
@@ -81,12 +84,33 @@ class Stylized:
     regions: tuple[Regions, Regions] | None
 
 
+class KeptFeatures:
+    """An encoder that keeps the features of the last photos, while settings change."""
+
+    def __init__(self, encoder: Encoder, count: int = 4):
+        """Keep the features of at most `count` photos."""
+        self._encoder, self._count = encoder, count
+        self._kept: dict[tuple, jax.Array] = {}
+
+    def encode(self, images: np.ndarray) -> tuple[jax.Array, tuple]:
+        """Like `Encoder.encode`, without switches."""
+        key = images.shape, hashlib.sha256(images.tobytes()).digest()
+        features = self._kept.pop(key, None)
+        if features is None:
+            features = self._encoder.encode(images)[0]
+        self._kept[key] = features
+        while len(self._kept) > self._count:
+            del self._kept[next(iter(self._kept))]
+        return features, ()
+
+
 class StyleWork:
     """The stylizer of the page and its models."""
 
     def __init__(self, models: Models):
         """Load nothing yet."""
         self._models, self._stylizers = models, {}
+        self._encoder: KeptFeatures | None = None
 
     def flags(self, settings: Settings) -> dict[str, object]:
         """Of the command `stylize`, without those that have their default."""
@@ -192,7 +216,9 @@ class StyleWork:
 
     def _regions_encoder(self):
         pair = self._models.pairs().get(5)
-        return None if pair is None else self._models.load(pair)
+        if self._encoder is None and pair is not None:
+            self._encoder = KeptFeatures(self._models.load(pair))
+        return self._encoder
 
 
 def painted_labels(layers: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -32,7 +32,7 @@ def build(page: Page) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             with gr.Row():
-                photo, second = page.photo("Photo"), page.photo("Second photo")
+                photo, second = page.photo("Photo"), page.photo("Second")
             edit = gr.Dropdown(
                 [(title, name) for name, title in _EDITS.items()],
                 value="interpolate",

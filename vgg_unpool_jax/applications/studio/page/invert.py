@@ -6,6 +6,7 @@ import numpy as np
 from vgg_unpool_jax.applications.studio import invert
 from vgg_unpool_jax.applications.studio.commands import command_line
 from vgg_unpool_jax.applications.studio.jobs import Job
+from vgg_unpool_jax.applications.studio.measures import measure
 from vgg_unpool_jax.applications.studio.page import markup, parts
 from vgg_unpool_jax.applications.studio.page.parts import Page
 
@@ -42,7 +43,8 @@ def build(page: Page) -> None:
             found = invert.without_switches(inverters, photo.preview, job)
             figures, last = [], None
             for title, (crop, image) in found.items():
-                pictures = [(image, f"from {title}")]
+                error = f"L1 {measure(image, crop).l1:.2f}"
+                pictures = [(image, f"from {title}: {error}")]
                 if not np.array_equal(crop, last):
                     pictures.insert(0, (crop, "the photo's middle"))
                 last = crop

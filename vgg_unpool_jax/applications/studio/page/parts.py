@@ -336,10 +336,15 @@ def command_box() -> gr.Textbox:
         label="The same on the command line",
         interactive=False,
         lines=1,
-        max_lines=4,
+        max_lines=8,
         buttons=["copy"],
         elem_classes=["command"],
     )
+
+
+def repeated(line: str) -> Any:
+    """Update of `command_box`, which is not shown where no command does the same."""
+    return gr.update(value=line, visible=bool(line))
 
 
 def download(label: str) -> gr.DownloadButton:

@@ -5,6 +5,7 @@ import gradio as gr
 from vgg_unpool_jax.applications.studio import restore
 from vgg_unpool_jax.applications.studio.commands import command_line
 from vgg_unpool_jax.applications.studio.measures import measure
+from vgg_unpool_jax.applications.studio.models import Known
 from vgg_unpool_jax.applications.studio.page import markup, parts
 from vgg_unpool_jax.applications.studio.page.parts import Page
 
@@ -41,7 +42,7 @@ def build(page: Page) -> None:
             kind = gr.Radio(list(restore.DAMAGES), value="none", label="Damage to add")
             level = gr.Slider(1, 100, value=25, step=1, label="Level", visible=False)
             strength = gr.Slider(
-                0, 2, value=1, step=0.05, label="Strength, or saturation of colours"
+                0, 2, value=1, step=0.05, **_strength_of(choices[first])
             )
             actions = parts.actions("Restore")
         with gr.Column(scale=3, min_width=300):
@@ -94,7 +95,23 @@ def build(page: Page) -> None:
     inputs = [photo, task, kind, level, strength]
     changes = [photo.change, task.input, kind.input, level.change, strength.release]
     page.previewed(run, inputs, outputs, actions, changes)
-    kind.input(_level_of, kind, level, api_visibility="private", show_progress="hidden")
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    kind.input(_level_of, kind, level, **private)
+    task.input(
+        lambda title: gr.update(**_strength_of(choices[title])),
+        task,
+        strength,
+        **private,
+    )
+
+
+def _strength_of(known: Known) -> dict[str, object]:
+    """The slider's label, and whether the task has it."""
+    coloured = known.system == "colorization"
+    return {
+        "label": "Saturation" if coloured else "Strength",
+        "visible": known.system != "super_resolution",
+    }
 
 
 def _level_of(kind: str):

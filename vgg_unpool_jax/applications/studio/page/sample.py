@@ -51,15 +51,15 @@ def build(page: Page) -> None:
         known, seed, count = models[title], int(seed or 0), int(count)
         vae = page.load(known, job)
         job.say(0.3, "decoding")
-        line = ""
+        line = ""  # no command draws walks and single units
         if kind == _WALK:
-            frames = sample.walk_frames(vae, seed, max(2, min(count, 16)), temperature)
+            frames = sample.walk_frames(vae, seed, max(2, count), temperature)
             frames = enlarge(frames, max(1, _SHOWN // vae.image_size))
             figures = [
                 parts.shown(session, frame, f"walk{n}", f"{n + 1}", f"Step {n + 1}")
                 for n, frame in enumerate(frames)
             ]
-            return markup.strip(figures), parts.offer(None, ""), line
+            return markup.strip(figures), parts.offer(None, ""), parts.repeated(line)
         if kind == _UNITS:
             image = sample.with_units(vae, seed, units)
             caption = f"code of seed {seed}, with the units as set"
@@ -71,7 +71,8 @@ def build(page: Page) -> None:
             line = command_line("sample", {**flags, "output": "grid.png"})
         figure = parts.shown(session, image, "sample", caption, caption)
         path = parts.saved(session, image, "samples.png")
-        return markup.figures([figure]), parts.offer(path, "Download PNG"), line
+        offer = parts.offer(path, "Download PNG")
+        return markup.figures([figure]), offer, parts.repeated(line)
 
     inputs = [model, kind, seed, count, temperature, *units]
     changes = [model.input, kind.input, seed.submit, count.release, temperature.release]
@@ -85,13 +86,14 @@ def build(page: Page) -> None:
             found = sample.units_of(page.models.load(models[title]), int(seed or 0))
             values = [round(value, 2) for value in found]
             values += [0.0] * (len(units) - len(values))
-        return gr.update(visible=kind == _UNITS), *values
+        single = kind == _UNITS
+        return gr.update(visible=single), gr.update(visible=not single), *values
 
     gr.on(
         [kind.input, seed.change],
         show_units,
         [model, kind, seed],
-        [box, *units],
+        [box, count, *units],
         api_visibility="private",
         show_progress="hidden",
     )

@@ -24,6 +24,21 @@
     if (box && !image.alt) image.alt = box.querySelector("label")?.innerText.trim() ?? "";
   }, true);
 
+  // Nor does it name groups of choices, places for photos, and the command line.
+  function giveNames() {
+    const name = (element, text) => {
+      if (element && element.ariaLabel !== text) element.ariaLabel = text;
+    };
+    const title = (box, kind) =>
+      box.querySelector(`[data-testid=block-${kind}]`)?.textContent.trim() ?? "";
+    for (const box of document.querySelectorAll("fieldset")) name(box, title(box, "info"));
+    for (const box of document.querySelectorAll(".command"))
+      name(box.querySelector("textarea"), title(box, "info"));
+    for (const box of document.querySelectorAll(".photo"))
+      name(box.querySelector("button.upload-container"), `${title(box, "label")}: upload a file`);
+  }
+  new MutationObserver(giveNames).observe(document, { childList: true, subtree: true });
+
   // One magnifier over all panes of a group, at the same place of each.
   const DIAMETER = 132, ZOOM = 3;
 

@@ -80,9 +80,18 @@ def build(page: Page) -> None:
     )
     outputs = [shown, details, *files, command, inputs.measured]
     changes = [photo.change, other.change, alpha.release, count.release]
-    changes += [amount.input, levels.input, smoothing.input, panel.chosen.change]
+    changes += [one.input for one in (amount, levels, smoothing, regions)]
+    changes += [panel.chosen.change]
     run = functools.partial(_stylize, page)
     page.previewed(run, inputs, outputs, actions, changes, _is_ready)
+    # A new style photo is wanted in place of a saved look.
+    other.change(
+        lambda photo: gr.skip() if photo is None else NO_LOOK,
+        other,
+        panel.chosen,
+        api_visibility="private",
+        show_progress="hidden",
+    )
     page.heavy(
         [all_of_them.click],
         functools.partial(_stylize_all, page),
@@ -127,22 +136,22 @@ def _region_inputs(photo, other):
         )
         editors = [painting.editor(f"Regions of the {of}") for of in ("photo", "style")]
 
-    def show(kind, photo, other):
-        backgrounds = [
-            gr.skip() if kind != _PAINTED else one and one.preview
-            for one in (photo, other)
-        ]
-        visible = kind == _FOUND, kind == _PAINTED
-        return *(gr.update(visible=is_visible) for is_visible in visible), *backgrounds
-
+    private = {"api_visibility": "private", "show_progress": "hidden"}
     kind.input(
-        show,
-        [kind, photo, other],
-        [count, box, *editors],
-        api_visibility="private",
-        show_progress="hidden",
+        lambda kind: [gr.update(visible=kind == one) for one in (_FOUND, _PAINTED)],
+        kind,
+        [count, box],
+        **private,
     )
+    for one, editor in zip((photo, other), editors, strict=True):
+        gr.on([kind.input, one.change], _background, [kind, one], editor, **private)
     return kind, count, *editors
+
+
+def _background(kind, photo):
+    if kind != _PAINTED:
+        return gr.skip()
+    return None if photo is None else photo.preview
 
 
 def _full_size_inputs():
@@ -160,8 +169,11 @@ def _full_size_inputs():
 
 def _is_ready(*values) -> bool:
     wanted = Inputs(*values)
-    has_style = wanted.other is not None or wanted.look != NO_LOOK
-    return wanted.photo is not None and has_style
+    if wanted.photo is None or (wanted.other is None and wanted.look == NO_LOOK):
+        return False
+    strokes = wanted.ours, wanted.theirs
+    painted = [any(stroke[..., 3].any() for stroke in one or ()) for one in strokes]
+    return wanted.regions != _PAINTED or all(painted)
 
 
 def _stylize(page, session, job, *values, whole):
