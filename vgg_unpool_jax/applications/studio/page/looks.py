@@ -25,16 +25,16 @@ def panel(page: Page) -> Panel:
     with gr.Accordion("Saved looks", open=False):
         gallery = gr.Gallery(
             label="Looks",
-            columns=4,
-            height=150,
+            show_label=False,
+            height=140,
             interactive=False,
             allow_preview=False,
             buttons=[],
+            elem_classes=["looks"],
         )
         chosen = gr.Dropdown([NO_LOOK], value=NO_LOOK, label="Take the look of")
-        with gr.Row(equal_height=True):
-            name = gr.Textbox(label="Name", max_length=60, scale=2, min_width=120)
-            save = gr.Button("Save the style's look", scale=1, min_width=120)
+        name = gr.Textbox(label="Name", max_length=60)
+        save = gr.Button("Save the style's look")
 
     def choose(event: gr.SelectData):
         names = [one.name for one in page.looks.all()]

@@ -36,6 +36,8 @@
       name(box.querySelector("textarea"), title(box, "info"));
     for (const box of document.querySelectorAll(".photo"))
       name(box.querySelector("button.upload-container"), `${title(box, "label")}: upload a file`);
+    for (const image of document.querySelectorAll(".looks button img"))
+      name(image.closest("button"), image.alt);
   }
   new MutationObserver(giveNames).observe(document, { childList: true, subtree: true });
 
