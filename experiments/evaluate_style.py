@@ -19,27 +19,19 @@ content is disturbed in brightness, contrast, saturation and hue.
 
 import dataclasses
 import pathlib
-import time
 
 from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
-from vgg_unpool_jax.applications.stylization.looks import LOOKS, find_look
-from vgg_unpool_jax.applications.stylization.options import (
-    AUTOMATIC_REGIONS,
-    KEEP_FACES,
-    MAX_SIDE,
-)
+from vgg_unpool_jax.applications.stylization.looks import LOOKS
+from vgg_unpool_jax.applications.stylization.options import AUTOMATIC_REGIONS
 from vgg_unpool_jax.errors import ConfigError, PhotoError
-from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg
-from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights, weight_files
 
 _FILES = ("results.json", "table.md", "plot.png", "page.jpg")
-_PAGE_ROWS = 12
 
 _PAIRS = flags.DEFINE_string("pairs", None, "Folder of content and style photos.")
 _RESULTS = define_path_list("results", [], "Folders of results, NAME=FOLDER or FOLDER.")
@@ -65,6 +57,7 @@ def main() -> None:
         find_file,
         score_pair,
     )
+    from vgg_unpool_jax.applications.stylization.stylized_pairs import stylize_pairs
     from vgg_unpool_jax.evaluation.provenance import provenance
     from vgg_unpool_jax.evaluation.results import write_results
 
@@ -80,8 +73,16 @@ def main() -> None:
     for sentence in left_out:
         print(sentence)
     vgg19 = load_vgg19_weights(_WEIGHTS.value, block=5)
-    own, seconds, broken = _stylize(pairs, output)
-    folders |= own
+    made = stylize_pairs(
+        pairs,
+        _LOOKS.value,
+        output / "results",
+        model=_MODEL.value,
+        vgg19=_WEIGHTS.value,
+        automatic=_AUTO.value,
+        progress=lambda line: print(line, flush=True),
+    )
+    folders, broken = folders | made.folders, list(made.broken)
     meter, scores, pictures = StyleMeter(vgg19), [], {}
     lpips = _lpips()
 
@@ -91,7 +92,7 @@ def main() -> None:
     for number, pair in enumerate(pairs, start=1):
         try:
             for score in score_pair(meter, pair, folders, keep, lpips=lpips):
-                known = seconds.get((pair.name, score.method))
+                known = made.seconds.get((pair.name, score.method))
                 scores.append(dataclasses.replace(score, seconds=known))
                 caption = report.captions([score])[pair.name, score.method]
                 print(f"[{number}/{len(pairs)}] {pair.name} {caption}", flush=True)
@@ -102,17 +103,7 @@ def main() -> None:
     failure = PhotoError(f"{len(broken)} of {len(pairs)} pairs: {'; '.join(broken)}")
     if not scores:
         raise failure
-    table = report.style_table(scores)
-    print(table)
-    with replacing(output / "table.md") as file:
-        file.write(table.encode())
-    points = report.style_points(scores)
-    report.plot_structure_against_style(points, output / "plot.png")
-    titles = report.captions(scores)
-    page = contact_sheet(
-        {name: pictures[name] for name in list(pictures)[:_PAGE_ROWS]}, titles=titles
-    )
-    save_jpeg(output / "page.jpg", page, max_bytes=4_000_000)
+    print(report.write_report(scores, pictures, output))
     config = {"pairs": _PAIRS.value, "photos": _PHOTOS.value, "results": folders}
     config |= {"weights": vgg19.sha256}
     records = [report.score_record(score) for score in scores]
@@ -125,60 +116,11 @@ def main() -> None:
 def _list_pairs(output):
     """The pairs of --pairs, or those that are made of --photos."""
     from vgg_unpool_jax.applications.stylization.photo_pairs import list_style_pairs
-    from vgg_unpool_jax.applications.stylization.self_reference import write_pairs
-    from vgg_unpool_jax.data.photo_files import list_photo_files
+    from vgg_unpool_jax.applications.stylization.self_reference import make_pairs
 
     if not _SELF.value:
         return list_style_pairs(_PAIRS.value)
-    files = [file.path for file in list_photo_files(_PHOTOS.value, output / "pairs")]
-    files = files[: _COUNT.value or None]
-    names = {path.stem for path in files}
-    if len(names) < len(files):
-        raise ConfigError(f"--photos={_PHOTOS.value} has two files of one name")
-    write_pairs(files, output / "pairs")
-    pairs, left_out = list_style_pairs(output / "pairs")
-    return [pair for pair in pairs if pair.name in names], left_out
-
-
-def _stylize(pairs, output):
-    """Results of --looks: folders by method, seconds a megapixel, what failed."""
-    from vgg_unpool_jax.applications.stylization.files import (
-        ContentFile,
-        FileStylizer,
-        StyleFile,
-    )
-    from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
-    from vgg_unpool_jax.systems.unpooling.pair import load_encoder
-
-    folders, seconds, broken = {}, {}, []
-    looks = {name: find_look(name) for name in _LOOKS.value}
-    encoder = load_encoder(5, _WEIGHTS.value) if looks else None
-    work = [(pair, masks) for pair in pairs for masks in {None: 0, pair.masks: 0}]
-    for name, look in looks.items():
-        stylizer = load_one_pass(_MODEL.value, _WEIGHTS.value, transform=look.transform)
-        for pair, masks in work:
-            method = f"{name}, masks" if masks else name
-            folders[method] = output / "results" / method
-            file = folders[method] / f"{pair.name}.png"
-            content_mask, style_mask = masks or (None, None)
-            start = time.perf_counter()
-            try:
-                made = FileStylizer(
-                    stylizer,
-                    [StyleFile(pair.style, style_mask)],
-                    automatic=0 if masks else _AUTO.value,
-                    encoder=encoder,
-                    look=look,
-                    max_side=MAX_SIDE,
-                    faces=KEEP_FACES,
-                ).stylize(ContentFile(pair.content, content_mask, file))
-            except PhotoError as problem:
-                broken.append(f"{pair.name}: {problem}")
-                continue
-            took = time.perf_counter() - start
-            seconds[pair.name, method] = 1e6 * took / made[..., 0].size
-            print(f"{file} {took:.1f} s", flush=True)
-    return folders, seconds, broken
+    return make_pairs(_PHOTOS.value, output / "pairs", count=_COUNT.value), []
 
 
 def _lpips():

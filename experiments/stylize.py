@@ -26,25 +26,20 @@ from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.training.progress import follow
 
-# Longer side of the pictures on a contact sheet, in pixels.
-_SHEET_SIDE = 512
-
 _CONTENT_MASK = flags.DEFINE_string(
     "content_mask", None, "Segmentation map of the photo, or a folder of maps."
 )
 _AUTO = flags.DEFINE_integer(
     "auto_regions",
     AUTOMATIC_REGIONS,
-    "Number of regions to find in photos without masks, where the style is one photo; "
-    "0: none.",
+    "Regions to find in photos without masks, where the style is one photo; 0: none.",
     0,
 )
 _FACES = flags.DEFINE_float(
     "keep_faces",
     KEEP_FACES,
     "Share of a change of colour that faces do not take; 0: they change as the rest.",
-    lower_bound=0.0,
-    upper_bound=1.0,
+    *(0.0, 1.0),
 )
 _LUT = flags.DEFINE_string(
     "lut", None, "Write the transfer's colours of one photo to this .cube file."
@@ -55,9 +50,7 @@ _FORMAT = flags.DEFINE_enum(
 _QUALITY = flags.DEFINE_integer("quality", 95, "Quality of JPEG and WebP.", 1, 100)
 _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
 _SHEET = flags.DEFINE_bool(
-    "contact_sheet",
-    False,
-    "Write one picture with the photo in each of the styles, not in their mixture.",
+    "contact_sheet", False, "Write one picture of the photo in each of the styles."
 )
 _SAVE_STYLE = flags.DEFINE_string(
     "save_style", None, "Keep the style's statistics in this .safetensors file."
@@ -71,18 +64,17 @@ def main() -> None:
         FileStylizer,
         list_content_files,
     )
+    from vgg_unpool_jax.applications.stylization.style_sheet import write_style_sheet
 
     content, output = style_flags.CONTENT.value, style_flags.OUTPUT.value
     files = list_content_files(content, output, _CONTENT_MASK.value, _FORMAT.value)
     styles = style_flags.styles()
     writes = [path for file in files for path in (file.output, file.grid)]
-    if not _GRID.value:
-        writes = writes[::2]
+    writes = writes if _GRID.value else writes[::2]
     writes += filter(None, (_SAVE_STYLE.value, _LUT.value))
-    if _SHEET.value and len(files) > 1:
-        raise ConfigError(f"--contact_sheet is of one photo, there are {len(files)}")
-    if _LUT.value and len(files) > 1:
-        raise ConfigError(f"--lut is of one photo, and there are {len(files)}")
+    if len(files) > 1 and (_LUT.value or _SHEET.value):
+        flag = "contact_sheet" if _SHEET.value else "lut"
+        raise ConfigError(f"--{flag} is of one photo, and there are {len(files)}")
     if _LUT.value and to_path(_LUT.value).suffix.lower() != ".cube":
         raise ConfigError(f"--lut names a file that ends in .cube, got {_LUT.value}")
     reads = [path for file in files for path in (file.path, file.mask) if path]
@@ -100,7 +92,8 @@ def main() -> None:
     }
     stylizer = style_flags.stylizer()
     if _SHEET.value:
-        _write_sheet(stylizer, files[0], styles, options)
+        options |= {"automatic": _AUTO.value, "quality": _QUALITY.value}
+        write_style_sheet(stylizer, files[0], styles, **options)
         print_peak_memory()
         return
     work = FileStylizer(stylizer, styles, automatic=_automatic(styles), **options)
@@ -115,38 +108,12 @@ def main() -> None:
             # One bad file must not cost the others; the command fails at the end.
             broken.append(str(problem))
             continue
-        for note in work.notes:
-            print(f"note: {note}")
+        print(*(f"note: {note}\n" for note in work.notes), sep="", end="")
         seconds = time.perf_counter() - start
         print(f"[{number}/{len(files)}] {file.output} {seconds:.1f} s", flush=True)
     print_peak_memory()
     if broken:
         raise PhotoError(f"{len(broken)} of {len(files)} photos: {'; '.join(broken)}")
-
-
-def _write_sheet(stylizer, file, styles, options) -> None:
-    from vgg_unpool_jax.applications.resizing import reduce_to_side
-    from vgg_unpool_jax.applications.stylization.files import FileStylizer
-    from vgg_unpool_jax.evaluation.pictures import save_photo, titled_sheet
-    from vgg_unpool_jax.systems.unpooling.pair import load_encoder
-
-    options["max_side"] = min(options["max_side"] or _SHEET_SIDE, _SHEET_SIDE)
-    regions = [0 if file.mask else _automatic([style]) for style in styles]
-    looks_at_photos = any(regions) or options["faces"]
-    encoder = load_encoder(5, options["vgg19"]) if looks_at_photos else None
-    stems = [style.path.stem for style in styles]
-    pictures = {}
-    for style, count in zip(styles, regions, strict=True):
-        work = FileStylizer(
-            stylizer, [style], automatic=count, encoder=encoder, **options
-        )
-        photo, result = work.render(file)
-        pictures.setdefault("the photo", reduce_to_side(photo, _SHEET_SIDE))
-        name = style.path.stem
-        name = name if stems.count(name) == 1 else str(style.path)
-        pictures[name] = reduce_to_side(result, _SHEET_SIDE)
-    save_photo(file.output, titled_sheet(pictures), quality=_QUALITY.value)
-    print(file.output)
 
 
 def _automatic(styles) -> int:
@@ -160,8 +127,8 @@ def _automatic(styles) -> int:
 def _note_unused_flags(files) -> None:
     style_flags.note_unused_flags()
     if _SHEET.value:
-        why = "--contact_sheet writes one picture"
-        note_unused(why, "grid", "lut", "save_style", "style_shares")
+        unused = "grid", "lut", "save_style", "style_shares"
+        note_unused("--contact_sheet writes one picture", *unused)
     if _CONTENT_MASK.value:
         note_unused("the photos have masks", "auto_regions")
     elif _automatic(style_flags.styles()):
@@ -172,8 +139,7 @@ def _note_unused_flags(files) -> None:
         note_unused("the name of --output has the format", "format")
     if style_flags.SMOOTHING.value == LUT:
         note_unused("the table of --smoothing=lut is for all pixels", "keep_faces")
-    suffix = files[0].output.suffix.lower()
-    if suffix in LOSSLESS_SUFFIXES:
+    if (suffix := files[0].output.suffix.lower()) in LOSSLESS_SUFFIXES:
         note_unused(f"{suffix} files keep every value", "quality")
     if len(style_flags.STYLE.value) > 1 and _SAVE_STYLE.value:
         print("note: --save_style keeps the first of the styles alone")

@@ -24,7 +24,7 @@ from vgg_unpool_jax.io.paths import read_bytes, to_path
 SIZE = 33
 _FITTED = 17
 _SAMPLES = 65536
-_SMOOTHNESS = 0.3
+_SMOOTHNESS = 3.0
 SUFFIX = ".cube"
 
 

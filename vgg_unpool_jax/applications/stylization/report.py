@@ -3,18 +3,21 @@
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from vgg_unpool_jax.applications.stylization.metrics import DISTANCES
 from vgg_unpool_jax.applications.stylization.photo_pairs import StyleScore
-from vgg_unpool_jax.evaluation.pictures import save_png
+from vgg_unpool_jax.evaluation.pictures import contact_sheet, save_jpeg, save_png
+from vgg_unpool_jax.io.atomic import replacing
 
 # Style taken in one number: the mean over these blocks of the covariance's reduction.
 STYLE_BLOCKS = (1, 2, 3, 4)
 
+_PAGE_ROWS = 12
 _TARGET_FORMS = {
     "psnr": "{:.2f}",
     "ssim": "{:.4f}",
@@ -217,6 +220,31 @@ def plot_structure_against_style(
     picture = np.array(figure.canvas.buffer_rgba())[..., :3]
     save_png(path, picture)
     return picture
+
+
+def write_report(
+    scores: Sequence[StyleScore],
+    pictures: Mapping[str, Mapping[str, np.ndarray]],
+    folder: pathlib.Path,
+) -> str:
+    """Write table.md, plot.png and page.jpg, which shows at most 12 pairs.
+
+    Args:
+      scores: of all pairs and methods.
+      pictures: (h, w, 3) by pair and method.
+      folder: where to write.
+
+    Returns:
+      The table.
+    """
+    table = style_table(scores)
+    with replacing(folder / "table.md") as file:
+        file.write(table.encode())
+    plot_structure_against_style(style_points(scores), folder / "plot.png")
+    shown = {name: pictures[name] for name in list(pictures)[:_PAGE_ROWS]}
+    page = contact_sheet(shown, titles=captions(scores))
+    save_jpeg(folder / "page.jpg", page, max_bytes=4_000_000)
+    return table
 
 
 def score_record(score: StyleScore) -> dict:

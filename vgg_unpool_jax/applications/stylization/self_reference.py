@@ -16,9 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from vgg_unpool_jax.applications.stylization.photo_pairs import (
+    StylePair,
+    list_style_pairs,
+)
 from vgg_unpool_jax.data.decode import decode_photo
 from vgg_unpool_jax.data.host_augmentation import shift_hue
-from vgg_unpool_jax.errors import PhotoError
+from vgg_unpool_jax.data.photo_files import list_photo_files
+from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.evaluation.pictures import save_png
 from vgg_unpool_jax.io.paths import to_path
 
@@ -78,6 +83,27 @@ def write_pairs(photos: Sequence[pathlib.Path], folder: str | os.PathLike) -> No
         for part, pixels in draw_pair(photo, rng).items():
             (to_path(folder) / part).mkdir(parents=True, exist_ok=True)
             save_png(to_path(folder) / part / f"{path.stem}.png", pixels)
+
+
+def make_pairs(
+    photos: str | os.PathLike, folder: str | os.PathLike, *, count: int = 0
+) -> list[StylePair]:
+    """Write a pair of each photo of a folder.
+
+    Args:
+      photos: the folder, which is searched in depth.
+      folder: for content/, style/ and target/.
+      count: of photos, from the first on; 0 is all.
+
+    Returns:
+      The pairs; files that were in the folder before are not among them.
+    """
+    paths = [file.path for file in list_photo_files(photos, folder)][: count or None]
+    names = {path.stem for path in paths}
+    if len(names) < len(paths):
+        raise SourceError(f"{photos} has two photos of one name")
+    write_pairs(paths, folder)
+    return [pair for pair in list_style_pairs(folder)[0] if pair.name in names]
 
 
 def _signed(span, rng) -> float:
