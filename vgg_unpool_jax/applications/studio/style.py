@@ -26,6 +26,7 @@ from vgg_unpool_jax.applications.stylization.one_pass import OnePassStylizer
 from vgg_unpool_jax.applications.stylization.options import (
     AUTOMATIC_REGIONS,
     DIFFERENCE,
+    KEEP_FACES,
     LEVELS,
     LUT,
     SMOOTHINGS,
@@ -200,11 +201,13 @@ class StyleWork:
         measured = 0 if style.is_saved else len(blocks)
         # And one for the smoothing.
         job.expect(measured + 2 * len(settings.levels) + 1)
+        encoder = self._regions_encoder()
         work = FileStylizer(
             stylizer,
             [style],
             automatic=automatic,
-            encoder=self._regions_encoder(),
+            encoder=encoder,
+            faces=0.0 if encoder is None else KEEP_FACES,
             smoothing=settings.smoothing,
             look=LOOKS[settings.look],
             alpha=settings.alpha,
