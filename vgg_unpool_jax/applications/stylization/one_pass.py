@@ -11,6 +11,7 @@ Moved features are cut at zero: decoders have only seen features behind a ReLU.
 """
 
 import functools
+import math
 import os
 from collections.abc import Callable
 
@@ -48,6 +49,10 @@ from vgg_unpool_jax.systems.staged.trained import (
     TrainedStagedDecoder,
     load_staged_decoder,
 )
+
+# Cells of a photo, about, that moments are measured of: 7,000 of block 4 say as much as
+# the 400,000 of block 1 that they stand for.
+_CELLS = 16384
 
 
 class OnePassStylizer(FeatureTransfer):
@@ -116,7 +121,8 @@ class OnePassStylizer(FeatureTransfer):
         moments = {}
         for number, block in MOVED.items():
             features = encoding.inputs[number]
-            measured = measure_features(features, region_map, tile, block)
+            step = _step(features)
+            measured = measure_features(features, region_map, tile, block, step=step)
             moments[block] = jax.tree.map(lambda array: array[0], measured)
         return moments
 
@@ -130,7 +136,8 @@ class OnePassStylizer(FeatureTransfer):
         maps = {}
 
         def find_maps(block, features, tile):
-            measured = measure_features(features, small_map, tile, block)
+            step = _step(features)
+            measured = measure_features(features, small_map, tile, block, step=step)
             maps[block] = self.make_maps(task, block, measured)
             return maps[block]
 
@@ -169,6 +176,11 @@ class OnePassStylizer(FeatureTransfer):
                 features = jax.numpy.maximum(features, 0.0)
             features = stage(self.model.variables, features, encoding)
         return np.asarray(features)
+
+
+def _step(features) -> int:
+    """Between the rows and columns that moments are measured of."""
+    return max(1, math.ceil(math.sqrt(np.prod(features.shape[1:3]) / _CELLS)))
 
 
 def _whole(canvas) -> Tile:

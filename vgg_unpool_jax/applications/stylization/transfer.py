@@ -278,7 +278,7 @@ class FeatureTransfer(Recompiled, abc.ABC):
 
 
 def measure_features(
-    features: jax.Array, region_map: RegionMap, tile, block: int
+    features: jax.Array, region_map: RegionMap, tile, block: int, *, step: int = 1
 ) -> Moments:
     """Moments (n, r, ...) of the regions in a tile, float32 on the host.
 
@@ -287,13 +287,17 @@ def measure_features(
       region_map: the regions; those that the tile does not have get zeros.
       tile: of the canvas.
       block: that the features are of.
+      step: only cells of every step-th row and column are looked at, each of which
+        counts for step².
     """
     channels = features.shape[-1]
+    features = features[:, step // 2 :: step, step // 2 :: step]
     leading = len(features), len(region_map.names)
     shapes = leading, (*leading, channels), (*leading, channels, channels)
     found = Moments(*(np.zeros(shape, np.float32) for shape in shapes))
     for group in groups_of_regions(region_map.present(tile)):
         coverage = region_map.coverage(tile, block, group, once=True)
+        coverage = step**2 * coverage[:, step // 2 :: step, step // 2 :: step]
         known = group >= 0
         measured = _measure_photos(features, coverage)
         for array, values in zip(found, measured, strict=True):
