@@ -7,6 +7,7 @@ from PIL import Image
 
 from configs.unpooling.base import make_config
 from vgg_unpool_jax.applications.stylization.files import (
+    ContentFile,
     FileStylizer,
     StyleFile,
     list_content_files,
@@ -14,6 +15,7 @@ from vgg_unpool_jax.applications.stylization.files import (
 )
 from vgg_unpool_jax.applications.stylization.looks import Look
 from vgg_unpool_jax.applications.stylization.lut import apply_lut, read_lut
+from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
 from vgg_unpool_jax.applications.stylization.style_statistics import read_style
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
@@ -232,3 +234,29 @@ def test_a_wrong_mask_of_a_style_is_refused_before_the_work(folder, stylizer, tm
     Image.new("L", (48, 9)).save(tmp_path / "m.png")
     with pytest.raises(PhotoError, match=r"m\.png is 48×9 pixels"):
         FileStylizer(stylizer, [StyleFile(folder / "style.png", tmp_path / "m.png")])
+
+
+@pytest.mark.extended
+@pytest.mark.real_data
+def test_a_folder_with_one_look_has_the_same_bits_again(
+    vgg19_weights_path, photos_folder, tmp_path
+):
+    stylizer = load_one_pass("vgg19-style", vgg19_weights_path)
+    paths = sorted((photos_folder / "coco_test").glob("*.jpg"))[:3]
+    style = StyleFile(tmp_path / "look.safetensors")
+    FileStylizer(stylizer, [StyleFile(paths[2])]).measure(StyleFile(paths[2])).write(
+        style.path
+    )
+
+    def run(folder, order):
+        work = FileStylizer(
+            stylizer, [style], vgg19=vgg19_weights_path, max_side=256, faces=0.8
+        )
+        for path in order:
+            file = tmp_path / folder / f"{path.stem}.png"
+            work.stylize(ContentFile(path, None, file))
+        return [
+            (tmp_path / folder / f"{path.stem}.png").read_bytes() for path in paths[:2]
+        ]
+
+    assert run("one", paths[:2]) == run("two", paths[1::-1])
