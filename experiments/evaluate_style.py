@@ -137,8 +137,8 @@ def _result_folders() -> dict[str, str]:
     for entry in _RESULTS.value:
         name, _, folder = entry.rpartition("=")
         name = name or pathlib.PurePath(folder).name
-        if name in folders:
-            raise ConfigError(f"--results has {name} twice: write NAME=FOLDER")
+        if name in folders or name in _LOOKS.value:
+            raise ConfigError(f"there are two methods {name}: write NAME=FOLDER")
         if not to_path(folder).is_dir():
             raise ConfigError(f"--results has {folder}, which is no folder")
         folders[name] = folder

@@ -3,8 +3,7 @@
     python -m vgg_unpool_jax stylize --content=FILE_OR_FOLDER --style=FILE --output=… \
         [--content_mask=… --style_mask=… | --auto_regions=3] [--alpha=0.8] [--grid]
 
-Any size and aspect; the result has the photo's size. With --contact_sheet, the photo in
-each of several styles, side by side. See docs/style_transfer.md.
+Any size and aspect; the result has the photo's size. See docs/style_transfer.md.
 """
 
 import time
@@ -14,12 +13,7 @@ from absl import flags
 from experiments.cli import command, style_flags
 from experiments.cli.each import print_peak_memory
 from experiments.cli.unused import note_unused
-from vgg_unpool_jax.applications.stylization.options import (
-    AUTOMATIC_REGIONS,
-    DIFFERENCE,
-    KEEP_FACES,
-    LUT,
-)
+from vgg_unpool_jax.applications.stylization import options
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.pictures import LOSSLESS_SUFFIXES, PHOTO_SUFFIXES
 from vgg_unpool_jax.io.outputs import check_outputs
@@ -31,15 +25,16 @@ _CONTENT_MASK = flags.DEFINE_string(
 )
 _AUTO = flags.DEFINE_integer(
     "auto_regions",
-    AUTOMATIC_REGIONS,
+    options.AUTOMATIC_REGIONS,
     "Regions to find in photos without masks, where the style is one photo; 0: none.",
     0,
 )
 _FACES = flags.DEFINE_float(
     "keep_faces",
-    KEEP_FACES,
+    options.KEEP_FACES,
     "Share of a change of colour that faces do not take; 0: they change as the rest.",
-    *(0.0, 1.0),
+    0.0,
+    1.0,
 )
 _LUT = flags.DEFINE_string(
     "lut", None, "Write the transfer's colours of one photo to this .cube file."
@@ -78,11 +73,11 @@ def main() -> None:
     if _LUT.value and to_path(_LUT.value).suffix.lower() != ".cube":
         raise ConfigError(f"--lut names a file that ends in .cube, got {_LUT.value}")
     reads = [path for file in files for path in (file.path, file.mask) if path]
-    check_outputs(writes, [*reads, *style_flags.files_read()])
+    check_outputs(writes, reads + style_flags.files_read())
     _note_unused_flags(files)
-    options = {
+    settings = {
         "vgg19": style_flags.WEIGHTS.value,
-        "smoothing": style_flags.SMOOTHING.value or DIFFERENCE,
+        "smoothing": style_flags.SMOOTHING.value or options.DIFFERENCE,
         "look": style_flags.look(),
         "alpha": style_flags.ALPHA.value,
         "strengths": style_flags.strengths(),
@@ -92,11 +87,11 @@ def main() -> None:
     }
     stylizer = style_flags.stylizer()
     if _SHEET.value:
-        options |= {"automatic": _AUTO.value, "quality": _QUALITY.value}
-        write_style_sheet(stylizer, files[0], styles, **options)
+        settings |= {"automatic": _AUTO.value, "quality": _QUALITY.value}
+        write_style_sheet(stylizer, files[0], styles, **settings)
         print_peak_memory()
         return
-    work = FileStylizer(stylizer, styles, automatic=_automatic(styles), **options)
+    work = FileStylizer(stylizer, styles, automatic=_automatic(styles), **settings)
     if _SAVE_STYLE.value:
         work.measure(styles[0]).write(_SAVE_STYLE.value)
     broken = []
@@ -108,7 +103,8 @@ def main() -> None:
             # One bad file must not cost the others; the command fails at the end.
             broken.append(str(problem))
             continue
-        print(*(f"note: {note}\n" for note in work.notes), sep="", end="")
+        for note in work.notes:
+            print(f"note: {note}")
         seconds = time.perf_counter() - start
         print(f"[{number}/{len(files)}] {file.output} {seconds:.1f} s", flush=True)
     print_peak_memory()
@@ -137,7 +133,7 @@ def _note_unused_flags(files) -> None:
         note_unused("the photos have no regions without --content_mask", "style_mask")
     if len(files) == 1 and files[0].output == to_path(style_flags.OUTPUT.value):
         note_unused("the name of --output has the format", "format")
-    if style_flags.SMOOTHING.value == LUT:
+    if style_flags.SMOOTHING.value == options.LUT:
         note_unused("the table of --smoothing=lut is for all pixels", "keep_faces")
     if (suffix := files[0].output.suffix.lower()) in LOSSLESS_SUFFIXES:
         note_unused(f"{suffix} files keep every value", "quality")

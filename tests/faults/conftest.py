@@ -38,7 +38,9 @@ def pytest_terminal_summary(terminalreporter):
     outcomes = collections.defaultdict(set)
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.getreports(outcome):
-            for name, fault in report.user_properties:
+            for name, fault in getattr(
+                report, "user_properties", ()
+            ):  # not of collection
                 if name == "fault":
                     outcomes[fault].add(outcome)
     if outcomes:

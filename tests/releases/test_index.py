@@ -91,7 +91,11 @@ def server(group, monkeypatch):
 def test_the_package_agrees_with_its_index():
     entries = index.read(index.PACKAGE)
     pairs = [f"vgg19-block{block}" for block in range(1, 6)]
-    others = {"codec-faces": "codec", "vgg19-style": "staged"}
+    others = {
+        "codec-faces": "codec",
+        "restore-photos": "restoration",
+        "vgg19-style": "staged",
+    }
     assert sorted(entries) == sorted([*others, *pairs])
     assert index.packaged_names("unpooling") == tuple(pairs)
     assert index.packaged_names() == tuple(sorted(entries))

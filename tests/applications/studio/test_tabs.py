@@ -2,7 +2,6 @@
 
 import io
 import shlex
-import types
 
 import numpy as np
 import pytest
@@ -101,20 +100,6 @@ def test_a_look_that_was_saved_gives_the_result_of_its_style(released, photo, tm
     usual = work.flags(style.Settings(levels=(2, 1), regions=3))
     assert {name for name, value in usual.items() if value is not None} == {"pairs"}
     assert flags["pairs"] == [str(path) for path in reversed(released)]
-
-
-def test_features_of_the_last_photos_are_not_computed_again(pair, photo):
-    kept, images = style.KeptFeatures(pair, count=2), photo[None].astype(np.float32)
-    encoded = []
-    kept._encoder = types.SimpleNamespace(
-        encode=lambda images: encoded.append(images) or pair.encode(images)
-    )
-    changed = 255 - images
-    for one in (images, changed, images, images[:, ::-1], images):
-        np.testing.assert_array_equal(kept.encode(one)[0], pair.encode(one)[0])
-    assert len(encoded) == 3
-    kept.encode(changed)  # the one that was not used for longest is gone
-    assert len(encoded) == 4
 
 
 def test_damages_are_those_of_the_command(photo):

@@ -1,11 +1,14 @@
 """Style transfer from files to files, by the library and by the command."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs.unpooling.base import make_config
+from vgg_unpool_jax.applications.stylization import faces, style_sheet
 from vgg_unpool_jax.applications.stylization.files import (
     ContentFile,
     FileStylizer,
@@ -18,6 +21,7 @@ from vgg_unpool_jax.applications.stylization.lut import apply_lut, read_lut
 from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
 from vgg_unpool_jax.applications.stylization.style_statistics import read_style
 from vgg_unpool_jax.errors import ConfigError, PhotoError
+from vgg_unpool_jax.evaluation.pictures import titled_sheet
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
 from vgg_unpool_jax.systems.unpooling.pair import Encoder, Pair
@@ -164,6 +168,80 @@ def test_automatic_regions_are_found_and_shown(folder, stylizer, tmp_path):
     ours, theirs = work.regions
     assert ours.coverage.shape == (40, 56, 2) and theirs.coverage.shape == (48, 48, 2)
     assert np.abs(result - FileStylizer(stylizer, styles).stylize(file)).mean() > 0.1
+
+
+def _encoder(features, calls):
+    """Of block 5: the same features (512,) for all of a photo, by its padded width."""
+
+    def encode(images):
+        calls.append(images.shape)
+        cells = tuple(side // 16 for side in images.shape[1:3])
+        found = np.asarray(features[images.shape[2]], np.float32)
+        return np.broadcast_to(found, (1, *cells, len(found))), ()
+
+    return types.SimpleNamespace(encode=encode)
+
+
+def test_photos_that_have_nothing_alike_change_by_less_than_half(folder, stylizer):
+    file = ContentFile(folder / "photos/a.png", None, folder / "unused.png")
+    styles, calls, eye = [StyleFile(folder / "style.png")], [], np.eye(512)
+    encoder = _encoder({64: eye[0], 48: eye[1]}, calls)
+    work = FileStylizer(stylizer, styles, automatic=2, encoder=encoder)
+    photo, result = work.render(file)
+    _, plain = FileStylizer(stylizer, styles).render(file)
+    assert np.abs(plain - photo).mean() > 10
+    inside = (plain > 0) & (plain < 255)  # what is beyond was cut off
+    calm = photo + 0.45 * (plain - photo)
+    assert np.abs(result - calm)[inside].mean() < 1  # two regions with the same map
+    work.render(file)
+    assert len(calls) == 2  # the features of both are kept
+    same = _encoder({64: eye[0], 48: eye[0]}, [])
+    work = FileStylizer(stylizer, styles, automatic=2, encoder=same)
+    assert np.abs(work.render(file)[1] - photo).mean() > np.abs(result - photo).mean()
+
+
+def test_faces_change_less_but_not_through_a_table(folder, stylizer):
+    file = ContentFile(folder / "photos/a.png", None, folder / "unused.png")
+    styles, weights = [StyleFile(folder / "style.png")], faces._weights()[0]
+    encoder = _encoder({64: weights}, [])
+    photo, plain = FileStylizer(stylizer, styles).render(file)
+    kept = faces.keep_faces(photo, plain, np.ones((40, 56)), share=0.8)
+    work = FileStylizer(stylizer, styles, encoder=encoder, faces=0.8)
+    inside = ((plain > 0) & (plain < 255)).all(axis=2)  # what is beyond was cut off
+    np.testing.assert_allclose(
+        work.render(file)[1][inside], np.clip(kept, 0, 255)[inside], atol=0.5
+    )
+    assert np.abs(kept - plain).mean() > 5
+    table, other = (
+        FileStylizer(
+            stylizer, styles, encoder=encoder, faces=share, smoothing="lut"
+        ).render(file)[1]
+        for share in (0.8, 0.0)
+    )
+    np.testing.assert_array_equal(table, other)
+
+
+def test_a_sheet_has_the_photo_in_each_style_by_name(
+    folder, stylizer, tmp_path, monkeypatch
+):
+    (file,) = list_content_files(folder / "photos/a.png", tmp_path / "sheet.png")
+    Image.fromarray(255 - _read(folder / "style.png")).save(tmp_path / "style.png")
+    Image.fromarray(_read(folder / "photos/b.jpg")).save(tmp_path / "other.png")
+    paths = [folder / "style.png", tmp_path / "style.png", tmp_path / "other.png"]
+    styles, shown = [StyleFile(path) for path in paths], {}
+
+    def keep(pictures):
+        shown.update(pictures)
+        return titled_sheet(pictures)
+
+    monkeypatch.setattr(style_sheet, "titled_sheet", keep)
+    style_sheet.write_style_sheet(stylizer, file, styles, faces=0.0)
+    assert list(shown) == ["the photo", str(paths[0]), str(paths[1]), "other"]
+    np.testing.assert_array_equal(shown["the photo"], _read(file.path))
+    for style, picture in zip(styles, list(shown.values())[1:], strict=True):
+        alone = FileStylizer(stylizer, [style]).render(file)[1]
+        np.testing.assert_allclose(picture, alone, atol=1e-3)
+    assert _read(file.output).shape == (2 * (40 + 20 + 4), 2 * 56 + 3 * 4, 3)
 
 
 def test_what_does_not_fit_is_one_sentence(folder, stylizer, tmp_path):

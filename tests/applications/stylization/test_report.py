@@ -1,5 +1,6 @@
 """Pairs in folders, the table of their scores, and contact sheets."""
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -90,6 +91,21 @@ def test_the_table_has_means_over_the_pairs_that_there_are():
         StylePoint("ours|x", 0.375, 0.625),
         StylePoint("other", 0.125, 0.375),
     ]
+
+
+def test_the_table_has_what_is_known_of_targets_and_time():
+    target = {"psnr": 20.0, "ssim": 0.75, "delta_e": 3.0, "lpips": None}
+    scores = [score("other", "a", 0.5, 0.75)]
+    scores += [
+        dataclasses.replace(scores[0], method="ours", target=target, seconds=seconds)
+        for seconds in (2.0, 9.0, 3.0)
+    ]
+    scores[1] = dataclasses.replace(scores[1], target=target | {"psnr": 26.0})
+    table = style_table(scores)
+    assert "| ours | 3 | 22.00 | 0.7500 | 3.00 | - |" in table
+    assert "| ours | 3.00 |" in table  # the median
+    assert "| other | 1 | 22" not in table
+    assert "targets" not in style_table(scores[:1])
 
 
 def test_a_contact_sheet_has_a_row_per_pair_and_a_column_per_method():

@@ -5,11 +5,9 @@ settings give the same result.
 """
 
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -21,6 +19,7 @@ from vgg_unpool_jax.applications.stylization.files import (
     FileStylizer,
     StyleFile,
 )
+from vgg_unpool_jax.applications.stylization.kept_features import KeptFeatures
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS
 from vgg_unpool_jax.applications.stylization.one_pass import OnePassStylizer
 from vgg_unpool_jax.applications.stylization.options import (
@@ -33,7 +32,6 @@ from vgg_unpool_jax.applications.stylization.options import (
 )
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer
-from vgg_unpool_jax.systems.unpooling.pair import Encoder
 
 BLOCKS = LEVELS
 # Colours of painted regions; equal ones of two photos belong together.
@@ -83,26 +81,6 @@ class Stylized:
     image: np.ndarray
     notes: tuple[str, ...]
     regions: tuple[Regions, Regions] | None
-
-
-class KeptFeatures:
-    """An encoder that keeps the features of the last photos, while settings change."""
-
-    def __init__(self, encoder: Encoder, count: int = 4):
-        """Keep the features of at most `count` photos."""
-        self._encoder, self._count = encoder, count
-        self._kept: dict[tuple, jax.Array] = {}
-
-    def encode(self, images: np.ndarray) -> tuple[jax.Array, tuple]:
-        """Like `Encoder.encode`, without switches."""
-        key = images.shape, hashlib.sha256(images.tobytes()).digest()
-        features = self._kept.pop(key, None)
-        if features is None:
-            features = self._encoder.encode(images)[0]
-        self._kept[key] = features
-        while len(self._kept) > self._count:
-            del self._kept[next(iter(self._kept))]
-        return features, ()
 
 
 class StyleWork:

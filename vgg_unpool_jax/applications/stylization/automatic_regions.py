@@ -47,6 +47,12 @@ _LEAST = 1e-4
 _RADIUS, _SIGMA = 0.01, 8.0
 
 
+def unit_features(features: np.ndarray) -> np.ndarray:
+    """Features (..., c) scaled to length 1: their own is contrast, not content."""
+    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
+    return features / np.maximum(lengths, 1e-6)
+
+
 def automatic_regions(
     content_features, style_features, *, count: int = 3, seed: int = 0
 ) -> tuple[Regions, Regions]:
@@ -100,9 +106,8 @@ def region_likeness(
 ) -> np.ndarray:
     """How much regions of one name have in common on both sides.
 
-    The cosine between the mean features of both sides, which is 0.6 to 0.86 for regions
-    that people paint as one, and 0.3 to 0.6 for those of unrelated photos; linear from
-    0 at 0.45 to 1 at 0.65.
+    Of the cosine between the mean features of both sides, linear from 0 at 0.45 to 1 at
+    0.65.
 
     Args:
       features: (h, w, c) of content and style, as for `automatic_regions`.
@@ -113,9 +118,9 @@ def region_likeness(
     """
     means = []
     for side, own in zip(features, regions, strict=True):
-        points = _scaled(np.asarray(side, np.float32).reshape(-1, side.shape[-1]))
+        points = unit_features(np.asarray(side, np.float32).reshape(-1, side.shape[-1]))
         mean = own.coverage.reshape(len(points), -1).T @ points
-        means.append(_scaled(mean))
+        means.append(unit_features(mean))
     low, high = _ALIKE
     cosines = (means[0] * means[1]).sum(axis=1)
     areas = np.min([own.areas() for own in regions], axis=0)
@@ -185,19 +190,13 @@ def _reduced(sides: list[np.ndarray]) -> np.ndarray:
 
     Their mean squared distance from their mean is 1.
     """
-    points = _scaled(
+    points = unit_features(
         np.concatenate([side.reshape(-1, side.shape[2]) for side in sides])
     )
     points -= points.mean(axis=0)
     _, directions = np.linalg.eigh(points.T @ points)
     points = points @ directions[:, -_COMPONENTS:]
     return points / max(float(np.sqrt((points**2).sum(axis=1).mean())), 1e-6)
-
-
-def _scaled(points: np.ndarray) -> np.ndarray:
-    """Rows of length 1."""
-    lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    return points / np.maximum(lengths, 1e-6)
 
 
 def _positions(height: int, width: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from vgg_unpool_jax.applications.stylization.cascade import Stylizer
 from vgg_unpool_jax.applications.stylization.faces import find_faces, keep_faces
 from vgg_unpool_jax.applications.stylization.finishing import finish
 from vgg_unpool_jax.applications.stylization.guided_filter import guided_filter
+from vgg_unpool_jax.applications.stylization.kept_features import KeptFeatures
 from vgg_unpool_jax.applications.stylization.looks import DEFAULT_LOOK, LOOKS, Look
 from vgg_unpool_jax.applications.stylization.lut import apply_lut, fit_lut, write_lut
 from vgg_unpool_jax.applications.stylization.options import DIFFERENCE, GUIDED, LUT
@@ -242,7 +243,7 @@ class FileStylizer:
         *,
         automatic: int = 0,
         vgg19: PathLike | None = None,
-        encoder: Encoder | None = None,
+        encoder: Encoder | KeptFeatures | None = None,
         smoothing: str = DIFFERENCE,
         look: Look = LOOKS[DEFAULT_LOOK],
         alpha: float = 1.0,
@@ -258,7 +259,7 @@ class FileStylizer:
           styles: one or more.
           automatic: number of regions to look for in photos without masks; 0 is none.
           vgg19: VGG19 weights for that, as in `load_encoder`.
-          encoder: of block 5 for that; None loads it.
+          encoder: of block 5 for that, an `Encoder` or `KeptFeatures`; None loads it.
           smoothing: one of `stylization.smoothing.SMOOTHINGS`.
           look: strengths of the levels; for the smoothing "difference" its radius and
             the closing match of colours, too.
@@ -279,7 +280,6 @@ class FileStylizer:
         self._options = {"alpha": alpha, "strengths": strengths, "progress": progress}
         self._measured_styles, self.notes, self.regions = {}, (), None
         self._given_encoder, self._faces = encoder, faces
-        self._encoded = None, None  # the last image, and its features
         self._strength = None  # of the last photo's automatic regions, (h, w, 1)
         if automatic and (len(self._styles) > 1 or self._styles[0].is_saved):
             raise ConfigError(
@@ -346,12 +346,11 @@ class FileStylizer:
             )
         if self._strength is not None:
             result = reduced + self._strength * (np.asarray(result) - reduced)
-        if self._smoothing in (DIFFERENCE, LUT):
-            if self._smoothing == LUT:
-                table = fit_lut(reduced, np.clip(result, 0.0, 255.0))
-                result = apply_lut(table, photo)
-            else:
-                result = _enlarge_difference(photo, reduced, result)
+        if self._smoothing == LUT:
+            table = fit_lut(reduced, np.clip(result, 0.0, 255.0))
+            result = apply_lut(table, photo)
+        elif self._smoothing == DIFFERENCE:
+            result = _enlarge_difference(photo, reduced, result)
         else:
             result = resize(result, photo.shape[:2])
             is_guided = self._smoothing == GUIDED
@@ -404,11 +403,12 @@ class FileStylizer:
         return self._measured_styles[key]
 
     @functools.cached_property
-    def _encoder(self) -> Encoder:
-        return self._given_encoder or load_encoder(5, self._vgg19)
+    def _encoder(self) -> KeptFeatures:
+        encoder = self._given_encoder or load_encoder(5, self._vgg19)
+        return encoder if isinstance(encoder, KeptFeatures) else KeptFeatures(encoder)
 
     def _find_regions(self, photo, style) -> list[Regions]:
-        encoded = [self._encode(image) for image in (style, photo)][::-1]
+        encoded = [self._encode(image) for image in (photo, style)]
         features, covers = zip(*encoded, strict=True)
         found = automatic_regions(*features, count=self._automatic)
         alike = region_likeness(features, found)
@@ -426,14 +426,10 @@ class FileStylizer:
 
     def _encode(self, photo) -> tuple[np.ndarray, tuple[float, float]]:
         """Features of block 5 of a photo, and how many cells the photo covers."""
-        last, encoded = self._encoded
-        if last is not photo:
-            image = reduce_to_side(photo, _REGIONS_SIDE)
-            padded = pad_to_multiple(np.asarray(image[None], np.float32), 16)
-            features = np.asarray(self._encoder.encode(padded)[0][0])
-            encoded = features, tuple(side / 16 for side in image.shape[:2])
-            self._encoded = photo, encoded
-        return encoded
+        image = reduce_to_side(photo, _REGIONS_SIDE)
+        padded = pad_to_multiple(np.asarray(image[None], np.float32), 16)
+        features = np.asarray(self._encoder.encode(padded)[0][0])
+        return features, tuple(side / 16 for side in image.shape[:2])
 
 
 def _enlarge_difference(photo, reduced, result) -> np.ndarray:

@@ -25,6 +25,7 @@ from vgg_unpool_jax.data.host_augmentation import shift_hue
 from vgg_unpool_jax.data.photo_files import list_photo_files
 from vgg_unpool_jax.errors import PhotoError, SourceError
 from vgg_unpool_jax.evaluation.pictures import save_png
+from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.io.paths import to_path
 
 SIDE = 448
@@ -102,6 +103,10 @@ def make_pairs(
     names = {path.stem for path in paths}
     if len(names) < len(paths):
         raise SourceError(f"{photos} has two photos of one name")
+    targets = [
+        to_path(folder) / part / f"{name}.png" for part in PARTS for name in names
+    ]
+    check_outputs(targets, paths)
     write_pairs(paths, folder)
     return [pair for pair in list_style_pairs(folder)[0] if pair.name in names]
 

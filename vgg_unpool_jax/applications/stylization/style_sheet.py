@@ -9,6 +9,7 @@ from vgg_unpool_jax.applications.stylization.files import (
     FileStylizer,
     StyleFile,
 )
+from vgg_unpool_jax.applications.stylization.kept_features import KeptFeatures
 from vgg_unpool_jax.applications.stylization.transfer import FeatureTransfer
 from vgg_unpool_jax.evaluation.pictures import save_photo, titled_sheet
 from vgg_unpool_jax.systems.unpooling.pair import load_encoder
@@ -43,7 +44,7 @@ def write_style_sheet(
     for style in styles:
         count = 0 if file.mask or style.is_saved else automatic
         if encoder is None and (count or options.get("faces")):
-            encoder = load_encoder(5, options.get("vgg19"))
+            encoder = KeptFeatures(load_encoder(5, options.get("vgg19")))
         work = FileStylizer(
             stylizer, [style], automatic=count, encoder=encoder, **options
         )

@@ -11,6 +11,7 @@ from vgg_unpool_jax.applications.stylization.files import (
     FileStylizer,
     StyleFile,
 )
+from vgg_unpool_jax.applications.stylization.kept_features import KeptFeatures
 from vgg_unpool_jax.applications.stylization.looks import find_look
 from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
 from vgg_unpool_jax.applications.stylization.options import (
@@ -62,7 +63,7 @@ def stylize_pairs(
       progress: called with a line for each result.
     """
     found, settings = StylizedPairs(), {name: find_look(name) for name in looks}
-    encoder = load_encoder(5, vgg19) if settings else None
+    encoder = KeptFeatures(load_encoder(5, vgg19)) if settings else None
     work = [
         (pair, masks) for pair in pairs for masks in dict.fromkeys((None, pair.masks))
     ]
