@@ -200,6 +200,23 @@ def test_photos_that_have_nothing_alike_change_by_less_than_half(folder, stylize
     assert np.abs(work.render(file)[1] - photo).mean() > np.abs(result - photo).mean()
 
 
+def test_regions_of_one_place_that_show_different_things_are_no_pair(folder, stylizer):
+    file = ContentFile(folder / "photos/a.png", None, folder / "unused.png")
+    styles, eye = [StyleFile(folder / "style.png")], np.eye(512, dtype=np.float32)
+
+    def encode(images):
+        width = images.shape[2] // 16
+        rows = eye[[0, 0, 1]] if width == 4 else eye[[2, 2, 3]]
+        return np.repeat(rows[None, :, None], width, axis=2), ()
+
+    encoder = types.SimpleNamespace(encode=encode)
+    work = FileStylizer(stylizer, styles, automatic=2, encoder=encoder)
+    work.render(file)
+    # Clusters of top and bottom, as nothing else tells them apart.
+    assert [region.areas().min() > 300 for region in work.regions] == [True, True]
+    assert any("0, 1: in the content alone" in note for note in work.notes)
+
+
 def test_faces_change_less_but_not_through_a_table(folder, stylizer):
     file = ContentFile(folder / "photos/a.png", None, folder / "unused.png")
     styles, weights = [StyleFile(folder / "style.png")], faces._weights()[0]
