@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vgg_unpool_jax.ops import max_pool_argmax, max_unpool, pooling_native
+from vgg_unpool_jax.ops import (
+    max_pool_argmax,
+    max_unpool,
+    native_operations,
+    pooling_native,
+)
+from vgg_unpool_jax.ops.native_operations import is_available
 
 needs_compiler = pytest.mark.skipif(
-    not pooling_native._is_registered(), reason="no C++ compiler"
+    not is_available(pooling_native.SOURCE, "pool"), reason="no C++ compiler"
 )
 
 
@@ -82,7 +88,7 @@ def test_the_default_on_a_cpu_calls_the_library():
 def test_xla_takes_its_place(monkeypatch, reason):
     dtype = jnp.float16 if reason == "dtype" else jnp.float32
     if reason == "no library":
-        monkeypatch.setattr(pooling_native, "_is_registered", lambda: False)
+        monkeypatch.setattr(native_operations, "is_available", lambda *_: False)
     images = jnp.arange(32, dtype=dtype).reshape(1, 4, 4, 2)
     lowered = jax.jit(lambda x: max_unpool(*max_pool_argmax(x))).lower(images)
     assert "custom_call @vgg_unpool" not in lowered.as_text()

@@ -67,7 +67,8 @@ def test_bands_change_nothing(monkeypatch, budget):
     monkeypatch.setattr(winograd, "_make_bands", lambda *_: bands)
     got = winograd.convolve(jnp.asarray(images), jnp.asarray(kernel))
     np.testing.assert_allclose(got, reference(images, kernel), rtol=0, atol=1e-4)
-    gradient = winograd.weight_gradient(jnp.asarray(images), jnp.asarray(cotangent))
+    gradient, bias = winograd.weight_gradient(*map(jnp.asarray, (images, cotangent)))
+    np.testing.assert_allclose(bias, cotangent.sum((0, 1, 2)), rtol=0, atol=1e-3)
     padded = np.pad(images.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
     for row, column in itertools.product(range(3), range(3)):
         shifted = padded[:, row : row + 30, column : column + 17]

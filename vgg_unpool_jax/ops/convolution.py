@@ -1,14 +1,15 @@
 """The 3×3 convolution of VGG19 and its mirrors, by the fastest method of a platform.
 
-Three implementations of one operation, stride 1 and zero padding of 1:
+Four implementations of one operation, stride 1 and zero padding of 1:
 
 * "xla": `jax.lax.conv_general_dilated` and XLA's gradients; cuDNN on a GPU.
 * "winograd": a quarter of the products, for float32; see `ops/winograd.py`.
+* "native": the same by C++ on a CPU; elsewhere it is "winograd".
 * "columns": the convolution of "xla", but the weight gradient as one matrix product
   over nine shifted copies of the narrower side, for images or outputs of few channels.
 
 On a CPU XLA's weight gradient is several times slower than its convolution; there the
-default is "winograd", "columns" at the RGB end of a network, and "xla" for arrays too
+default is "native", "columns" at the RGB end of a network, and "xla" for arrays too
 small to pay for the transformed kernels. Everywhere else, and for other dtypes, the
 default is "xla"; `docs/performance.md` has the numbers. The default is chosen for the
 platform on which JAX computes; a program that is lowered for another one (`jax.export`)
@@ -20,19 +21,19 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from vgg_unpool_jax.ops import winograd
+from vgg_unpool_jax.ops import winograd, winograd_native
 
-IMPLEMENTATIONS = ("xla", "winograd", "columns")
+IMPLEMENTATIONS = ("xla", "winograd", "native", "columns")
+
+_WINOGRAD = {"winograd": winograd, "native": winograd_native}
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 # With fewer tiles, reading the transformed kernel (four times as large as the kernel)
 # costs more than its products save: break-even at 36 tiles of 512 channels.
-_MIN_TILES = 64
-# Up to the first number of channels "columns" is faster; with fewer than the second,
-# the matrix products do not make up for the transforms.
+_MIN_TILES = 36
+# Up to this number of channels "columns" is faster.
 _MAX_NARROW = 8
-_MIN_WIDE = 32
 
 
 def convolve(
@@ -58,7 +59,7 @@ def convolve(
 
     Raises:
       ValueError: for shapes or dtypes that do not fit, another implementation, or
-        "winograd" for another dtype than float32.
+        "winograd" or "native" for another dtype than float32.
     """
     images, kernel, bias = map(jnp.asarray, (images, kernel, bias))
     if (
@@ -85,9 +86,9 @@ def convolve(
             f"implementation must be one of {', '.join(IMPLEMENTATIONS)}, got "
             f"{implementation!r}"
         )
-    if implementation == "winograd" and images.dtype != jnp.float32:
+    if implementation in _WINOGRAD and images.dtype != jnp.float32:
         raise ValueError(
-            f"implementation 'winograd' takes float32 images, got {images.dtype}"
+            f"implementation {implementation!r} takes float32 images, got {images.dtype}"
         )
     if implementation == "xla":
         outputs = _xla(images, kernel) + bias[None, None, None]
@@ -104,7 +105,7 @@ def default_implementation(images: jax.Array, kernel: jax.Array) -> str:
     if narrower <= _MAX_NARROW:
         return "columns"
     tiles = n * -(-height // winograd.TILE) * -(-width // winograd.TILE)
-    return "winograd" if narrower >= _MIN_WIDE and tiles >= _MIN_TILES else "xla"
+    return "native" if tiles >= _MIN_TILES else "xla"
 
 
 def _xla(images, kernel):
@@ -115,13 +116,11 @@ def _xla(images, kernel):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _convolve(images, kernel, bias, relu, implementation):
-    def finish(outputs):
-        outputs = outputs + bias[None, None, None]
-        return jnp.maximum(outputs, 0) if relu else outputs
-
-    if implementation == "winograd":
-        return winograd.convolve(images, kernel, finish)
-    return finish(_xla(images, kernel))
+    if implementation in _WINOGRAD:
+        method = _WINOGRAD[implementation]
+        return method.convolve(images, kernel, bias, relu=relu)
+    outputs = _xla(images, kernel) + bias[None, None, None]
+    return jnp.maximum(outputs, 0) if relu else outputs
 
 
 def _convolve_forward(images, kernel, bias, relu, implementation):
@@ -131,17 +130,17 @@ def _convolve_forward(images, kernel, bias, relu, implementation):
 
 def _convolve_backward(relu, implementation, residuals, cotangent):
     images, kernel, outputs = residuals
+    # The transpose of a convolution is a convolution with the rotated kernel.
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    if implementation in _WINOGRAD:
+        method = _WINOGRAD[implementation]
+        images_gradient = method.convolve(cotangent, turned, gate=outputs)
+        return images_gradient, *method.weight_gradient(images, cotangent, outputs)
     if relu:
         cotangent = jnp.where(outputs > 0, cotangent, 0)
     bias_gradient = jnp.sum(cotangent, axis=(0, 1, 2))
-    # The transpose of a convolution is a convolution with the rotated kernel.
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    if implementation == "winograd":
-        images_gradient = winograd.convolve(cotangent, turned)
-        kernel_gradient = winograd.weight_gradient(images, cotangent)
-    else:
-        images_gradient = _xla(cotangent, turned)
-        kernel_gradient = _weight_gradient_by_columns(images, cotangent)
+    images_gradient = _xla(cotangent, turned)
+    kernel_gradient = _weight_gradient_by_columns(images, cotangent)
     return images_gradient, kernel_gradient, bias_gradient
 
 

@@ -5,19 +5,16 @@
 // window); results equal those of `ops/pooling_xla.py`.
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <memory>
-#include <mutex>
 #include <type_traits>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
+#include "threads.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -77,48 +74,6 @@ inline void prefetch(const T* from, int64_t count) {
   for (int64_t k = 0; k < count * int64_t{sizeof(T)}; k += 64) {
     __builtin_prefetch(bytes + k);
   }
-}
-
-// Orders streamed stores before what other threads are told.
-inline void fence() {
-#if defined(__SSE2__)
-  _mm_sfence();
-#endif
-}
-
-// Calls work(first, last) for shares of [0, rows), on this thread and on those of the
-// pool. This thread waits only for shares that have begun and takes all others itself,
-// so it cannot wait forever for a pool whose threads are busy.
-template <typename Work>
-void share_rows(ffi::ThreadPool& pool, int64_t rows, int64_t bytes, const Work& work) {
-  struct State {
-    std::atomic<int64_t> next{0};
-    std::mutex mutex;
-    std::condition_variable all_done;
-    int64_t done = 0;
-  };
-  const int64_t threads = std::clamp<int64_t>(
-      bytes / kBytesPerThread, 1, std::max<int64_t>(1, pool.num_threads()));
-  // Several shares a thread: one that is slow does not hold up the others.
-  const int64_t share =
-      std::max<int64_t>(1, threads == 1 ? rows : rows / (4 * threads));
-  const int64_t shares = (rows + share - 1) / share;
-  auto state = std::make_shared<State>();
-  // `work` is used only while a share is open, and this function waits for those.
-  auto take = [state, share, shares, rows, job = &work] {
-    for (int64_t k; (k = state->next.fetch_add(1)) < shares;) {
-      (*job)(k * share, std::min(rows, (k + 1) * share));
-      fence();
-      std::lock_guard<std::mutex> lock(state->mutex);
-      if (++state->done == shares) state->all_done.notify_one();
-    }
-  };
-  for (int64_t k = 1; k < std::min(threads, shares); ++k) {
-    pool.Schedule(decltype(take)(take));
-  }
-  take();
-  std::unique_lock<std::mutex> lock(state->mutex);
-  state->all_done.wait(lock, [&] { return state->done == shares; });
 }
 
 // Shape of an image whose leading axes are photos.
@@ -295,9 +250,12 @@ template <typename Work>
 void share_windows(ffi::ThreadPool& threads, const Image& image, int64_t image_bytes,
                    int64_t result_bytes, const Work& work) {
   const bool streamed = result_bytes > kStreamedBytes;
-  share_rows(
-      threads, image.photos * (image.height / 2), image_bytes,
-      [&](int64_t first, int64_t last) { work(first, last, streamed); });
+  const int64_t rows = image.photos * (image.height / 2);
+  const int64_t wanted = std::clamp<int64_t>(image_bytes / kBytesPerThread, 1,
+                                             std::max<int64_t>(1, threads.num_threads()));
+  // Several shares a thread: one that is slow does not hold up the others.
+  share_rows(threads, rows, wanted == 1 ? 1 : 4 * wanted,
+             [&](int64_t first, int64_t last) { work(first, last, streamed); });
 }
 
 // The gate is the first of `gates`, if there is one.

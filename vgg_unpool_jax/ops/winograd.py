@@ -24,7 +24,6 @@ arXiv 1803.10986.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from fractions import Fraction
 
 import jax
@@ -245,19 +244,25 @@ def _transform_outputs(products: jax.Array, bands: _Bands) -> jax.Array:
 def convolve(
     images: jax.Array,
     kernel: jax.Array,
-    finish: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
+    bias: jax.Array | None = None,
+    gate: jax.Array | None = None,
+    *,
+    relu: bool = False,
 ) -> jax.Array:
     """3×3 convolution with stride 1 and zero padding of 1.
 
     Args:
       images: (n, h, w, i) float32.
       kernel: (3, 3, i, o) float32.
-      finish: applied to the outputs of each band while they are in the cache, such as
-        adding a bias; (·, ·, ·, o) to the same shape.
+      bias: (o,) float32; None for zeros.
+      gate: (n, h, w, i) float32: images count as zero where it is not positive. None
+        for all of them.
+      relu: whether negative outputs become zero.
 
     Returns:
       (n, h, w, o) float32.
     """
+    images = _gated(images, gate)
     n, height, width, _ = images.shape
     channels = max(kernel.shape[2:])
     transformed = _transform_kernel(kernel, _zero_after(images))
@@ -268,7 +273,9 @@ def convolve(
         products = jax.lax.dot_general(
             tiles, transformed, (((2,), (1,)), ((0,), (0,))), precision=_PRECISION
         )
-        band = finish(_transform_outputs(products, bands))
+        band = _transform_outputs(products, bands)
+        band = band if bias is None else band + bias
+        band = jnp.maximum(band, 0) if relu else band
         return jax.lax.dynamic_update_slice(outputs, band, _start(bands, index))
 
     shape = (n, bands.count[1] * bands.rows * TILE, bands.columns * TILE)
@@ -279,16 +286,21 @@ def convolve(
     return outputs[:, :height, :width]
 
 
-def weight_gradient(images: jax.Array, cotangent: jax.Array) -> jax.Array:
-    """Gradient of `convolve` with respect to its kernel.
+def weight_gradient(
+    images: jax.Array, cotangent: jax.Array, gate: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Gradients of `convolve` with respect to its kernel and its bias.
 
     Args:
       images: (n, h, w, i) float32.
       cotangent: (n, h, w, o) float32, of the output.
+      gate: (n, h, w, o) float32: the cotangent counts as zero where it is not
+        positive. None for all of it.
 
     Returns:
-      (3, 3, i, o) float32.
+      (3, 3, i, o) and (o,) float32.
     """
+    cotangent = _gated(cotangent, gate)
     inputs, outputs = images.shape[-1], cotangent.shape[-1]
     size = _INPUTS**2 * inputs * outputs
     bands = _make_bands(images.shape, max(inputs, outputs), size)
@@ -305,4 +317,9 @@ def weight_gradient(images: jax.Array, cotangent: jax.Array) -> jax.Array:
     total, _ = jax.lax.scan(add_band, total, jnp.arange(np.prod(bands.count)))
     matrix = np.kron(_G, _G).T.astype(np.float32)
     gradient = jnp.tensordot(matrix, total, 1, precision=_PRECISION)
-    return gradient.reshape(3, 3, inputs, outputs)
+    kernel = gradient.reshape(3, 3, inputs, outputs)
+    return kernel, jnp.sum(cotangent, axis=(0, 1, 2))
+
+
+def _gated(images: jax.Array, gate: jax.Array | None) -> jax.Array:
+    return images if gate is None else jnp.where(gate > 0, images, 0)

@@ -28,8 +28,7 @@ SWITCH = "VGG_UNPOOL_NATIVE"  # environment variable; 0 turns all libraries off
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = (
     "-std=c++17",
-    "-O2",
-    "-ftree-vectorize",
+    "-O3",
     "-march=native",
     # Comparisons need not raise floating-point exceptions: loops become vectors.
     "-fno-trapping-math",
@@ -47,7 +46,7 @@ def library(source: pathlib.Path) -> ctypes.CDLL | None:
     """The library of a C++ file, compiled if this machine has not done so before.
 
     Args:
-      source: the file; it may include XLA's FFI headers.
+      source: the file; it may include XLA's FFI headers and those beside it.
 
     Returns:
       The loaded library; None where there is none.
@@ -56,6 +55,8 @@ def library(source: pathlib.Path) -> ctypes.CDLL | None:
         return None
     try:
         key = hashlib.sha256(source.read_bytes())
+        for header in sorted(source.parent.glob("*.h")):
+            key.update(header.read_bytes())
         key.update(repr((_FLAGS, jaxlib.__version__, cpu_name())).encode())
         path = _folder() / f"{source.stem}-{key.hexdigest()[:16]}.so"
         if not path.exists() and not _compile(source, path):

@@ -1,0 +1,578 @@
+// 3×3 convolution and its weight gradient by Winograd's F(4×4, 3×3), for CPUs.
+//
+// What `ops/winograd.py` does, with transforms and products of a block of tiles in the
+// caches. Images are (n, h, w, c) float32, kernels (3, 3, i, o); stride 1, zero padding
+// of 1. Where there is a gate, values whose gate is not positive count as zero: that is
+// the gradient of ReLU.
+//
+// Arrays of a block hold 36 matrices, one per position of a transformed tile. A matrix
+// with the output channels as columns is cut into panels of up to four vectors, which
+// lie one after the other, so that the inner loops read consecutive memory.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include "threads.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+using Array = ffi::Buffer<ffi::F32>;
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int64_t kLanes = 16;
+constexpr int64_t kMaxWidth = 4;
+#elif defined(__AVX__)
+constexpr int64_t kLanes = 8;
+constexpr int64_t kMaxWidth = 2;
+#else
+constexpr int64_t kLanes = 4;
+constexpr int64_t kMaxWidth = 2;
+#endif
+
+// Unaligned vectors.
+typedef float Vector
+    __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
+
+constexpr int64_t kTile = 4;              // outputs per side of a tile
+constexpr int64_t kSide = kTile + 2;      // inputs per side
+constexpr int64_t kPlaces = kSide * kSide;
+constexpr int64_t kRows = 24;             // tiles of a block are a multiple of this
+constexpr int64_t kBlockBytes = 1 << 20;  // transformed inputs and outputs of a block
+constexpr int64_t kDepth = 256;           // channels that are multiplied at a time
+// Larger results bypass the caches, which then need not read them first.
+constexpr int64_t kStreamedBytes = 4 << 20;
+
+// Points of the algorithm are 0, ±p, ±q and infinity, see `ops/winograd.py`.
+constexpr float p = 0.75f, q = 1.5f;
+constexpr float pp = p * p, qq = q * q;
+
+// Rows of a product that are summed in registers, for each width in vectors.
+constexpr int64_t rows_of(int64_t width) {
+  return kMaxWidth == 4 ? (width == 4 ? 6 : width == 3 ? 8 : 12) : (width == 2 ? 6 : 12);
+}
+
+// Channels, rounded up to vectors and cut into panels.
+struct Channels {
+  int64_t count, vectors, padded;
+  struct Panel {
+    int64_t first, width;  // in vectors
+  };
+  std::vector<Panel> panels;
+  std::vector<int32_t> panel_of;  // of a vector
+
+  explicit Channels(int64_t channels)
+      : count(channels),
+        vectors((channels + kLanes - 1) / kLanes),
+        padded(vectors * kLanes) {
+    const int64_t parts = (vectors + kMaxWidth - 1) / kMaxWidth;
+    for (int64_t k = 0, first = 0; k < parts; ++k) {
+      const int64_t width = (vectors - first + parts - k - 1) / (parts - k);
+      panels.push_back({first, width});
+      panel_of.insert(panel_of.end(), width, k);
+      first += width;
+    }
+  }
+
+  // Elements of a matrix of `rows` rows. One line more than needed: the 36 matrices of a
+  // block would otherwise compete for the same places of the cache.
+  int64_t size(int64_t rows) const { return rows * padded + kLanes; }
+
+  // Where vector `v` of row `row` lies in a matrix of `rows` rows.
+  int64_t at(int64_t rows, int64_t row, int64_t v) const {
+    const Panel& panel = panels[panel_of[v]];
+    return kLanes * (panel.first * rows + row * panel.width + v - panel.first);
+  }
+};
+
+// Aligned memory that a thread keeps for its next convolution: to ask for it anew took
+// a tenth of a training step.
+class Buffer {
+ public:
+  // At least `count` elements, of any value.
+  float* get(int64_t count) {
+    if (count > count_) {
+      data_.reset();
+      const size_t bytes = count * sizeof(float);
+      data_.reset(static_cast<float*>(::operator new(bytes, kAlignment)));
+      std::fill_n(data_.get(), count, 0.0f);
+      count_ = count;
+    }
+    return data_.get();
+  }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Delete {
+    void operator()(float* data) const { ::operator delete(data, kAlignment); }
+  };
+  int64_t count_ = 0;
+  std::unique_ptr<float, Delete> data_;
+};
+
+inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+inline void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+
+// The first `count` lanes.
+inline Vector load(const float* from, int64_t count) {
+  if (count >= kLanes) return load(from);
+  float lanes[kLanes] = {};
+  std::memcpy(lanes, from, count * sizeof(float));
+  return load(lanes);
+}
+inline void store(float* to, Vector value, int64_t count) {
+  if (count >= kLanes) return store(to, value);
+  std::memcpy(to, &value, count * sizeof(float));
+}
+
+// Past the caches if `streamed` and the CPU can.
+inline void store(float* to, Vector value, int64_t count, bool streamed) {
+#if defined(__AVX512F__)
+  if (streamed && count >= kLanes && reinterpret_cast<uintptr_t>(to) % 64 == 0) {
+    return _mm512_stream_ps(to, (__m512)value);
+  }
+#endif
+  store(to, value, count);
+}
+
+// --- transforms in one dimension: B^T, G, A^T, A and G^T ------------------------------
+
+inline void of_inputs(const Vector* x, Vector* y) {
+  const Vector even_p = x[4] - qq * x[2], odd_p = p * x[3] - (p * qq) * x[1];
+  const Vector even_q = x[4] - pp * x[2], odd_q = q * x[3] - (q * pp) * x[1];
+  y[0] = (pp * qq) * x[0] - (pp + qq) * x[2] + x[4];
+  y[1] = even_p + odd_p;
+  y[2] = even_p - odd_p;
+  y[3] = even_q + odd_q;
+  y[4] = even_q - odd_q;
+  y[5] = (pp * qq) * x[1] - (pp + qq) * x[3] + x[5];
+}
+
+inline void of_outputs(const Vector* x, Vector* y) {
+  const Vector even_p = x[1] + x[2], odd_p = x[1] - x[2];
+  const Vector even_q = x[3] + x[4], odd_q = x[3] - x[4];
+  y[0] = x[0] + even_p + even_q;
+  y[1] = p * odd_p + q * odd_q;
+  y[2] = pp * even_p + qq * even_q;
+  y[3] = (p * pp) * odd_p + (q * qq) * odd_q + x[5];
+}
+
+inline void of_errors(const Vector* x, Vector* y) {
+  const Vector even_p = x[0] + pp * x[2], odd_p = p * x[1] + (p * pp) * x[3];
+  const Vector even_q = x[0] + qq * x[2], odd_q = q * x[1] + (q * qq) * x[3];
+  y[0] = x[0];
+  y[1] = even_p + odd_p;
+  y[2] = even_p - odd_p;
+  y[3] = even_q + odd_q;
+  y[4] = even_q - odd_q;
+  y[5] = x[3];
+}
+
+// 1 / Π of the differences between a point and the others.
+constexpr float kScale0 = 1 / (pp * qq);
+constexpr float kScaleP = 1 / (2 * pp * (pp - qq));
+constexpr float kScaleQ = 1 / (2 * qq * (qq - pp));
+
+inline void of_kernel(const Vector* x, Vector* y) {
+  const Vector even_p = kScaleP * x[0] + (kScaleP * pp) * x[2];
+  const Vector even_q = kScaleQ * x[0] + (kScaleQ * qq) * x[2];
+  const Vector odd_p = (kScaleP * p) * x[1], odd_q = (kScaleQ * q) * x[1];
+  y[0] = kScale0 * x[0];
+  y[1] = even_p + odd_p;
+  y[2] = even_p - odd_p;
+  y[3] = even_q + odd_q;
+  y[4] = even_q - odd_q;
+  y[5] = x[2];
+}
+
+inline void of_products(const Vector* x, Vector* y) {
+  const Vector even_p = x[1] + x[2], even_q = x[3] + x[4];
+  y[0] = kScale0 * x[0] + kScaleP * even_p + kScaleQ * even_q;
+  y[1] = (kScaleP * p) * (x[1] - x[2]) + (kScaleQ * q) * (x[3] - x[4]);
+  y[2] = (kScaleP * pp) * even_p + (kScaleQ * qq) * even_q + x[5];
+}
+
+// The same in both dimensions: `get(row, column)` of kFrom² to `put(place)` of kTo².
+template <int64_t kFrom, int64_t kTo, typename Step, typename Get, typename Put>
+inline void transform(const Step& step, const Get& get, const Put& put) {
+  Vector middle[kTo][kFrom];
+  for (int64_t column = 0; column < kFrom; ++column) {
+    Vector from[kFrom], to[kTo];
+    for (int64_t row = 0; row < kFrom; ++row) from[row] = get(row, column);
+    step(from, to);
+    for (int64_t row = 0; row < kTo; ++row) middle[row][column] = to[row];
+  }
+  for (int64_t row = 0; row < kTo; ++row) {
+    Vector to[kTo];
+    step(middle[row], to);
+    for (int64_t column = 0; column < kTo; ++column) {
+      put(row * kTo + column, to[column]);
+    }
+  }
+}
+
+// --- products -------------------------------------------------------------------------
+
+// c (kHeight, kWidth vectors) (+)= a (kHeight, depth) · b (depth, kWidth vectors), where
+// elements of `a` are `row` apart in a column and `step` apart in a row.
+template <int64_t kHeight, int64_t kWidth>
+void multiply(int64_t depth, const float* a, int64_t row, int64_t step, const float* b,
+              float* c, bool add) {
+  Vector sum[kHeight][kWidth];
+  for (int64_t r = 0; r < kHeight; ++r) {
+    for (int64_t v = 0; v < kWidth; ++v) {
+      sum[r][v] = add ? load(c + (r * kWidth + v) * kLanes) : Vector{};
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k, a += step, b += kWidth * kLanes) {
+    Vector line[kWidth];
+    for (int64_t v = 0; v < kWidth; ++v) line[v] = load(b + v * kLanes);
+    for (int64_t r = 0; r < kHeight; ++r) {
+      for (int64_t v = 0; v < kWidth; ++v) sum[r][v] += a[r * row] * line[v];
+    }
+  }
+  for (int64_t r = 0; r < kHeight; ++r) {
+    for (int64_t v = 0; v < kWidth; ++v) {
+      store(c + (r * kWidth + v) * kLanes, sum[r][v]);
+    }
+  }
+}
+
+// The same for any number of rows, rounded up to what fits the registers.
+template <int64_t kWidth>
+void multiply_panel(int64_t rows, int64_t depth, const float* a, int64_t row,
+                    int64_t step, const float* b, float* c, bool add) {
+  constexpr int64_t kHeight = rows_of(kWidth);
+  for (int64_t r = 0; r < rows; r += kHeight) {
+    multiply<kHeight, kWidth>(depth, a + r * row, row, step, b,
+                              c + r * kWidth * kLanes, add);
+  }
+}
+
+void multiply_panel(int64_t width, int64_t rows, int64_t depth, const float* a,
+                    int64_t row, int64_t step, const float* b, float* c, bool add) {
+  if constexpr (kMaxWidth == 4) {
+    if (width == 4) return multiply_panel<4>(rows, depth, a, row, step, b, c, add);
+    if (width == 3) return multiply_panel<3>(rows, depth, a, row, step, b, c, add);
+  }
+  if (width == 2) return multiply_panel<2>(rows, depth, a, row, step, b, c, add);
+  multiply_panel<1>(rows, depth, a, row, step, b, c, add);
+}
+
+// --- tiles ----------------------------------------------------------------------------
+
+struct Image {
+  int64_t photos, height, width, channels;
+  int64_t tile_rows, tile_columns, tiles;
+
+  explicit Image(ffi::Span<const int64_t> shape)
+      : photos(shape[0]),
+        height(shape[1]),
+        width(shape[2]),
+        channels(shape[3]),
+        tile_rows((height + kTile - 1) / kTile),
+        tile_columns((width + kTile - 1) / kTile),
+        tiles(photos * tile_rows * tile_columns) {}
+
+  // Pixels of a tile and a margin around it; `outside` beyond the image.
+  template <int64_t kPixels, typename T>
+  std::array<T*, kPixels * kPixels> pixels(T* image, int64_t tile, T* outside) const {
+    constexpr int64_t margin = (kPixels - kTile) / 2;
+    const int64_t photo = tile / (tile_rows * tile_columns);
+    const int64_t top = tile / tile_columns % tile_rows * kTile - margin;
+    const int64_t left = tile % tile_columns * kTile - margin;
+    std::array<T*, kPixels * kPixels> result;
+    for (int64_t k = 0; k < kPixels * kPixels; ++k) {
+      const int64_t y = top + k / kPixels, x = left + k % kPixels;
+      const bool inside = y >= 0 && y < height && x >= 0 && x < width;
+      const int64_t at = ((photo * height + y) * width + x) * channels;
+      result[k] = inside ? image + at : outside;
+    }
+    return result;
+  }
+};
+
+// Values that count: those whose gate is positive, and all without a gate.
+template <bool kGated>
+inline Vector read(const float* value, const float* gate, int64_t count) {
+  const Vector all = load(value, count);
+  if constexpr (!kGated) return all;
+  return load(gate, count) > 0.0f ? all : Vector{};
+}
+
+// B^T x B of tiles [first, last): (36, rows, channels padded to vectors).
+template <bool kGated>
+void transform_inputs(const float* images, const float* gates, const Image& image,
+                      const Channels& channels, int64_t first, int64_t last,
+                      int64_t rows, const float* zeros, float* to) {
+  for (int64_t tile = first; tile < last; ++tile) {
+    const auto pixels = image.pixels<kSide>(images, tile, zeros);
+    const auto gate = image.pixels<kSide>(kGated ? gates : images, tile, zeros);
+    for (int64_t v = 0; v < channels.vectors; ++v) {
+      const int64_t c = v * kLanes, count = channels.count - c;
+      float* const place = to + (tile - first) * channels.padded + c;
+      transform<kSide, kSide>(
+          of_inputs,
+          [&](int64_t y, int64_t x) {
+            const int64_t k = y * kSide + x;
+            return read<kGated>(pixels[k] + c, gate[k] + c, count);
+          },
+          [&](int64_t k, Vector value) {
+            store(place + k * channels.size(rows), value);
+          });
+    }
+  }
+}
+
+// A g A^T of tiles [first, last): 36 matrices in panels. Adds the sums of all g.
+template <bool kGated>
+void transform_errors(const float* errors, const float* gates, const Image& image,
+                      const Channels& channels, int64_t first, int64_t last,
+                      int64_t rows, const float* zeros, float* to, float* sums) {
+  for (int64_t tile = first; tile < last; ++tile) {
+    const auto pixels = image.pixels<kTile>(errors, tile, zeros);
+    const auto gate = image.pixels<kTile>(kGated ? gates : errors, tile, zeros);
+    for (int64_t v = 0; v < channels.vectors; ++v) {
+      const int64_t c = v * kLanes, count = channels.count - c;
+      float* const place = to + channels.at(rows, tile - first, v);
+      Vector sum{};
+      transform<kTile, kSide>(
+          of_errors,
+          [&](int64_t y, int64_t x) {
+            const int64_t k = y * kTile + x;
+            const Vector value = read<kGated>(pixels[k] + c, gate[k] + c, count);
+            sum += value;
+            return value;
+          },
+          [&](int64_t k, Vector value) {
+            store(place + k * channels.size(rows), value);
+          });
+      store(sums + c, load(sums + c) + sum);
+    }
+  }
+}
+
+// A^T m A + bias, and ReLU if wanted, of tiles [first, last).
+void transform_outputs(const float* products, const Image& image,
+                       const Channels& channels, int64_t first, int64_t last,
+                       int64_t rows, const float* bias, bool relu, bool streamed,
+                       float* outputs) {
+  for (int64_t tile = first; tile < last; ++tile) {
+    const auto pixels =
+        image.pixels<kTile>(outputs, tile, static_cast<float*>(nullptr));
+    for (int64_t v = 0; v < channels.vectors; ++v) {
+      const int64_t c = v * kLanes, count = channels.count - c;
+      const Vector shift = load(bias + c, count);
+      const float* const place = products + channels.at(rows, tile - first, v);
+      transform<kSide, kTile>(
+          of_outputs,
+          [&](int64_t y, int64_t x) {
+            return load(place + (y * kSide + x) * channels.size(rows));
+          },
+          [&](int64_t k, Vector value) {
+            if (pixels[k] == nullptr) return;
+            value += shift;
+            // NaN is greater than nothing, and stays.
+            if (relu) value = value < 0.0f ? Vector{} : value;
+            store(pixels[k] + c, value, count, streamed);
+          });
+    }
+  }
+}
+
+// G k G^T for inputs [first, last): 36 matrices in panels.
+void transform_kernel(const float* kernel, int64_t inputs, const Channels& outputs,
+                      int64_t first, int64_t last, float* to) {
+  for (int64_t i = first; i < last; ++i) {
+    for (int64_t v = 0; v < outputs.vectors; ++v) {
+      const int64_t c = v * kLanes, count = outputs.count - c;
+      float* const place = to + outputs.at(inputs, i, v);
+      transform<3, kSide>(
+          of_kernel,
+          [&](int64_t y, int64_t x) {
+            return load(kernel + ((y * 3 + x) * inputs + i) * outputs.count + c, count);
+          },
+          [&](int64_t k, Vector value) {
+            store(place + k * inputs * outputs.padded, value);
+          });
+    }
+  }
+}
+
+// Tiles of a block: as many as the cache holds, enough to pay for reading a kernel once
+// per block, and not more than the images have.
+int64_t tiles_of_block(int64_t tiles, const Channels& inputs, const Channels& outputs,
+                       int64_t threads) {
+  const int64_t bytes = sizeof(float) * kPlaces * (inputs.padded + outputs.padded);
+  const int64_t wanted = std::max<int64_t>({kBlockBytes / bytes, 2 * kRows,
+      inputs.padded * outputs.padded / 2048});
+  const int64_t share = (tiles + threads - 1) / threads;
+  const int64_t most = std::max<int64_t>(1, std::min(wanted, share));
+  return (most + kRows - 1) / kRows * kRows;
+}
+
+// Calls function(true or false, as a constant; gate or nullptr).
+template <typename Function>
+void with_gate(ffi::RemainingArgs gates, const Function& function) {
+  if (gates.size() == 0) return function(std::false_type(), nullptr);
+  function(std::true_type(), gates.get<Array>(0)->typed_data());
+}
+
+ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias,
+                    ffi::RemainingArgs gates, ffi::Result<Array> results, bool relu) {
+  const Image image(images.dimensions()), result(results->dimensions());
+  const Channels inputs(image.channels), outputs(result.channels);
+  const int64_t threads = std::max<int64_t>(1, pool.num_threads());
+  const int64_t rows = tiles_of_block(image.tiles, inputs, outputs, threads);
+  const int64_t blocks = (image.tiles + rows - 1) / rows;
+  const bool streamed = static_cast<int64_t>(results->size_bytes()) > kStreamedBytes;
+
+  static thread_local Buffer kept;
+  float* const transformed = kept.get(kPlaces * inputs.count * outputs.padded);
+  share_rows(pool, inputs.count, std::min(threads, inputs.count / 8 + 1),
+             [&](int64_t first, int64_t last) {
+               transform_kernel(kernel.typed_data(), inputs.count, outputs, first, last,
+                                transformed);
+             });
+  const std::vector<float> zeros(inputs.padded, 0.0f);
+  // Several shares a thread: one that is slow does not hold up the others.
+  const int64_t shares = threads == 1 ? 1 : 4 * threads;
+  share_rows(pool, blocks, shares, [&](int64_t first, int64_t last) {
+    // Rows beyond the last tile are multiplied, too, but not used.
+    static thread_local Buffer kept_tiles, kept_products;
+    float* const tiles = kept_tiles.get(kPlaces * inputs.size(rows));
+    float* const products = kept_products.get(kPlaces * outputs.size(rows));
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
+      with_gate(gates, [&](auto gated, const float* gate) {
+        transform_inputs<gated>(images.typed_data(), gate, image, inputs, tile, end,
+                                rows, zeros.data(), tiles);
+      });
+      for (int64_t k = 0; k < kPlaces; ++k) {
+        const float* const a = tiles + k * inputs.size(rows);
+        const float* const b = transformed + k * inputs.count * outputs.padded;
+        float* const c = products + k * outputs.size(rows);
+        for (const auto& panel : outputs.panels) {
+          const int64_t at = panel.first * kLanes;
+          for (int64_t i = 0; i < inputs.count; i += kDepth) {
+            multiply_panel(panel.width, end - tile, std::min(kDepth, inputs.count - i),
+                           a + i, inputs.padded, 1,
+                           b + at * inputs.count + i * panel.width * kLanes,
+                           c + at * rows, i > 0);
+          }
+        }
+      }
+      transform_outputs(products, result, outputs, tile, end, rows,
+                        bias.typed_data(), relu, streamed, results->typed_data());
+    }
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
+                           ffi::RemainingArgs gates, ffi::Result<Array> kernel,
+                           ffi::Result<Array> bias) {
+  const Image image(images.dimensions()), error(errors.dimensions());
+  const Channels inputs(image.channels), outputs(error.channels);
+  const int64_t threads = std::max<int64_t>(1, pool.num_threads());
+  const int64_t rows = tiles_of_block(image.tiles, inputs, outputs, threads);
+  const int64_t blocks = (image.tiles + rows - 1) / rows;
+  // Every share has sums of its own, which are added in a fixed order.
+  const int64_t share = (blocks + threads - 1) / threads;
+  const int64_t shares = (blocks + share - 1) / share;
+  const int64_t height = (inputs.count + kRows - 1) / kRows * kRows;
+  const int64_t size = height * outputs.padded;
+  static thread_local Buffer kept;
+  float* const sums = kept.get(shares * kPlaces * size);
+  std::vector<std::vector<float>> totals(shares);
+  const std::vector<float> zeros(std::max(inputs.padded, outputs.padded), 0.0f);
+
+  share_rows(pool, shares, shares, [&](int64_t which, int64_t) {
+    totals[which].assign(outputs.padded, 0.0f);
+    // The products read up to kRows channels beyond the last.
+    static thread_local Buffer kept_tiles, kept_changes;
+    float* const tiles = kept_tiles.get(kPlaces * inputs.size(rows) + kRows);
+    float* const changes = kept_changes.get(kPlaces * outputs.size(rows));
+    const int64_t last = std::min(blocks, (which + 1) * share);
+    for (int64_t block = which * share; block < last; ++block) {
+      const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
+      transform_inputs<false>(images.typed_data(), nullptr, image, inputs, tile, end,
+                              rows, zeros.data(), tiles);
+      std::vector<float> total(outputs.padded, 0.0f);
+      with_gate(gates, [&](auto gated, const float* gate) {
+        transform_errors<gated>(errors.typed_data(), gate, error, outputs, tile, end,
+                                rows, zeros.data(), changes, total.data());
+      });
+      for (int64_t c = 0; c < outputs.count; ++c) totals[which][c] += total[c];
+      for (int64_t k = 0; k < kPlaces; ++k) {
+        const float* const a = tiles + k * inputs.size(rows);
+        const float* const b = changes + k * outputs.size(rows);
+        float* const c = sums + (which * kPlaces + k) * size;
+        for (const auto& panel : outputs.panels) {
+          const int64_t at = panel.first * kLanes;
+          multiply_panel(panel.width, inputs.count, end - tile, a, 1, inputs.padded,
+                         b + at * rows, c + at * height, block > which * share);
+        }
+      }
+    }
+  });
+  for (int64_t c = 0; c < outputs.count; ++c) {
+    float sum = 0.0f;
+    for (const auto& total : totals) sum += total[c];
+    bias->typed_data()[c] = sum;
+  }
+  const auto finish = [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t v = 0; v < outputs.vectors; ++v) {
+        const int64_t c = v * kLanes, count = outputs.count - c;
+        const int64_t at = outputs.at(height, i, v);
+        transform<kSide, 3>(
+            of_products,
+            [&](int64_t y, int64_t x) {
+              Vector sum{};
+              for (int64_t k = y * kSide + x; k < shares * kPlaces; k += kPlaces) {
+                sum += load(sums + k * size + at);
+              }
+              return sum;
+            },
+            [&](int64_t k, Vector value) {
+              store(kernel->typed_data() + (k * inputs.count + i) * outputs.count + c,
+                    value, count);
+            });
+      }
+    }
+  };
+  share_rows(pool, inputs.count, std::min(threads, inputs.count / 8 + 1), finish);
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(vgg_unpool_convolve, convolve,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .RemainingArgs()
+                                  .Ret<Array>()
+                                  .Attr<bool>("relu"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(vgg_unpool_weight_gradient, weight_gradient,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .RemainingArgs()
+                                  .Ret<Array>()
+                                  .Ret<Array>());
