@@ -88,7 +88,8 @@ def convolve(
         )
     if implementation in _WINOGRAD and images.dtype != jnp.float32:
         raise ValueError(
-            f"implementation {implementation!r} takes float32 images, got {images.dtype}"
+            f"implementation {implementation!r} takes float32 images, got "
+            f"{images.dtype}"
         )
     if implementation == "xla":
         outputs = _xla(images, kernel) + bias[None, None, None]
