@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <type_traits>
 #include <vector>
@@ -51,6 +52,7 @@ constexpr int64_t kPlaces = kSide * kSide;
 constexpr int64_t kRows = 24;             // tiles of a block are a multiple of this
 constexpr int64_t kBlockBytes = 1 << 20;  // transformed inputs and outputs of a block
 constexpr int64_t kDepth = 256;           // channels that are multiplied at a time
+constexpr int64_t kSumsBytes = 8 << 20;   // of sums that each thread has for itself
 // Larger results bypass the caches, which then need not read them first.
 constexpr int64_t kStreamedBytes = 4 << 20;
 
@@ -60,7 +62,8 @@ constexpr float pp = p * p, qq = q * q;
 
 // Rows of a product that are summed in registers, for each width in vectors.
 constexpr int64_t rows_of(int64_t width) {
-  return kMaxWidth == 4 ? (width == 4 ? 6 : width == 3 ? 8 : 12) : (width == 2 ? 6 : 12);
+  if (kMaxWidth == 4) return width == 4 ? 6 : width == 3 ? 8 : 12;
+  return width == 2 ? 6 : 12;
 }
 
 // Channels, rounded up to vectors and cut into panels.
@@ -96,29 +99,64 @@ struct Channels {
   }
 };
 
-// Aligned memory that a thread keeps for its next convolution: to ask for it anew took
-// a tenth of a training step.
-class Buffer {
+// Aligned memory that is kept for the next convolution: to ask the system for it anew
+// took a tenth of a training step. As many pieces are kept as were in use at a time.
+class Memory {
  public:
-  // At least `count` elements, of any value.
-  float* get(int64_t count) {
-    if (count > count_) {
-      data_.reset();
-      const size_t bytes = count * sizeof(float);
-      data_.reset(static_cast<float*>(::operator new(bytes, kAlignment)));
-      std::fill_n(data_.get(), count, 0.0f);
-      count_ = count;
+  // At least `count` elements, of any finite or other value.
+  explicit Memory(int64_t count) {
+    {
+      std::lock_guard<std::mutex> lock(mutex());
+      std::vector<Piece>& pieces = kept();
+      // The smallest that suffices, or else the largest, which is replaced.
+      auto found = std::find_if(pieces.begin(), pieces.end(),
+                                [=](const Piece& piece) { return piece.count >= count; });
+      if (found == pieces.end() && !pieces.empty()) --found;
+      if (found != pieces.end()) {
+        piece_ = std::move(*found);
+        pieces.erase(found);
+      }
     }
-    return data_.get();
+    if (piece_.count >= count) return;
+    piece_.data.reset();
+    const size_t bytes = count * sizeof(float);
+    piece_.data.reset(static_cast<float*>(::operator new(bytes, kAlignment)));
+    std::fill_n(piece_.data.get(), count, 0.0f);
+    piece_.count = count;
   }
+
+  ~Memory() {
+    std::lock_guard<std::mutex> lock(mutex());
+    std::vector<Piece>& pieces = kept();
+    const auto larger = std::find_if(
+        pieces.begin(), pieces.end(),
+        [this](const Piece& piece) { return piece.count >= piece_.count; });
+    pieces.insert(larger, std::move(piece_));
+  }
+
+  Memory(const Memory&) = delete;
+  float* get() { return piece_.data.get(); }
 
  private:
   static constexpr std::align_val_t kAlignment{64};
   struct Delete {
     void operator()(float* data) const { ::operator delete(data, kAlignment); }
   };
-  int64_t count_ = 0;
-  std::unique_ptr<float, Delete> data_;
+  struct Piece {
+    std::unique_ptr<float, Delete> data;
+    int64_t count = 0;
+  };
+  // Never destroyed: threads of XLA may end after this library.
+  static std::mutex& mutex() {
+    static auto* const only = new std::mutex;
+    return *only;
+  }
+  static std::vector<Piece>& kept() {  // by size
+    static auto* const only = new std::vector<Piece>;
+    return *only;
+  }
+
+  Piece piece_;
 };
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
@@ -335,15 +373,17 @@ void transform_inputs(const float* images, const float* gates, const Image& imag
   }
 }
 
-// A g A^T of tiles [first, last): 36 matrices in panels. Adds the sums of all g.
+// A g A^T of tiles [first, last) and vectors of channels [from, until): 36 matrices in
+// panels. Adds the sums of all g.
 template <bool kGated>
 void transform_errors(const float* errors, const float* gates, const Image& image,
                       const Channels& channels, int64_t first, int64_t last,
-                      int64_t rows, const float* zeros, float* to, float* sums) {
+                      int64_t from, int64_t until, int64_t rows, const float* zeros,
+                      float* to, float* sums) {
   for (int64_t tile = first; tile < last; ++tile) {
     const auto pixels = image.pixels<kTile>(errors, tile, zeros);
     const auto gate = image.pixels<kTile>(kGated ? gates : errors, tile, zeros);
-    for (int64_t v = 0; v < channels.vectors; ++v) {
+    for (int64_t v = from; v < until; ++v) {
       const int64_t c = v * kLanes, count = channels.count - c;
       float* const place = to + channels.at(rows, tile - first, v);
       Vector sum{};
@@ -438,31 +478,28 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
   const int64_t blocks = (image.tiles + rows - 1) / rows;
   const bool streamed = static_cast<int64_t>(results->size_bytes()) > kStreamedBytes;
 
-  static thread_local Buffer kept;
-  float* const transformed = kept.get(kPlaces * inputs.count * outputs.padded);
+  Memory transformed(kPlaces * inputs.count * outputs.padded);
   share_rows(pool, inputs.count, std::min(threads, inputs.count / 8 + 1),
              [&](int64_t first, int64_t last) {
                transform_kernel(kernel.typed_data(), inputs.count, outputs, first, last,
-                                transformed);
+                                transformed.get());
              });
   const std::vector<float> zeros(inputs.padded, 0.0f);
   // Several shares a thread: one that is slow does not hold up the others.
   const int64_t shares = threads == 1 ? 1 : 4 * threads;
   share_rows(pool, blocks, shares, [&](int64_t first, int64_t last) {
     // Rows beyond the last tile are multiplied, too, but not used.
-    static thread_local Buffer kept_tiles, kept_products;
-    float* const tiles = kept_tiles.get(kPlaces * inputs.size(rows));
-    float* const products = kept_products.get(kPlaces * outputs.size(rows));
+    Memory tiles(kPlaces * inputs.size(rows)), products(kPlaces * outputs.size(rows));
     for (int64_t block = first; block < last; ++block) {
       const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
       with_gate(gates, [&](auto gated, const float* gate) {
         transform_inputs<gated>(images.typed_data(), gate, image, inputs, tile, end,
-                                rows, zeros.data(), tiles);
+                                rows, zeros.data(), tiles.get());
       });
       for (int64_t k = 0; k < kPlaces; ++k) {
-        const float* const a = tiles + k * inputs.size(rows);
-        const float* const b = transformed + k * inputs.count * outputs.padded;
-        float* const c = products + k * outputs.size(rows);
+        const float* const a = tiles.get() + k * inputs.size(rows);
+        const float* const b = transformed.get() + k * inputs.count * outputs.padded;
+        float* const c = products.get() + k * outputs.size(rows);
         for (const auto& panel : outputs.panels) {
           const int64_t at = panel.first * kLanes;
           for (int64_t i = 0; i < inputs.count; i += kDepth) {
@@ -473,7 +510,7 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
           }
         }
       }
-      transform_outputs(products, result, outputs, tile, end, rows,
+      transform_outputs(products.get(), result, outputs, tile, end, rows,
                         bias.typed_data(), relu, streamed, results->typed_data());
     }
   });
@@ -488,41 +525,52 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
   const int64_t threads = std::max<int64_t>(1, pool.num_threads());
   const int64_t rows = tiles_of_block(image.tiles, inputs, outputs, threads);
   const int64_t blocks = (image.tiles + rows - 1) / rows;
-  // Every share has sums of its own, which are added in a fixed order.
-  const int64_t share = (blocks + threads - 1) / threads;
-  const int64_t shares = (blocks + share - 1) / share;
   const int64_t height = (inputs.count + kRows - 1) / kRows * kRows;
   const int64_t size = height * outputs.padded;
-  static thread_local Buffer kept;
-  float* const sums = kept.get(shares * kPlaces * size);
-  std::vector<std::vector<float>> totals(shares);
+  // Threads share the tiles and have sums of their own, which are added in a fixed
+  // order; or if these are large, they share the outputs.
+  const int64_t panels = outputs.panels.size();
+  const bool by_outputs = kPlaces * size * int64_t{sizeof(float)} > kSumsBytes;
+  const int64_t share = ((by_outputs ? panels : blocks) + threads - 1) / threads;
+  const int64_t shares = ((by_outputs ? panels : blocks) + share - 1) / share;
+  const int64_t sets = by_outputs ? 1 : shares;
+  Memory sums(sets * kPlaces * size);
+  std::vector<std::vector<float>> totals(sets, std::vector<float>(outputs.padded));
   const std::vector<float> zeros(std::max(inputs.padded, outputs.padded), 0.0f);
 
   share_rows(pool, shares, shares, [&](int64_t which, int64_t) {
-    totals[which].assign(outputs.padded, 0.0f);
+    const int64_t set = by_outputs ? 0 : which;
+    const int64_t begin = by_outputs ? 0 : which * share;
+    const int64_t finish = by_outputs ? blocks : std::min(blocks, begin + share);
+    const int64_t from = by_outputs ? which * share : 0;
+    const int64_t until = by_outputs ? std::min(panels, from + share) : panels;
+    const auto& edge = outputs.panels[until - 1];
     // The products read up to kRows channels beyond the last.
-    static thread_local Buffer kept_tiles, kept_changes;
-    float* const tiles = kept_tiles.get(kPlaces * inputs.size(rows) + kRows);
-    float* const changes = kept_changes.get(kPlaces * outputs.size(rows));
-    const int64_t last = std::min(blocks, (which + 1) * share);
-    for (int64_t block = which * share; block < last; ++block) {
+    Memory tiles(kPlaces * inputs.size(rows) + kRows);
+    Memory changes(kPlaces * outputs.size(rows));
+    for (int64_t block = begin; block < finish; ++block) {
       const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
       transform_inputs<false>(images.typed_data(), nullptr, image, inputs, tile, end,
-                              rows, zeros.data(), tiles);
+                              rows, zeros.data(), tiles.get());
       std::vector<float> total(outputs.padded, 0.0f);
       with_gate(gates, [&](auto gated, const float* gate) {
         transform_errors<gated>(errors.typed_data(), gate, error, outputs, tile, end,
-                                rows, zeros.data(), changes, total.data());
+                                outputs.panels[from].first, edge.first + edge.width,
+                                rows, zeros.data(), changes.get(), total.data());
       });
-      for (int64_t c = 0; c < outputs.count; ++c) totals[which][c] += total[c];
+      for (int64_t c = outputs.panels[from].first * kLanes;
+           c < (edge.first + edge.width) * kLanes; ++c) {
+        totals[set][c] += total[c];
+      }
       for (int64_t k = 0; k < kPlaces; ++k) {
-        const float* const a = tiles + k * inputs.size(rows);
-        const float* const b = changes + k * outputs.size(rows);
-        float* const c = sums + (which * kPlaces + k) * size;
-        for (const auto& panel : outputs.panels) {
-          const int64_t at = panel.first * kLanes;
-          multiply_panel(panel.width, inputs.count, end - tile, a, 1, inputs.padded,
-                         b + at * rows, c + at * height, block > which * share);
+        const float* const a = tiles.get() + k * inputs.size(rows);
+        const float* const b = changes.get() + k * outputs.size(rows);
+        float* const c = sums.get() + (set * kPlaces + k) * size;
+        for (int64_t panel = from; panel < until; ++panel) {
+          const auto& [first, width] = outputs.panels[panel];
+          multiply_panel(width, inputs.count, end - tile, a, 1, inputs.padded,
+                         b + first * kLanes * rows, c + first * kLanes * height,
+                         block > begin);
         }
       }
     }
@@ -541,8 +589,8 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
             of_products,
             [&](int64_t y, int64_t x) {
               Vector sum{};
-              for (int64_t k = y * kSide + x; k < shares * kPlaces; k += kPlaces) {
-                sum += load(sums + k * size + at);
+              for (int64_t k = y * kSide + x; k < sets * kPlaces; k += kPlaces) {
+                sum += load(sums.get() + k * size + at);
               }
               return sum;
             },
