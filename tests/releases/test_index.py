@@ -94,6 +94,7 @@ def test_the_package_agrees_with_its_index():
     others = {
         "codec-faces": "codec",
         "restore-photos": "restoration",
+        "upscale-photos": "super_resolution",
         "vgg19-style": "staged",
     }
     assert sorted(entries) == sorted([*others, *pairs])
