@@ -1,8 +1,8 @@
 """Suite `convolution`: the 3×3 layers of a pair, forward and their two gradients.
 
 Our default beside each implementation of `ops.convolution.convolve`, and torch. The
-limit is the rate of matrix products, for the FLOPs of the textbook; "winograd" may
-exceed it.
+limit is the rate of matrix products, for the FLOPs of the textbook; "winograd" and
+"native" may exceed it.
 """
 
 import functools

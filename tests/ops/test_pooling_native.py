@@ -1,9 +1,5 @@
 """Pooling by C++: the results of XLA's programs, and where it is not used."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,13 +104,8 @@ def test_an_exported_program_runs_without_the_library():
 
 
 @needs_compiler
-def test_eight_devices_by_pmap_and_by_a_mesh():
-    subprocess.run(
-        [sys.executable, __file__],
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": os.getcwd()},
-        check=True,
-        timeout=120,
-    )
+def test_eight_devices_by_pmap_and_by_a_mesh(run_on_eight_devices):
+    run_on_eight_devices(__file__)
 
 
 def _compare_devices():

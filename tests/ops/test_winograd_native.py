@@ -1,9 +1,5 @@
 """Winograd's convolution by C++: the values of XLA's, and where it is not used."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,6 +92,14 @@ def test_nan_stays_in_its_tile_and_passes_relu():
 
 
 @needs_compiler
+def test_no_photos_have_no_gradient():
+    images, cotangent = jnp.ones((0, 8, 8, 5)), jnp.ones((0, 8, 8, 6))
+    assert winograd_native.convolve(images, jnp.ones((3, 3, 5, 6))).size == 0
+    for gradient in winograd_native.weight_gradient(images, cotangent):
+        np.testing.assert_array_equal(gradient, 0)
+
+
+@needs_compiler
 def test_gradients_repeat_to_the_bit():
     images, cotangent = draw(4, 90, 90, 32), draw(4, 90, 90, 48, seed=1)
     first = winograd_native.weight_gradient(images, cotangent)
@@ -138,13 +142,8 @@ def test_an_exported_program_runs_without_the_library():
 
 
 @needs_compiler
-def test_eight_devices():
-    subprocess.run(
-        [sys.executable, __file__],
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": os.getcwd()},
-        check=True,
-        timeout=120,
-    )
+def test_eight_devices(run_on_eight_devices):
+    run_on_eight_devices(__file__)
 
 
 def _compare_devices():

@@ -35,7 +35,8 @@ void share_rows(xla::ffi::ThreadPool& pool, int64_t rows, int64_t shares,
     std::condition_variable all_done;
     int64_t done = 0;
   };
-  const int64_t share = std::max<int64_t>(1, (rows + shares - 1) / shares);
+  if (rows == 0) return;
+  const int64_t share = (rows + shares - 1) / shares;
   shares = (rows + share - 1) / share;
   auto state = std::make_shared<State>();
   // `work` is used only while a share is open, and this function waits for those.

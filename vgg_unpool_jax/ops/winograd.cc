@@ -99,11 +99,11 @@ struct Channels {
   }
 };
 
-// Aligned memory that is kept for the next convolution: to ask the system for it anew
-// took a tenth of a training step. As many pieces are kept as were in use at a time.
+// Aligned memory that is kept for the next convolution, since the system clears each page
+// that it gives anew. As many pieces are kept as were in use at a time.
 class Memory {
  public:
-  // At least `count` elements, of any finite or other value.
+  // At least `count` elements, of any value.
   explicit Memory(int64_t count) {
     {
       std::lock_guard<std::mutex> lock(mutex());
@@ -423,7 +423,7 @@ void transform_outputs(const float* products, const Image& image,
           [&](int64_t k, Vector value) {
             if (pixels[k] == nullptr) return;
             value += shift;
-            // NaN is greater than nothing, and stays.
+            // NaN is not below zero, and stays.
             if (relu) value = value < 0.0f ? Vector{} : value;
             store(pixels[k] + c, value, count, streamed);
           });
@@ -531,8 +531,9 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
   // order; or if these are large, they share the outputs.
   const int64_t panels = outputs.panels.size();
   const bool by_outputs = kPlaces * size * int64_t{sizeof(float)} > kSumsBytes;
-  const int64_t share = ((by_outputs ? panels : blocks) + threads - 1) / threads;
-  const int64_t shares = ((by_outputs ? panels : blocks) + share - 1) / share;
+  const int64_t parts = by_outputs ? panels : blocks;
+  const int64_t share = std::max<int64_t>(1, (parts + threads - 1) / threads);
+  const int64_t shares = (parts + share - 1) / share;
   const int64_t sets = by_outputs ? 1 : shares;
   Memory sums(sets * kPlaces * size);
   std::vector<std::vector<float>> totals(sets, std::vector<float>(outputs.padded));
