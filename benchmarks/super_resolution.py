@@ -1,11 +1,12 @@
 """Measure upscalers beside RFDN and SPAN on the same reduced photos, and the time.
 
     python -m benchmarks.super_resolution --model=NAME_OR_WORKDIR --photos=folder:SET5 \
-        --peers=rfdn=rfdn_aim_x4.pth,span=span_ntire_x4.pth --output=FOLDER
+        --peers=rfdn=rfdn_aim_x4.pth,span=span_ntire_x4.pth --perceptual=lpips \
+        --output=FOLDER
 
 Photos are cut to multiples of the factor and reduced by MATLAB's bicubic kernel; PSNR
 is that of the luma without as many pixels at the border as the factor, after rounding.
-Seconds are medians for a photo of 256×256 pixels, with all methods in turn, in one
+Sharpness is the mean gradient of the luma in shares of the photo's. Seconds are medians for a photo of 256×256 pixels, with all methods in turn, in one
 process on all cores.
 """
 
@@ -17,20 +18,23 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
+from experiments.cli.perceptual_flag import define_perceptual, load_perceptual
 from vgg_unpool_jax.data import make_source, source_files
 from vgg_unpool_jax.data.bicubic import reduce_bicubic, resize_bicubic
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.evaluation.metrics import PERCEPTUAL_METRICS
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.evaluation.statistics import interval_text, summarize
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.runtime.cpu_devices import core_count
-from vgg_unpool_jax.systems.super_resolution.report import psnr_y
+from vgg_unpool_jax.systems.super_resolution.report import mean_gradient, psnr_y
 from vgg_unpool_jax.systems.super_resolution.trained import load_upscaler
 
 _MODEL = define_path_list("model", [], "Names, released files or workdirs.")
 _PEERS = define_path_list("peers", [], "rfdn=FILE.pth, span=FILE.pth")
 _PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH, all.")
+_PERCEPTUAL = define_perceptual("perceptual")
 _FACTOR = flags.DEFINE_integer("factor", 4, "Of the sides.", lower_bound=2)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for results.json.")
 _SIDE, _REPETITIONS = 256, 5
@@ -52,28 +56,48 @@ def main() -> None:
         methods[path] = upscaler.upscale
     for peer in _PEERS.value:
         methods[peer.partition("=")[0]] = _load_peer(peer, factor)
-    psnr = {name: [] for name in methods}
+    metrics = load_perceptual(_PERCEPTUAL.value)
+    found = {name: {} for name in methods}
     for number in range(len(source)):
         photo = source[number]
         height, width = (side - side % factor for side in photo.shape[:2])
         photo = photo[:height, :width]
         reduced = reduce_bicubic(photo, factor)
         for name, method in methods.items():
-            arrays = (
-                jnp.asarray(a, jnp.float32)[None] for a in (method(reduced), photo)
-            )
-            psnr[name].append(float(psnr_y(*arrays, border=factor)[0]))
-        shown = ", ".join(f"{name} {values[-1]:.2f}" for name, values in psnr.items())
+            values = _measure(method(reduced), photo, factor, metrics)
+            for metric, value in values.items():
+                found[name].setdefault(metric, []).append(value)
+        shown = ", ".join(
+            f"{name} {values['psnr_y'][-1]:.2f}" for name, values in found.items()
+        )
         print(f"[{number + 1}/{len(source)}] {source.name(number)} {shown}", flush=True)
     seconds = _seconds(methods)
-    rows = [("method", "PSNR-Y in dB", "95 % interval", "seconds")]
-    for name, values in psnr.items():
-        summary = summarize(np.asarray(values))
-        interval = interval_text(summary.interval, summary.photos, 2)
-        rows.append((name, f"{summary.mean:.2f}", interval, f"{seconds[name]:.3f}"))
+    titles = {"psnr_y": ("PSNR-Y, dB", 2), "sharpness": ("sharpness", 2)}
+    for metric in metrics:
+        titles[metric.name] = PERCEPTUAL_METRICS[metric.name].title, 3
+    rows = [("method", *(title for title, _ in titles.values()), "seconds")]
+    for name, values in found.items():
+        cells = []
+        for metric, (_, digits) in titles.items():
+            summary = summarize(np.asarray(values[metric]))
+            interval = interval_text(summary.interval, summary.photos, digits)
+            cells.append(f"{summary.mean:.{digits}f} ({interval})")
+        rows.append((name, *cells, f"{seconds[name]:.3f}"))
     print(markdown_table(rows))
     facts = {"photos": _PHOTOS.value, "factor": factor, "cores": core_count()}
-    write_results(output, facts | {"psnr_y": psnr, "seconds": seconds})
+    write_results(output, facts | {"metrics": found, "seconds": seconds})
+
+
+def _measure(enlarged, photo, factor, metrics) -> dict[str, float]:
+    """Values of one photo by metric."""
+    pair = [jnp.asarray(a, jnp.float32)[None] for a in (enlarged, photo)]
+    gradients = [float(mean_gradient(images)[0]) for images in pair]
+    values = {
+        "psnr_y": float(psnr_y(*pair, border=factor)[0]),
+        "sharpness": gradients[0] / gradients[1],
+    }
+    pair[0] = jnp.clip(pair[0], 0.0, 255.0)
+    return values | {metric.name: float(metric(*pair)[0]) for metric in metrics}
 
 
 def _bicubic(photo: np.ndarray, factor: int) -> np.ndarray:

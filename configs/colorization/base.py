@@ -10,8 +10,8 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
 
     Args:
       source: photos to train on.
-      variant: "encoder_decoder", "vgg16", "best" and "runlocal", joined by commas; the
-        default network is "pyramid".
+      variant: "encoder_decoder", "vgg16", "pyramid", "best" and "runlocal", joined by
+        commas; the default network is "vgg19".
     """
     config = ml_collections.ConfigDict()
     config.system = "colorization"
@@ -22,9 +22,9 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     config.parallelism = "pmap"  # or jit; see docs/distributed.md
 
     config.model = model = ml_collections.ConfigDict()
-    model.name = "pyramid"
-    model.widths, model.blocks = (32, 64, 112, 168), (1, 1, 2, 3)
-    # Of the network `vgg16`; see `systems/colorization/objective.py`.
+    model.name = "vgg19"
+    model.widths, model.blocks = (112, 144, 176), (2, 2, 2)
+    # Of the encoder; see `systems/colorization/objective.py`.
     model.weights, model.vgg_preprocessing = "", False
 
     config.loss = loss = ml_collections.ConfigDict()
@@ -75,7 +75,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     apply = {
         "encoder_decoder": lambda c: _published(c, "encoder_decoder"),
         "vgg16": lambda c: _published(c, "vgg16"),
-        "pyramid": lambda c: None,
+        "pyramid": _pyramid,
         "best": _best,
         "runlocal": _runlocal,
     }
@@ -86,9 +86,14 @@ def _published(config: ml_collections.ConfigDict, name: str) -> None:
     config.model.name, config.loss.name = name, "mse"
 
 
+def _pyramid(config: ml_collections.ConfigDict) -> None:
+    config.model.name = "pyramid"
+    config.model.widths, config.model.blocks = (32, 64, 112, 168), (1, 1, 2, 3)
+
+
 def _best(config: ml_collections.ConfigDict) -> None:
-    config.num_steps = 40_000
-    config.evaluation.every_steps = config.checkpoints.every_steps = 2000
+    config.num_steps = 4000
+    config.evaluation.every_steps = config.checkpoints.every_steps = 500
 
 
 def _runlocal(config: ml_collections.ConfigDict) -> None:
@@ -101,6 +106,8 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
     config.preparation.image_size = 64
     if config.model.name == "pyramid":
         config.model.widths, config.model.blocks = (8, 8, 8, 16), (1, 1, 1, 1)
+    else:
+        config.model.widths, config.model.blocks = (8, 8, 16), (1, 1, 1)
     config.model.weights = "random"
     config.optimizer.warmup_steps = 0
     config.evaluation.every_steps = config.checkpoints.every_steps = 4

@@ -10,8 +10,10 @@ from skimage import color
 from configs.colorization import faces, photos
 from tests.experiments.commands import run_command
 from vgg_unpool_jax.data import Split, make_source
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, WeightsMismatchError
 from vgg_unpool_jax.ops.lab import rgb_to_lab
+from vgg_unpool_jax.pretrained.conversion import save_weights
+from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import load_trained, train_and_evaluate
 from vgg_unpool_jax.systems.colorization import bins
 from vgg_unpool_jax.systems.colorization.guided import upsample_chroma
@@ -24,8 +26,19 @@ from vgg_unpool_jax.systems.colorization.objective import _draw_hints, from_conf
 from vgg_unpool_jax.systems.colorization.report import colorfulness
 
 
+# Of `VGG19_LAYERS` for photos of 64×48.
+_FEATURES = (1, 4, 3, 512), (1, 8, 6, 512), (1, 16, 12, 256)
+
+
+def _arrays(shape):
+    """One array, or a tuple of them for a tuple of shapes."""
+    if isinstance(shape[0], tuple):
+        return tuple(_arrays(each) for each in shape)
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
 def _count(model, shape):
-    arrays = jax.ShapeDtypeStruct(shape, jnp.float32)
+    arrays = _arrays(shape)
     shapes = jax.eval_shape(model.init, jax.random.key(0), arrays)["params"]
     return sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
@@ -33,21 +46,21 @@ def _count(model, shape):
 def test_the_published_numbers_of_parameters():
     assert _count(EncoderDecoder(), (1, 224, 224, 1)) == 6_219_538
     assert _count(FeatureDecoder(), (1, 7, 7, 512)) == 1_572_114
-    pyramid = make_model(photos.get_config())  # of which docs/colorization.md tells
+    # Ours, of which docs/colorization.md tells.
+    pyramid = make_model(photos.get_config("pyramid"))
     assert _count(pyramid, (1, 64, 64, 1)) == 2_867_692
+    assert _count(make_model(photos.get_config()), _FEATURES) == 2_705_476
 
 
 def test_outputs_have_the_size_of_the_photo_or_a_quarter():
+    quarter = (1, 16, 12, len(bins.bin_centers()))
     for model, shape, expected in (
         (EncoderDecoder(), (1, 64, 48, 1), (1, 64, 48, 2)),
         (FeatureDecoder(), (1, 2, 1, 512), (1, 64, 32, 2)),
-        (
-            make_model(photos.get_config("runlocal")),
-            (1, 64, 48, 1),
-            (1, 16, 12, len(bins.bin_centers())),
-        ),
+        (make_model(photos.get_config("pyramid,runlocal")), (1, 64, 48, 1), quarter),
+        (make_model(photos.get_config("runlocal")), _FEATURES, quarter),
     ):
-        arrays = jax.ShapeDtypeStruct(shape, jnp.float32)
+        arrays = _arrays(shape)
         found, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), arrays)
         assert found.shape == expected
 
@@ -107,7 +120,7 @@ def test_colorfulness_of_a_hand_example():
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    config = faces.get_config("runlocal")
+    config = faces.get_config("pyramid,runlocal")
     config.num_steps = config.evaluation.every_steps = 40
     config.checkpoints.every_steps = 40
     config.optimizer.average_decay = 0.0
@@ -167,7 +180,7 @@ def test_training_lowers_the_loss_and_evaluation_compares(workdir):
     assert metrics["mean_color_ab_rmse"].mean > 0
     assert metrics["gray_psnr"].mean > 15
     assert "colourfulness:" in found.report()
-    config = faces.get_config("runlocal")
+    config = faces.get_config("pyramid,runlocal")
     objective = from_config(config)
     variables = dict(load_trained(workdir).variables)
     batch = {"image": np.stack([source[0][:64, :64]]).astype(np.float32)}
@@ -178,6 +191,35 @@ def test_training_lowers_the_loss_and_evaluation_compares(workdir):
         for params in (start, variables["params"])
     ]
     assert losses[1] < losses[0] - 0.3
+
+
+def test_a_network_on_vgg19_is_trained_told_and_released(tmp_path):
+    config = photos.get_config("runlocal")
+    config.optimizer.average_decay = 0.0
+    train_and_evaluate(config, tmp_path / "run")
+    trained = load_trained(tmp_path / "run")
+    photo = make_source("samples")[0][:70, :100]
+    found = trained.colorize(photo)
+    hints = np.zeros((70, 100, 4), np.uint8)
+    np.testing.assert_array_equal(trained.colorize(photo, hints=hints), found)
+    hints[10:14, 10:14] = (200, 30, 30, 255)
+    told = trained.colorize(photo, hints=hints)
+    changed = np.abs(told - found).max(axis=-1) > 1e-3
+    assert changed[10:14, 10:14].any()
+    # Strokes reach places that are farther than the layers of 1/4 of the size see.
+    assert changed[:, 60:].any()
+    trained.export(tmp_path / "color.safetensors")
+    again = load_trained(tmp_path / "color.safetensors")
+    np.testing.assert_array_equal(again.colorize(photo), found)
+
+
+def test_weights_of_another_preprocessing_are_refused(tmp_path):
+    weights = random_vgg19_weights(preprocessing="torchvision")
+    save_weights(weights, tmp_path / "vgg19.safetensors")
+    config = photos.get_config("runlocal")
+    config.model.weights = str(tmp_path / "vgg19.safetensors")
+    with pytest.raises(WeightsMismatchError, match="needs Keras' VGG19 weights, got"):
+        from_config(config)
 
 
 @pytest.mark.extended
@@ -222,14 +264,14 @@ def test_the_command_writes_the_result(workdir, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("model.name", "unet", "pyramid, got 'unet'"),
+        ("model.name", "unet", "vgg19, got 'unet'"),
         ("loss.name", "mse", "must be 'bins' for the network pyramid"),
         ("loss.temperature", 0.0, r"in \(0, 1\], got 0.0"),
         ("model.blocks", (1, 1), "as many positive numbers"),
     ],
 )
 def test_configs_that_cannot_be_used(field, value, message):
-    config = faces.get_config("runlocal")
+    config = faces.get_config("pyramid,runlocal")
     config.update_from_flattened_dict({field: value})
     if value == "unet":
         config.loss.name = "mse"

@@ -25,7 +25,11 @@ from vgg_unpool_jax.systems.super_resolution.objective import (
     from_config,
     prepare,
 )
-from vgg_unpool_jax.systems.super_resolution.report import enlarge, psnr_y
+from vgg_unpool_jax.systems.super_resolution.report import (
+    enlarge,
+    mean_gradient,
+    psnr_y,
+)
 
 _KEY = jax.random.key(0)
 
@@ -87,6 +91,13 @@ def test_psnr_of_luma_without_border():
     found = psnr_y(jnp.asarray(outputs), jnp.asarray(targets), border=4)
     np.testing.assert_allclose(found, [expected], atol=1e-3)
     assert expected > 30
+
+
+def test_the_mean_gradient_of_a_hand_example():
+    images = np.zeros((2, 2, 3, 3), np.float32)
+    images[1, 0] = 255  # one of two rows is white: luma from 16 to 235
+    found = mean_gradient(jnp.asarray(images))
+    np.testing.assert_allclose(found, [0, (219 + 0) / 2], rtol=1e-5)
 
 
 def test_examples_are_reduced_after_they_are_turned():

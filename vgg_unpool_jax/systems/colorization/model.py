@@ -5,9 +5,10 @@
 | `encoder_decoder` | the first of the seed's program, 6,219,538 parameters |
 | `vgg16` | its second, a decoder of 1,572,114 parameters on a frozen VGG16 |
 | `pyramid` | ours: residual blocks at 1/2 to 1/16 of the size, additive skips, hints |
+| `vgg19` | ours: a decoder on a frozen VGG19 with residual blocks and hints |
 
-The first two give a and b at the photo's size, `pyramid` logits of the bins of
-`bins.py` at a quarter of it.
+The first two give a and b at the photo's size, ours logits of the bins of `bins.py` at a
+quarter of it.
 
 Source: colourisation notebook of facecompressor (Keras); Zhang et al. 2017 for hints.
 """
@@ -26,7 +27,9 @@ from vgg_unpool_jax.ops.blocks import (
 )
 from vgg_unpool_jax.systems.colorization.bins import bin_centers
 
-NAMES = ("encoder_decoder", "vgg16", "pyramid")
+NAMES = ("encoder_decoder", "vgg16", "pyramid", "vgg19")
+# Layers of VGG19 that `vgg19` sees, of 1/16, 1/8 and 1/4 of the photo's size.
+VGG19_LAYERS = ("block5_conv2", "block4_conv4", "block3_conv4")
 # Pixels per position of the outputs of `pyramid`.
 OUTPUT_SCALE = 4
 # ab is divided by this in the seed's networks, and in hints.
@@ -135,6 +138,54 @@ class Pyramid(nn.Module):
         return nn.Dense(len(bin_centers()), name="output")(x)
 
 
+class EncoderPyramid(nn.Module):
+    """The trained part of `vgg19`.
+
+    Attributes:
+      widths: channels by level, from 1/4 of the size on.
+      blocks: residual blocks by level.
+    """
+
+    widths: tuple[int, ...] = (112, 144, 176)
+    blocks: tuple[int, ...] = (2, 2, 2)
+    multiple = 16
+
+    @nn.compact
+    def __call__(
+        self, features: tuple[jax.Array, ...], hints: jax.Array | None = None
+    ) -> jax.Array:
+        """Logits of the bins (n, h / 4, w / 4, k).
+
+        Args:
+          features: of `VGG19_LAYERS`.
+          hints: see `Pyramid`; None for none.
+        """
+        n, height, width, _ = features[-1].shape
+        if hints is None:
+            hints = jnp.zeros((n, height, width, 3), features[-1].dtype)
+        # What is known in each position of each level.
+        known = [hints]
+        for _ in features[1:]:
+            known.append(nn.avg_pool(known[-1], (2, 2), (2, 2)))
+        x = None
+        for level, layer in zip(
+            range(len(features) - 1, -1, -1), features, strict=True
+        ):
+            channels = self.widths[level]
+            size = jnp.mean(jnp.square(layer), axis=-1, keepdims=True)
+            layer *= jax.lax.rsqrt(size + 1.0)
+            seen = nn.Dense(channels, name=f"features{level}")(layer)
+            share = known[level][..., 2:]
+            told = known[level][..., :2] / AB_UNIT / jnp.maximum(share, 1e-6)
+            told = jnp.concatenate([told, jnp.float32(share > 0)], axis=-1)
+            seen += nn.Dense(channels, use_bias=False, name=f"hints{level}")(told)
+            if x is not None:
+                doubled = nn.Dense(4 * channels, name=f"double{level}")(x)
+                seen += channels_to_blocks(doubled, 2)
+            x = _residual(seen, self.blocks[level], f"up{level}")
+        return nn.Dense(len(bin_centers()), name="output")(nn.relu(x))
+
+
 def _residual(x: jax.Array, count: int, name: str) -> jax.Array:
     for number in range(count):
         width = x.shape[-1]
@@ -155,6 +206,14 @@ def make_model(config: ml_collections.ConfigDict) -> nn.Module:
     if model.name == "vgg16":
         return FeatureDecoder()
     widths, blocks = tuple(model.widths), tuple(model.blocks)
+    if model.name == "vgg19":
+        levels = len(VGG19_LAYERS)
+        if not len(widths) == len(blocks) == levels or min(*widths, *blocks) < 1:
+            raise ConfigError(
+                f"model.widths and model.blocks must be {levels} positive numbers each "
+                f"for the network vgg19, got {widths} and {blocks}"
+            )
+        return EncoderPyramid(widths, blocks)
     if len(widths) != len(blocks) or len(widths) < 2 or min(*widths, *blocks) < 1:
         raise ConfigError(
             "model.widths and model.blocks must be as many positive numbers, at least "

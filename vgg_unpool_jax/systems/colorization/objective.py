@@ -5,8 +5,8 @@
 | `mse` | mean squared error of ab / 128, as published |
 | `bins` | cross entropy over bins of ab at a quarter of the size, rare ones heavier |
 
-`pyramid` learns with hints as well: in one half of the photos a random share of the
-positions has its true colour.
+`pyramid` and `vgg19` learn with hints as well: in one half of the photos a random share
+of the positions has its true colour.
 
 The published program gives L in [0, 100] to VGG16 as if it were the preprocessed photo;
 `model.vgg_preprocessing` gives it the grey photo with the preprocessing of its weights.
@@ -24,16 +24,28 @@ import numpy as np
 from vgg_unpool_jax.errors import ConfigError, WeightsMismatchError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.nets.vgg16 import VGG16
+from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.ops.lab import fit_into_rgb, rgb_to_lab
 from vgg_unpool_jax.pretrained.networks import (
     load_network_weights,
     random_network_weights,
     require_torchvision,
 )
-from vgg_unpool_jax.pretrained.recorded import RANDOM_ORIGIN
+from vgg_unpool_jax.pretrained.recorded import RANDOM_ORIGIN, weights_record
 from vgg_unpool_jax.systems.colorization import bins
 from vgg_unpool_jax.systems.colorization.guided import upsample_chroma
-from vgg_unpool_jax.systems.colorization.model import AB_UNIT, OUTPUT_SCALE, make_model
+from vgg_unpool_jax.systems.colorization.model import (
+    AB_UNIT,
+    OUTPUT_SCALE,
+    VGG19_LAYERS,
+    make_model,
+)
+from vgg_unpool_jax.systems.deepsim.networks import (
+    VGG19,
+    FeatureLayer,
+    frozen_params,
+    load_weights,
+)
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
 LOSSES = ("mse", "bins")
@@ -58,6 +70,7 @@ class ColorizationObjective:
         temperature: float,
         vgg16: Any = None,
         vgg_preprocessing: bool = False,
+        vgg19: Any = None,
     ):
         """Put model, loss and encoder together.
 
@@ -67,6 +80,7 @@ class ColorizationObjective:
           temperature: of the annealed mean of bins.
           vgg16: weights of the encoder of `vgg16`.
           vgg_preprocessing: see above.
+          vgg19: weights of the encoder of `vgg19`.
         """
         self.model, self._loss, self._temperature = model, loss, temperature
         self._vgg16 = VGG16("block5_pool")
@@ -77,6 +91,10 @@ class ColorizationObjective:
             params = require_torchvision(vgg16, "the colourisation network vgg16")
             self.frozen = {"vgg16": jax.tree.map(jnp.asarray, params)}
             self.record = {"vgg16": {"origin": vgg16.origin, "sha256": vgg16.sha256}}
+        if vgg19 is not None:
+            self._vgg19 = VGG19Encoder(5, vgg19.preprocessing)
+            self.frozen = frozen_params({VGG19: vgg19})
+            self.record = {VGG19: weights_record(vgg19)}
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise the network."""
@@ -175,6 +193,10 @@ class ColorizationObjective:
         return self._loss == "bins"
 
     def _inputs(self, frozen, luminance):
+        if VGG19 in frozen:
+            gray = to_rgb(luminance, jnp.zeros((*luminance.shape[:-1], 2)))
+            layers = self._vgg19.apply({"params": frozen[VGG19]}, gray)[1]
+            return tuple(layers[name] for name in VGG19_LAYERS)
         if "vgg16" not in frozen:
             return luminance
         gray = jnp.repeat(luminance, 3, axis=-1)
@@ -250,23 +272,36 @@ def from_config(
       record: what `ColorizationObjective.record` was when the run began, or None.
     """
     name, loss = config.model.name, config.loss
-    wanted = "bins" if name == "pyramid" else "mse"
+    wanted = "bins" if name in ("pyramid", "vgg19") else "mse"
     if loss.name != wanted:
         raise ConfigError(
             f"loss.name must be {wanted!r} for the network {name}, got {loss.name!r}"
         )
     if not 0 < loss.temperature <= 1:
         raise ConfigError(f"loss.temperature must be in (0, 1], got {loss.temperature}")
-    model, vgg16 = make_model(config), None
+    model, encoders = make_model(config), {}
     if name == "vgg16":
-        vgg16 = _find_vgg16(config.model.weights, record)
+        encoders["vgg16"] = _find_vgg16(config.model.weights, record)
+    if name == "vgg19":
+        encoders["vgg19"] = _find_vgg19(config.model.weights, record)
     return ColorizationObjective(
         model,
         loss=loss.name,
         temperature=loss.temperature,
-        vgg16=vgg16,
+        **encoders,
         vgg_preprocessing=config.model.vgg_preprocessing,
     )
+
+
+def _find_vgg19(named: str, record):
+    layer = FeatureLayer(VGG19, VGG19_LAYERS[0])
+    weights = load_weights(layer, named, (record or {}).get(VGG19))
+    if weights.preprocessing != "caffe":
+        raise WeightsMismatchError(
+            "the colourisation network vgg19 needs Keras' VGG19 weights, got "
+            f"{weights.origin} with the preprocessing {weights.preprocessing!r}"
+        )
+    return weights
 
 
 def _find_vgg16(named: str, record):

@@ -13,7 +13,7 @@ def card_parts(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
         f'colorizer = load_colorizer("{name}")',
         "colored = colorizer.colorize(photo)  # (h, w, 3) RGB in [0, 255], any size",
     ]
-    if network == "pyramid":
+    if network in ("pyramid", "vgg19"):
         usage.append("colored = colorizer.colorize(photo, hints=strokes)  # RGBA")
     return {
         "about": (

@@ -48,7 +48,7 @@ class TrainedColorizer(Exported, Recompiled):
       model: the trained Flax module.
       variables: its variables, and the statistics of the training photos.
       step: number of training steps.
-      record: of the pretrained weights of `vgg16`, else empty.
+      record: of the pretrained weights of `vgg16` or `vgg19`, else empty.
       crop: the crop of evaluation, see `data/crops`.
       image_size: side of the crops of evaluation; photos are coloured at a size of
         this shorter side, and the colours follow the edges of the photo.
@@ -179,7 +179,8 @@ class TrainedColorizer(Exported, Recompiled):
             return None
         if not self.takes_hints:
             raise ConfigError(
-                f"the network {self.config.model.name} takes no hints: pyramid does"
+                f"the network {self.config.model.name} takes no hints: pyramid and "
+                "vgg19 do"
             )
         hints = np.asarray(hints)
         if hints.shape != (*size, 4) or hints.dtype != np.uint8:
@@ -232,7 +233,8 @@ def load_colorizer(
 
     Args:
       workdir: folder of a training run, or a release, see `releases.index.find`.
-      weights: of VGG16, for the network `vgg16`; None for those of the training.
+      weights: of VGG16 or VGG19, for the network of this name; None for those of the
+        training, of a release those that the environment names or the public ones.
 
     Raises:
       ConfigError: when the folder is not a workdir, or of another system.
@@ -241,7 +243,7 @@ def load_colorizer(
     saved = read_saved(workdir, "colorization")
     with run_config.describing(saved.path, "colourisation network"):
         if weights is not None:
-            if saved.config.model.name != "vgg16":
+            if saved.config.model.name not in ("vgg16", "vgg19"):
                 raise ConfigError(
                     f"the network {saved.config.model.name} needs no weights, got "
                     f"{weights}"
