@@ -6,8 +6,8 @@
 
 Photos are cut to multiples of the factor and reduced by MATLAB's bicubic kernel; PSNR
 is that of the luma without as many pixels at the border as the factor, after rounding.
-Sharpness is the mean gradient of the luma in shares of the photo's. Seconds are medians for a photo of 256×256 pixels, with all methods in turn, in one
-process on all cores.
+Sharpness is the mean gradient of the luma in shares of the photo's. Seconds are medians
+for a photo of 256×256 pixels, with all methods in turn, in one process on all cores.
 """
 
 import time

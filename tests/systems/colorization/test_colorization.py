@@ -25,7 +25,6 @@ from vgg_unpool_jax.systems.colorization.model import (
 from vgg_unpool_jax.systems.colorization.objective import _draw_hints, from_config
 from vgg_unpool_jax.systems.colorization.report import colorfulness
 
-
 # Of `VGG19_LAYERS` for photos of 64×48.
 _FEATURES = (1, 4, 3, 512), (1, 8, 6, 512), (1, 16, 12, 256)
 

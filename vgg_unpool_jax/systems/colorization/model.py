@@ -7,8 +7,8 @@
 | `pyramid` | ours: residual blocks at 1/2 to 1/16 of the size, additive skips, hints |
 | `vgg19` | ours: a decoder on a frozen VGG19 with residual blocks and hints |
 
-The first two give a and b at the photo's size, ours logits of the bins of `bins.py` at a
-quarter of it.
+The first two give a and b at the photo's size, ours logits of the bins of `bins.py` at
+a quarter of it.
 
 Source: colourisation notebook of facecompressor (Keras); Zhang et al. 2017 for hints.
 """
