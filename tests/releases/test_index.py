@@ -95,6 +95,7 @@ def test_the_package_agrees_with_its_index():
         "codec-faces": "codec",
         "restore-photos": "restoration",
         "upscale-photos": "super_resolution",
+        "upscale-photos-gan": "super_resolution",
         "vgg19-style": "staged",
     }
     assert sorted(entries) == sorted([*others, *pairs])

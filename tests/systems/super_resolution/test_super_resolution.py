@@ -246,6 +246,21 @@ def test_adversarial_training_starts_from_a_generator_and_trains_both(workdir):
     trained = load_trained(folder)
     assert set(trained.variables["params"]) == {"generator"}
     assert trained.upscale(images[0, :20, :20]).shape == (80, 80, 3)
+    # Between both generators, and released.
+    first, target = load_trained(workdir), folder / "blended.safetensors"
+    trained.blended(first, 0.25).export(target)
+    between = load_trained(target).variables["params"]["generator"]
+    jax.tree.map(
+        lambda a, b, c: np.testing.assert_allclose(0.75 * a + 0.25 * b, c, atol=1e-6),
+        saved["generator"],
+        known,
+        between,
+    )
+    first.config.model.width = 12
+    with pytest.raises(ConfigError, match="networks to blend must be equal"):
+        trained.blended(first, 0.25)
+    with pytest.raises(ConfigError, match=r"share must lie in \[0, 1\], got 1.5"):
+        trained.blended(first, 1.5)
     config.model.width = 12
     with pytest.raises(ConfigError, match="has the generator"):
         prepare(config, objective, start, state, None)

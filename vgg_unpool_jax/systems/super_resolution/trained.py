@@ -81,6 +81,32 @@ class TrainedUpscaler(Exported, Recompiled):
             f"parameters, after {self.step} steps"
         )
 
+    def blended(self, other: "TrainedUpscaler", share: float) -> "TrainedUpscaler":
+        """An upscaler whose parameters lie between those of two.
+
+        Between a network of small errors and an adversarial one that began with it,
+        this trades PSNR for detail.
+
+        Args:
+          other: of the same network.
+          share: in [0, 1], of the parameters of `other`.
+
+        Source: network interpolation of Wang et al., "ESRGAN", ECCV workshops 2018.
+        """
+        if not 0 <= share <= 1:
+            raise ConfigError(f"share must lie in [0, 1], got {share}")
+        if other.config.model.to_dict() != self.config.model.to_dict():
+            raise ConfigError(
+                f"networks to blend must be equal, got {self.config.model.to_dict()} "
+                f"and {other.config.model.to_dict()}"
+            )
+        variables = jax.tree.map(
+            lambda own, theirs: (1 - share) * own + share * theirs,
+            self.variables,
+            other.variables,
+        )
+        return TrainedUpscaler(self.config, variables, self.step)
+
     def prepare(self, photo: np.ndarray) -> np.ndarray:
         """The photo reduced by the factor, as evaluation gives it to the network."""
         example = make_example(self.config, "evaluation")
