@@ -17,7 +17,8 @@ from vgg_unpool_jax.systems import find
     [
         (experiment5.get_config(), "24 channels"),
         (faces.get_config(), "8 qualities"),
-        (colorization.get_config(), "`pyramid`"),
+        (colorization.get_config(), "Keras' VGG19 weights"),
+        (colorization.get_config("pyramid"), "`pyramid`"),
         (alexnet.get_config(), "features of alexnet"),
         (restoration.get_config(), "noise and JPEG quality"),
         (super_resolution.get_config("x3"), "any size by 3"),

@@ -15,11 +15,17 @@ def card_parts(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
     ]
     if network in ("pyramid", "vgg19"):
         usage.append("colored = colorizer.colorize(photo, hints=strokes)  # RGBA")
+    about = (
+        f"The network `{network}`, which predicts the colours of grey photos; their "
+        "luminance stays."
+    )
+    if network == "vgg19":
+        about += (
+            " It decodes features of a frozen VGG19, and needs Keras' VGG19 weights "
+            "(downloaded once, or named by VGG19_WEIGHTS)."
+        )
     return {
-        "about": (
-            f"The network `{network}`, which predicts the colours of grey photos; "
-            "their luminance stays."
-        ),
+        "about": about,
         "usage": usage,
         "limits": (
             "Colours are plausible, not true: several are possible for most things.",
