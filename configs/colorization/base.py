@@ -28,7 +28,9 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     model.weights, model.vgg_preprocessing = "", False
 
     config.loss = loss = ml_collections.ConfigDict()
-    loss.name, loss.temperature = "bins", 0.38
+    loss.name = "bins"
+    # How distributions are read, see `systems/colorization/bins.decode`.
+    loss.temperature, loss.unweight = 0.38, 0.0
 
     config.preparation = preparation = ml_collections.ConfigDict()
     preparation.num_photos, preparation.batch_size = 512, 32

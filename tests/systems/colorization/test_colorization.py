@@ -82,6 +82,22 @@ def test_bins_hold_all_colours_and_give_them_back():
     assert weights[rare] > weights[common]
 
 
+def test_weights_of_bins_are_taken_out_when_they_are_read():
+    """Weighted cross entropy has its minimum at shares times weights."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.full(len(bins.bin_centers()), 0.3)).astype(np.float32)
+    weights = bins.rebalancing_weights(shares)
+    learned = jnp.log(shares * weights / np.sum(shares * weights))
+    mean = shares @ bins.bin_centers()
+    found = [
+        np.asarray(bins.decode(learned, 1.0, weights, unweight))
+        for unweight in (0.0, 0.5, 1.0)
+    ]
+    np.testing.assert_allclose(found[2], mean, atol=1e-3)
+    distances = [np.linalg.norm(ab - mean) for ab in found]
+    assert distances[0] > distances[1] > 0.1
+
+
 def test_half_of_the_photos_are_told_some_true_colours():
     cells = jnp.arange(64 * 32 * 32 * 2, dtype=jnp.float32).reshape(64, 32, 32, 2) + 1
     hints = np.asarray(_draw_hints(cells, jax.random.split(jax.random.key(0), 64)))
@@ -266,6 +282,7 @@ def test_the_command_writes_the_result(workdir, tmp_path):
         ("model.name", "unet", "vgg19, got 'unet'"),
         ("loss.name", "mse", "must be 'bins' for the network pyramid"),
         ("loss.temperature", 0.0, r"in \(0, 1\], got 0.0"),
+        ("loss.unweight", -0.1, r"in \[0, 1\], got -0.1"),
         ("model.blocks", (1, 1), "as many positive numbers"),
     ],
 )

@@ -46,8 +46,23 @@ def encode(ab: jax.Array) -> jax.Array:
     return jnp.sum(weights[..., None] * one_hot, axis=-2)
 
 
-def decode(logits: jax.Array, temperature: float) -> jax.Array:
-    """The annealed mean (..., 2) of distributions (..., k)."""
+def decode(
+    logits: jax.Array,
+    temperature: float,
+    weights: jax.Array | None = None,
+    unweight: float = 0.0,
+) -> jax.Array:
+    """The annealed mean (..., 2) of distributions (..., k).
+
+    Args:
+      logits: (..., k), learned with weighted bins.
+      temperature: in (0, 1]; 1 is the mean.
+      weights: (k,), those of the bins.
+      unweight: 0 reads what was learned, with rare colours as likely as the weights
+        make them; 1 reads colours as likely as in photos; or between.
+    """
+    if unweight:
+        logits = logits - unweight * jnp.log(weights)
     shares = jax.nn.softmax(logits / temperature, axis=-1)
     return _exact(shares, jnp.asarray(bin_centers()))
 

@@ -68,6 +68,7 @@ class ColorizationObjective:
         *,
         loss: str,
         temperature: float,
+        unweight: float = 0.0,
         vgg16: Any = None,
         vgg_preprocessing: bool = False,
         vgg19: Any = None,
@@ -78,11 +79,13 @@ class ColorizationObjective:
           model: of `make_model`.
           loss: one of `LOSSES`.
           temperature: of the annealed mean of bins.
+          unweight: see `bins.decode`.
           vgg16: weights of the encoder of `vgg16`.
           vgg_preprocessing: see above.
           vgg19: weights of the encoder of `vgg19`.
         """
-        self.model, self._loss, self._temperature = model, loss, temperature
+        self.model, self._loss = model, loss
+        self._temperature, self._unweight = temperature, unweight
         self._vgg16 = VGG16("block5_pool")
         self._vgg_preprocessing = vgg_preprocessing
         self.frozen: PyTree = {}
@@ -144,7 +147,7 @@ class ColorizationObjective:
         if self._loss == "bins":
             weights = statistics["weights"]
             loss = _cross_entropy(outputs, cells, weights)
-            chroma = bins.decode(outputs, self._temperature)
+            chroma = self._decode(outputs, weights)
             error = chroma - cells
         else:
             chroma = AB_UNIT * outputs
@@ -170,17 +173,21 @@ class ColorizationObjective:
         """Chroma of L (n, h, w, 1), (n, h, w, 2) or at a quarter of the size.
 
         Args:
-          variables: of the module.
+          variables: of the module, and `STATISTICS`.
           luminance: in [0, 100], with sides that are multiples of `multiple`.
           hints: see `model.Pyramid`.
         """
         inputs = (self._inputs(self.frozen, luminance),)
         if hints is not None:
             inputs += (hints,)
-        outputs = self.model.apply(variables, *inputs)
+        state = {n: arrays for n, arrays in variables.items() if n != STATISTICS}
+        outputs = self.model.apply(state, *inputs)
         if self._loss == "bins":
-            return bins.decode(outputs, self._temperature)
+            return self._decode(outputs, variables[STATISTICS]["weights"])
         return AB_UNIT * outputs
+
+    def _decode(self, logits, weights):
+        return bins.decode(logits, self._temperature, weights, self._unweight)
 
     @property
     def multiple(self) -> int:
@@ -279,6 +286,8 @@ def from_config(
         )
     if not 0 < loss.temperature <= 1:
         raise ConfigError(f"loss.temperature must be in (0, 1], got {loss.temperature}")
+    if not 0 <= loss.unweight <= 1:
+        raise ConfigError(f"loss.unweight must be in [0, 1], got {loss.unweight}")
     model, encoders = make_model(config), {}
     if name == "vgg16":
         encoders["vgg16"] = _find_vgg16(config.model.weights, record)
@@ -288,6 +297,7 @@ def from_config(
         model,
         loss=loss.name,
         temperature=loss.temperature,
+        unweight=loss.unweight,
         **encoders,
         vgg_preprocessing=config.model.vgg_preprocessing,
     )

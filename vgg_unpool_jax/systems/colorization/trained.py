@@ -211,11 +211,7 @@ class TrainedColorizer(Exported, Recompiled):
 
     @functools.cached_property
     def _jitted_predict(self):
-        def predict(variables, luminance, known):
-            used = {n: a for n, a in variables.items() if n != STATISTICS}
-            return self._objective.predict(used, luminance, known)
-
-        return jax.jit(predict)
+        return jax.jit(self._objective.predict)
 
     @functools.cached_property
     def _jitted_upsample(self):
