@@ -8,8 +8,12 @@ Photos are cut to multiples of the factor and reduced by MATLAB's bicubic kernel
 is that of the luma without as many pixels at the border as the factor, after rounding.
 Sharpness is the mean gradient of the luma in shares of the photo's. Seconds are medians
 for a photo of 256×256 pixels, with all methods in turn, in one process on all cores.
+
+A model may be several in turn, joined by +, such as runs/by4+runs/by2. --restorers are
+networks of restoration for `pixelate:FACTOR`, which get photos with that damage.
 """
 
+import math
 import time
 
 import jax.numpy as jnp
@@ -21,6 +25,7 @@ from experiments.cli.path_list_flag import define_path_list
 from experiments.cli.perceptual_flag import define_perceptual, load_perceptual
 from vgg_unpool_jax.data import make_source, source_files
 from vgg_unpool_jax.data.bicubic import reduce_bicubic, resize_bicubic
+from vgg_unpool_jax.data.damage.grammar import make_damage
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import PERCEPTUAL_METRICS
 from vgg_unpool_jax.evaluation.results import write_results
@@ -28,10 +33,12 @@ from vgg_unpool_jax.evaluation.statistics import interval_text, summarize
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
 from vgg_unpool_jax.runtime.cpu_devices import core_count
+from vgg_unpool_jax.systems.restoration.trained import load_restorer
 from vgg_unpool_jax.systems.super_resolution.report import mean_gradient, psnr_y
 from vgg_unpool_jax.systems.super_resolution.trained import load_upscaler
 
 _MODEL = define_path_list("model", [], "Names, released files or workdirs.")
+_RESTORERS = define_path_list("restorers", [], "Workdirs, for pixelated photos.")
 _PEERS = define_path_list("peers", [], "rfdn=FILE.pth, span=FILE.pth")
 _PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH, all.")
 _PERCEPTUAL = define_perceptual("perceptual")
@@ -48,23 +55,24 @@ def main() -> None:
     factor = _FACTOR.value
     methods = {"bicubic": lambda photo: _bicubic(photo, factor)}
     for path in _MODEL.value:
-        upscaler = load_upscaler(path)
-        if upscaler.factor != factor:
-            raise ConfigError(
-                f"{path} enlarges by {upscaler.factor}, expected {factor}"
-            )
-        methods[path] = upscaler.upscale
+        methods[path] = _load_chain(path, factor)
     for peer in _PEERS.value:
         methods[peer.partition("=")[0]] = _load_peer(peer, factor)
+    pixelate = make_damage(f"pixelate:{factor}")
+    restorers = {path: load_restorer(path) for path in _RESTORERS.value}
     metrics = load_perceptual(_PERCEPTUAL.value)
-    found = {name: {} for name in methods}
+    found = {name: {} for name in (*methods, *restorers)}
     for number in range(len(source)):
         photo = source[number]
         height, width = (side - side % factor for side in photo.shape[:2])
         photo = photo[:height, :width]
         reduced = reduce_bicubic(photo, factor)
-        for name, method in methods.items():
-            values = _measure(method(reduced), photo, factor, metrics)
+        results = {name: method(reduced) for name, method in methods.items()}
+        for name, restorer in restorers.items():
+            damaged = pixelate(photo, np.random.default_rng(0))
+            results[name] = restorer.restore(damaged)
+        for name, result in results.items():
+            values = _measure(result, photo, factor, metrics)
             for metric, value in values.items():
                 found[name].setdefault(metric, []).append(value)
         shown = ", ".join(
@@ -82,7 +90,8 @@ def main() -> None:
             summary = summarize(np.asarray(values[metric]))
             interval = interval_text(summary.interval, summary.photos, digits)
             cells.append(f"{summary.mean:.{digits}f} ({interval})")
-        rows.append((name, *cells, f"{seconds[name]:.3f}"))
+        time_text = f"{seconds[name]:.3f}" if name in seconds else ""
+        rows.append((name, *cells, time_text))
     print(markdown_table(rows))
     facts = {"photos": _PHOTOS.value, "factor": factor, "cores": core_count()}
     write_results(output, facts | {"metrics": found, "seconds": seconds})
@@ -103,6 +112,20 @@ def _measure(enlarged, photo, factor, metrics) -> dict[str, float]:
 def _bicubic(photo: np.ndarray, factor: int) -> np.ndarray:
     height, width = photo.shape[:2]
     return resize_bicubic(photo, factor * height, factor * width)
+
+
+def _load_chain(named: str, factor: int):
+    upscalers = [load_upscaler(path) for path in named.split("+")]
+    if math.prod(upscaler.factor for upscaler in upscalers) != factor:
+        factors = " and ".join(str(upscaler.factor) for upscaler in upscalers)
+        raise ConfigError(f"{named} enlarges by {factors}, expected {factor}")
+
+    def enlarge(photo):
+        for upscaler in upscalers:
+            photo = upscaler.upscale(photo)
+        return photo
+
+    return enlarge
 
 
 def _load_peer(named: str, factor: int):
