@@ -24,6 +24,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     config.model = model = ml_collections.ConfigDict()
     model.name = "vgg19"
     model.widths, model.blocks = (112, 144, 176), (2, 2, 2)
+    model.dropout = 0.5  # of channels of VGG19's features
     # Of the encoder; see `systems/colorization/objective.py`.
     model.weights, model.vgg_preprocessing = "", False
 
@@ -41,7 +42,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     data.validation_source = ""
     data.split_fractions = (0.95, 0.05, 0.0)
     data.split_seed = 0
-    data.crop, data.image_size = "random_resize:0.5", 128
+    data.crop, data.image_size = "random_resize:0.3", 128
     data.flip = True
     data.batch_size = 16
     data.cache_megabytes = 500
@@ -94,7 +95,7 @@ def _pyramid(config: ml_collections.ConfigDict) -> None:
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
-    config.num_steps = 4000
+    config.num_steps = 2500
     config.evaluation.every_steps = config.checkpoints.every_steps = 500
 
 

@@ -228,6 +228,22 @@ def test_a_network_on_vgg19_is_trained_told_and_released(tmp_path):
     np.testing.assert_array_equal(again.colorize(photo), found)
 
 
+def test_dropout_takes_channels_from_photos_in_training():
+    model = make_model(photos.get_config("runlocal"))
+    rng = np.random.default_rng(0)
+    features = tuple(
+        np.float32(rng.uniform(0, 9, (3, *shape[1:]))) for shape in _FEATURES
+    )
+    variables = model.init(jax.random.key(0), features)
+    keys = jax.random.split(jax.random.key(1), 3)
+    plain = model.apply(variables, features)
+    dropped = model.apply(variables, features, None, keys)
+    assert (np.abs(dropped - plain).max(axis=(1, 2, 3)) > 0.01).all()
+    # The draws of a photo are its own.
+    one = model.apply(variables, [x[1:2] for x in features], None, keys[1:2])
+    np.testing.assert_allclose(one[0], dropped[1], atol=1e-4)
+
+
 def test_weights_of_another_preprocessing_are_refused(tmp_path):
     weights = random_vgg19_weights(preprocessing="torchvision")
     save_weights(weights, tmp_path / "vgg19.safetensors")
@@ -282,12 +298,14 @@ def test_the_command_writes_the_result(workdir, tmp_path):
         ("model.name", "unet", "vgg19, got 'unet'"),
         ("loss.name", "mse", "must be 'bins' for the network pyramid"),
         ("loss.temperature", 0.0, r"in \(0, 1\], got 0.0"),
+        ("model.dropout", 1.0, r"in \[0, 1\), got 1.0"),
         ("loss.unweight", -0.1, r"in \[0, 1\], got -0.1"),
         ("model.blocks", (1, 1), "as many positive numbers"),
     ],
 )
 def test_configs_that_cannot_be_used(field, value, message):
-    config = faces.get_config("pyramid,runlocal")
+    is_ours = field == "model.dropout"
+    config = faces.get_config("runlocal" if is_ours else "pyramid,runlocal")
     config.update_from_flattened_dict({field: value})
     if value == "unet":
         config.loss.name = "mse"

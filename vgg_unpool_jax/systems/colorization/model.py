@@ -20,6 +20,7 @@ import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.nets.convolution import he_convolution
+from vgg_unpool_jax.nets.dropout import Dropout
 from vgg_unpool_jax.ops.blocks import (
     blocks_to_channels,
     channels_to_blocks,
@@ -144,21 +145,27 @@ class EncoderPyramid(nn.Module):
     Attributes:
       widths: channels by level, from 1/4 of the size on.
       blocks: residual blocks by level.
+      dropout: share of the features' channels that a photo lacks in training.
     """
 
     widths: tuple[int, ...] = (112, 144, 176)
     blocks: tuple[int, ...] = (2, 2, 2)
+    dropout: float = 0.5
     multiple = 16
 
     @nn.compact
     def __call__(
-        self, features: tuple[jax.Array, ...], hints: jax.Array | None = None
+        self,
+        features: tuple[jax.Array, ...],
+        hints: jax.Array | None = None,
+        keys: jax.Array | None = None,
     ) -> jax.Array:
         """Logits of the bins (n, h / 4, w / 4, k).
 
         Args:
           features: of `VGG19_LAYERS`.
           hints: see `Pyramid`; None for none.
+          keys: (n,), for dropout in training; None drops nothing.
         """
         n, height, width, _ = features[-1].shape
         if hints is None:
@@ -174,6 +181,9 @@ class EncoderPyramid(nn.Module):
             channels = self.widths[level]
             size = jnp.mean(jnp.square(layer), axis=-1, keepdims=True)
             layer *= jax.lax.rsqrt(size + 1.0)
+            kept = jnp.ones((n, layer.shape[-1]), layer.dtype)
+            kept = Dropout(self.dropout, name=f"dropout{level}")(kept, keys)
+            layer *= kept[:, None, None]
             seen = nn.Dense(channels, name=f"features{level}")(layer)
             share = known[level][..., 2:]
             told = known[level][..., :2] / AB_UNIT / jnp.maximum(share, 1e-6)
@@ -213,7 +223,9 @@ def make_model(config: ml_collections.ConfigDict) -> nn.Module:
                 f"model.widths and model.blocks must be {levels} positive numbers each "
                 f"for the network vgg19, got {widths} and {blocks}"
             )
-        return EncoderPyramid(widths, blocks)
+        if not 0 <= model.dropout < 1:
+            raise ConfigError(f"model.dropout must be in [0, 1), got {model.dropout}")
+        return EncoderPyramid(widths, blocks, model.dropout)
     if len(widths) != len(blocks) or len(widths) < 2 or min(*widths, *blocks) < 1:
         raise ConfigError(
             "model.widths and model.blocks must be as many positive numbers, at least "

@@ -139,6 +139,7 @@ class ColorizationObjective:
             cells = _cell_means(ab)
             if train:
                 inputs += (_draw_hints(cells, keys),)
+                inputs += (keys,) if VGG19 in frozen else ()
         else:
             inputs += (train,) if state else ()
         outputs, updated = self.model.apply(
