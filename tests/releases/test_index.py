@@ -94,6 +94,7 @@ def test_the_package_agrees_with_its_index():
     others = {
         "codec-faces": "codec",
         "restore-photos": "restoration",
+        "upscale-faces": "super_resolution",
         "upscale-photos": "super_resolution",
         "upscale-photos-gan": "super_resolution",
         "vgg19-style": "staged",
