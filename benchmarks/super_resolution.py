@@ -69,7 +69,7 @@ def main() -> None:
         reduced = reduce_bicubic(photo, factor)
         results = {name: method(reduced) for name, method in methods.items()}
         for name, restorer in restorers.items():
-            damaged = pixelate(photo, np.random.default_rng(0))
+            damaged = pixelate(photo, np.random.default_rng(0)).photo
             results[name] = restorer.restore(damaged)
         for name, result in results.items():
             values = _measure(result, photo, factor, metrics)
