@@ -31,7 +31,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     config.loss = loss = ml_collections.ConfigDict()
     loss.name = "bins"
     # How distributions are read, see `systems/colorization/bins.decode`.
-    loss.temperature, loss.unweight = 0.38, 0.0
+    loss.temperature, loss.unweight = 0.38, 0.4
 
     config.preparation = preparation = ml_collections.ConfigDict()
     preparation.num_photos, preparation.batch_size = 512, 32
@@ -95,7 +95,7 @@ def _pyramid(config: ml_collections.ConfigDict) -> None:
 
 
 def _best(config: ml_collections.ConfigDict) -> None:
-    config.num_steps = 2500
+    config.num_steps = 2000
     config.evaluation.every_steps = config.checkpoints.every_steps = 500
 
 

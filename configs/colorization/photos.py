@@ -1,10 +1,12 @@
-"""Colours of photos: a pyramid that predicts distributions over bins of ab.
+"""Colours of photos: a decoder on a frozen VGG19 that predicts bins of ab.
 
-2,867,692 parameters, 5.7 MB in float16. Not trained yet.
+2,705,476 parameters. `best`, of which `color-photos` took 2,000 steps in 35 minutes of
+two cores beside other work; data and tables: `docs/colorization.md`. 128 COCO photos:
+CIEDE2000 10.27, of grey 10.96.
 
     ./launch.sh train --config=colorization/photos:best --workdir=runs/color-photos \
         --config.data.source=folder:PHOTOS
-    ./launch.sh evaluate --workdir=runs/color-photos --source=folder:TEST \
+    ./launch.sh evaluate --workdir=color-photos --source=folder:TEST \
         --crop=center_resize --image_size=256
 
 Variants: see `configs/colorization/base.py`; `encoder_decoder` and `vgg16` are the

@@ -24,6 +24,7 @@ from vgg_unpool_jax.systems.colorization.model import (
 )
 from vgg_unpool_jax.systems.colorization.objective import _draw_hints, from_config
 from vgg_unpool_jax.systems.colorization.report import colorfulness
+from vgg_unpool_jax.systems.colorization.strokes import spread_strokes
 
 # Of `VGG19_LAYERS` for photos of 64×48.
 _FEATURES = (1, 4, 3, 512), (1, 8, 6, 512), (1, 16, 12, 256)
@@ -110,6 +111,20 @@ def test_half_of_the_photos_are_told_some_true_colours():
     # The draws of a photo are its own.
     again = _draw_hints(cells[5:6], jax.random.split(jax.random.key(0), 64)[5:6])
     np.testing.assert_array_equal(again[0], hints[5])
+
+
+def test_strokes_spread_up_to_an_edge_of_the_luminance():
+    luminance = np.full((12, 20), 30.0, np.float32)
+    luminance[:, 10:] = 80
+    chroma = np.full((12, 20, 2), 5.0, np.float32)
+    known = np.zeros((12, 20, 3), np.float32)
+    known[5, 4] = (45, -35, 1)
+    found = spread_strokes(chroma, known, luminance)
+    np.testing.assert_allclose(found[5, 4], (45, -35), atol=0.5)
+    share = (found - chroma)[..., 0] / 40
+    assert share[:, :10].min() > 0.5 and np.abs(share[:, 10:]).max() < 1e-3
+    # It fades with the distance.
+    assert share[5, 4] > share[5, 6] > share[11, 9]
 
 
 def test_chroma_follows_an_edge_of_the_luminance():

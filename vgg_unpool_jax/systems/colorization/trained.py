@@ -31,6 +31,7 @@ from vgg_unpool_jax.systems.colorization.objective import (
     to_rgb,
 )
 from vgg_unpool_jax.systems.colorization.report import ColorizationReport
+from vgg_unpool_jax.systems.colorization.strokes import spread_strokes
 from vgg_unpool_jax.systems.saved import Exported, read_saved
 from vgg_unpool_jax.training import run_config
 
@@ -96,7 +97,7 @@ class TrainedColorizer(Exported, Recompiled):
         Args:
           photo: (h, w, 3) RGB in [0, 255], any size.
           hints: (h, w, 4) uint8 RGBA of the photo's size: colours where alpha is not
-            0; None for none.
+            0, which spread over neighbours of a similar luminance; None for none.
           saturation: factor on a and b.
           size: shorter side in pixels at which colours are predicted; None for
             `image_size`.
@@ -115,6 +116,12 @@ class TrainedColorizer(Exported, Recompiled):
         low = self._jitted_luminance(np.clip(low, 0, 255).astype(np.float32))
         known = self._known(hints, photo.shape[:2], working)
         chroma = self._jitted_predict(self.variables, low[None], known)
+        if known is not None and known[..., 2].any():
+            cells = low.reshape(
+                known.shape[1], OUTPUT_SCALE, known.shape[2], OUTPUT_SCALE
+            )
+            cells = np.asarray(cells).mean(axis=(1, 3))
+            chroma = spread_strokes(np.asarray(chroma)[0], known[0], cells)[None]
         luminance = self._jitted_luminance(photo.astype(np.float32))
         chroma = self._jitted_upsample(saturation * chroma, luminance[None])[0]
         strips = [slice(n, n + _ROWS) for n in range(0, len(photo), _ROWS)]
