@@ -31,7 +31,7 @@ from vgg_unpool_jax.systems.colorization.bins import bin_centers
 NAMES = ("encoder_decoder", "vgg16", "pyramid", "vgg19")
 # Layers of VGG19 that `vgg19` sees, of 1/16, 1/8 and 1/4 of the photo's size.
 VGG19_LAYERS = ("block5_conv2", "block4_conv4", "block3_conv4")
-# Pixels per position of the outputs of `pyramid`.
+# Pixels per position of the outputs of `pyramid` and `vgg19`.
 OUTPUT_SCALE = 4
 # ab is divided by this in the seed's networks, and in hints.
 AB_UNIT = 128.0

@@ -12,8 +12,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-# Of the luminance between neighbours, in units of L; and the share by which the
-# difference shrinks from position to position, about 15 of them to 1/e.
+# Neighbours are alike whose luminance differs by less than the first, in L. The
+# second keeps the difference small: in even areas it falls to 1/e in 16 positions.
 _SPREAD, _FADING = 4.0, 0.004
 _DEMAND = 100.0
 
