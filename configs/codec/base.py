@@ -30,6 +30,8 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     model.hyper_channels = 16
     model.hyper_width = 64
     model.predictor_features = 48
+    model.lapped = False
+    model.linear_unit = 1
 
     config.loss = loss = ml_collections.ConfigDict()
     # Equal ratios of 2.2.

@@ -4,18 +4,19 @@ import jax
 import numpy as np
 import pytest
 
-from configs.codec import faces
+from configs.codec import faces, photos
 from vgg_unpool_jax.systems.codec import preparation
 from vgg_unpool_jax.systems.codec.objective import from_config
 from vgg_unpool_jax.systems.codec.trained import TrainedCodec, load_codec
 
 
-@pytest.fixture(scope="session")
-def codec(tmp_path_factory) -> TrainedCodec:
-    config = faces.get_config("runlocal")
+@pytest.fixture(scope="session", params=[faces, photos], ids=["blocks8", "lapped16"])
+def codec(request, tmp_path_factory) -> TrainedCodec:
+    config = request.param.get_config("runlocal")
     objective = from_config(config)
     generator = np.random.default_rng(0)
-    crops = generator.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    coarse = generator.integers(0, 256, (4, 8, 8, 3), np.uint8)
+    crops = np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2)
     batch = {"image": crops.astype(np.float32)}
     params, state = objective.init(jax.random.key(0), batch)
     params, state = preparation.prepare(

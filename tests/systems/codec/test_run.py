@@ -10,13 +10,18 @@ from vgg_unpool_jax.systems import load_trained, train_and_evaluate
 from vgg_unpool_jax.systems.codec.objective import from_config, make_model
 
 
-@pytest.mark.parametrize("module", [faces, photos])
-def test_configs_hold_what_the_model_needs(module):
+@pytest.mark.parametrize(
+    ("module", "channels", "stride", "reach"),
+    [(faces, 96, 8, 8), (photos, 384, 16, 12)],
+)
+def test_configs_hold_what_the_model_needs(module, channels, stride, reach):
     config = module.get_config()
     model = make_model(config)
-    assert model.channels == 96 and model.num_qualities == 8
-    assert model.reach == 8
-    assert config.data.image_size % 32 == config.evaluation.image_size % 32 == 0
+    assert model.channels == channels and model.num_qualities == 8
+    assert (model.stride, model.reach) == (stride, reach)
+    sizes = [config.data.image_size, config.evaluation.image_size]
+    sizes += [size for _, size, _ in config.data.stages]
+    assert not any(size % model.hyper_stride for size in sizes)
     with pytest.raises(ValueError, match="'runlocal', got 'other'"):
         module.get_config("other")
 

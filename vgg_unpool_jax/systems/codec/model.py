@@ -1,12 +1,12 @@
 """A learned codec of photos: transforms, and what predicts their integers.
 
-The latents have an eighth of the photo's height and width. Each transform is the sum of
-a linear one of blocks of 8×8 pixels, which starts as the principal components of the
-training photos, and a residual network that starts at zero: training begins with a
-working codec. Gains of each channel and quality set the rates, so that one model has
-several.
+The latents have an eighth or a 16th of the photo's height and width. Each transform is
+the sum of a linear one of blocks of that many pixels, which may overlap and start as
+the principal components of the training photos, and a residual network that starts at
+zero: training begins with a working codec. Gains of each channel and quality set the
+rates, so that one model has several.
 
-Integers are predicted from three things: a hyper latent with a 32nd of the photo's
+Integers are predicted from three things: a hyper latent with a quarter of the latents'
 height and width, the quality, and the integers decoded before, in the order of `steps`.
 The predictor has ReLU layers that `integer_net` repeats in integer arithmetic.
 
@@ -26,9 +26,12 @@ import numpy as np
 
 from vgg_unpool_jax.nets.convolution import Convolution
 from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
+from vgg_unpool_jax.systems.codec.lapped import filter_borders
 
-# Pixels per latent, and per hyper latent.
-STRIDE, HYPER_STRIDE = 8, 32
+# Latents per hyper latent, in each direction.
+RATIO = 4
+# Pixels per element of the first level of the residual networks.
+_FINEST = 4
 GRAY = 128.0
 
 # Predictions are made from integers divided by this, and activations are clipped.
@@ -61,26 +64,41 @@ class ResidualBlock(nn.Module):
         return features + outer(inner)
 
 
+def stride_of(widths: Sequence[int]) -> int:
+    """Pixels per latent of a residual network with these widths."""
+    return _FINEST * 2 ** (len(widths) - 1)
+
+
 class Analysis(nn.Module):
     """Photos to latents.
 
     Attributes:
       channels: of the latents.
-      widths: channels of the residual network at a quarter and an eighth of the size.
+      widths: channels of the residual network at a quarter of the size and at each
+        half of it, down to that of the latents.
       depths: numbers of residual blocks there.
+      lapped: whether the blocks of the linear transform overlap.
+      linear_unit: the linear transform is stored as many times as large; Adam's steps
+        change it as much less.
     """
 
     channels: int
-    widths: tuple[int, int]
-    depths: tuple[int, int]
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    lapped: bool
+    linear_unit: int
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        """(n, 8 h, 8 w, 3) in [0, 255] to (n, h, w, channels)."""
+        """(n, stride h, stride w, 3) in [0, 255] to (n, h, w, channels)."""
         pixels = images - GRAY
-        blocks = blocks_to_channels(pixels, STRIDE)
+        stride, filtered = stride_of(self.widths), pixels
+        if self.lapped:
+            matrix = self.param("prefilter", nn.initializers.zeros, (stride, stride))
+            filtered = filter_borders(pixels, matrix / self.linear_unit)
+        blocks = blocks_to_channels(filtered, stride) / self.linear_unit
         linear = nn.Dense(self.channels, use_bias=False, name="linear")(blocks)
-        features = blocks_to_channels(pixels / _PIXEL_SCALE, 4)
+        features = blocks_to_channels(pixels / _PIXEL_SCALE, _FINEST)
         for level, (width, depth) in enumerate(
             zip(self.widths, self.depths, strict=True)
         ):
@@ -100,18 +118,25 @@ class Analysis(nn.Module):
 class Synthesis(nn.Module):
     """Latents to photos; attributes as in `Analysis`, from the latents on."""
 
-    widths: tuple[int, int]
-    depths: tuple[int, int]
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    lapped: bool
+    linear_unit: int
 
     @nn.compact
     def __call__(self, latents: jax.Array, rms: jax.Array) -> jax.Array:
-        """(n, h, w, c) to (n, 8 h, 8 w, 3), not clipped.
+        """(n, h, w, c) to (n, stride h, stride w, 3), not clipped.
 
         Args:
           latents: (n, h, w, c).
           rms: (c,), the usual magnitude of each channel.
         """
-        linear = nn.Dense(3 * STRIDE**2, name="linear")(latents)
+        stride = stride_of(self.widths)
+        dense = nn.Dense(3 * stride**2, name="linear")
+        linear = channels_to_blocks(dense(latents / self.linear_unit), stride)
+        if self.lapped:
+            matrix = self.param("postfilter", nn.initializers.zeros, (stride, stride))
+            linear = filter_borders(linear, matrix / self.linear_unit)
         features = latents / rms
         for level, (width, depth) in enumerate(
             zip(self.widths, self.depths, strict=True)
@@ -122,13 +147,16 @@ class Synthesis(nn.Module):
             features = Convolution(width, relu=True, name=f"{name}_input")(features)
             for block in range(depth):
                 features = ResidualBlock(name=f"{name}_block{block + 1}")(features)
-            if not level:
-                wide = Convolution(4 * self.widths[1], relu=True, name="enlarge")
-                features = wide(features)
+            if level < len(self.widths) - 1:
+                # The first has no number, as in released codecs.
+                name = f"level{level + 1}_enlarge" if level else "enlarge"
+                wide = 4 * self.widths[level + 1]
+                features = Convolution(wide, relu=True, name=name)(features)
         zeros = nn.initializers.zeros
-        output = Convolution(48, relu=False, kernel_init=zeros, name="output")
-        residual = channels_to_blocks(output(features), 4)
-        return GRAY + channels_to_blocks(linear, STRIDE) + _PIXEL_SCALE * residual
+        colors = 3 * _FINEST**2
+        output = Convolution(colors, relu=False, kernel_init=zeros, name="output")
+        residual = channels_to_blocks(output(features), _FINEST)
+        return GRAY + linear + _PIXEL_SCALE * residual
 
 
 class HyperAnalysis(nn.Module):
@@ -250,24 +278,41 @@ class Codec(nn.Module):
         the number of channels of the latents.
       checkerboards: number of groups, from the first on, that are decoded in two
         halves, the second of which is predicted from the first.
-      widths: channels of the residual networks, at a quarter and an eighth of the size.
+      widths: channels of the residual networks at a quarter, an eighth and so on of the
+        size. The last one is that of the latents: two have 8 pixels per latent, three
+        have 16.
       analysis_depths: residual blocks of the analysis, in the same order.
       synthesis_depths: residual blocks of the synthesis.
       hyper_channels: channels of the hyper latent.
       hyper_width: channels inside the network that makes it.
       predictor_features: channels of the predictors.
       num_qualities: number of qualities.
+      lapped: see `Analysis`.
+      linear_unit: see `Analysis`.
     """
 
     groups: tuple[int, ...]
     checkerboards: int
-    widths: tuple[int, int]
-    analysis_depths: tuple[int, int]
-    synthesis_depths: tuple[int, int]
+    widths: tuple[int, ...]
+    analysis_depths: tuple[int, ...]
+    synthesis_depths: tuple[int, ...]
     hyper_channels: int
     hyper_width: int
     predictor_features: int
     num_qualities: int
+    # Absent in codecs that are older than these.
+    lapped: bool = False
+    linear_unit: int = 1
+
+    @property
+    def stride(self) -> int:
+        """Pixels per latent, in each direction."""
+        return stride_of(self.widths)
+
+    @property
+    def hyper_stride(self) -> int:
+        """Pixels per hyper latent."""
+        return RATIO * self.stride
 
     @property
     def channels(self) -> int:
@@ -283,22 +328,30 @@ class Codec(nn.Module):
     def reach(self) -> int:
         """Latents around a part of a photo that its coding depends on, at most.
 
-        A multiple of the ratio to the hyper latent. At a quarter of the photo's size a
-        convolution reaches half a latent, at an eighth one, in each residual block two;
-        the hyper analysis reaches three.
+        A multiple of the ratio to the hyper latent. In units of latents a convolution
+        reaches the size of an element of its level: 1 at that of the latents, half as
+        much at the one before. A residual block has two; the synthesis has two at its
+        last level beside them. The hyper analysis reaches three.
         """
-        quarters, eighths = zip(
-            *(self.analysis_depths, self.synthesis_depths), strict=True
-        )
-        analysis = 0.5 * (1 + 2 * quarters[0]) + 2 + 2 * eighths[0]
-        synthesis = 0.5 * (2 + 2 * quarters[1]) + 2 + 2 * eighths[1]
-        ratio = HYPER_STRIDE // STRIDE
-        return ratio * math.ceil(max(analysis, synthesis, 3) / ratio)
+        sizes = [2.0**-level for level in range(len(self.widths))][::-1]
+
+        def blocks(depths):
+            pairs = zip(sizes, depths, strict=True)
+            return sum(size * (1 + 2 * depth) for size, depth in pairs)
+
+        analysis = blocks(self.analysis_depths) + 1
+        synthesis = blocks(self.synthesis_depths) + sum(sizes)
+        return RATIO * math.ceil(max(analysis, synthesis, 3) / RATIO)
 
     def setup(self):
         """Make the parts."""
-        self.analysis = Analysis(self.channels, self.widths, self.analysis_depths)
-        self.synthesis = Synthesis(self.widths[::-1], self.synthesis_depths[::-1])
+        linear = self.lapped, self.linear_unit
+        self.analysis = Analysis(
+            self.channels, self.widths, self.analysis_depths, *linear
+        )
+        self.synthesis = Synthesis(
+            self.widths[::-1], self.synthesis_depths[::-1], *linear
+        )
         self.hyper_analysis = HyperAnalysis(self.hyper_channels, self.hyper_width)
         self.hyper_synthesis = HyperSynthesis(
             self.predictor_features, self.num_qualities
@@ -333,7 +386,7 @@ class Codec(nn.Module):
         """Photos to latents in units of their quantisation step.
 
         Args:
-          images: (n, 8 h, 8 w, 3) RGB in [0, 255].
+          images: (n, stride h, stride w, 3) RGB in [0, 255].
           quality: int32 (n,), from 0.
 
         Returns:

@@ -24,7 +24,7 @@ from vgg_unpool_jax.systems.codec.entropy import (
     mixture_bits,
     scale_of,
 )
-from vgg_unpool_jax.systems.codec.model import HYPER_STRIDE, Codec
+from vgg_unpool_jax.systems.codec.model import Codec
 from vgg_unpool_jax.systems.codec.quantizer import add_noise, round_straight_through
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
@@ -66,7 +66,7 @@ class CodecObjective:
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise all parts."""
         images = batch["image"]
-        _check_size(images)
+        _check_size(images, self.model.hyper_stride)
         quality = jnp.zeros(len(images), jnp.int32)
         variables = jax.jit(self.model.init)(key, images, quality)
         return variables["params"], {"statistics": variables["statistics"]}
@@ -81,7 +81,7 @@ class CodecObjective:
     ) -> tuple[dict[str, jax.Array], Aux]:
         """Mean of rate + λ distortion, of a quality each or in evaluation of all."""
         images, count = batch["image"], len(self.loss.lambdas)
-        _check_size(images)
+        _check_size(images, self.model.hyper_stride)
         statistics = {"statistics": model_state["statistics"]}
         variables = {"params": params, **statistics}
         if train:
@@ -138,12 +138,12 @@ class CodecObjective:
         return bits, apply("decode", integers, quality)
 
 
-def _check_size(images: jax.Array) -> None:
+def _check_size(images: jax.Array, multiple: int) -> None:
     height, width = images.shape[1:3]
-    if height % HYPER_STRIDE or width % HYPER_STRIDE:
+    if height % multiple or width % multiple:
         raise ConfigError(
             f"a codec is trained on crops with sides that are multiples of "
-            f"{HYPER_STRIDE}, got {height}×{width}"
+            f"{multiple}, got {height}×{width}"
         )
 
 

@@ -9,7 +9,8 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.ops.blocks import blocks_to_channels
-from vgg_unpool_jax.systems.codec.model import GRAY, STRIDE
+from vgg_unpool_jax.systems.codec.lapped import filter_borders, prefilter
+from vgg_unpool_jax.systems.codec.model import GRAY
 from vgg_unpool_jax.training.system import PyTree
 
 _LOG = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ def prepare(
 ) -> tuple[PyTree, PyTree]:
     """Set the linear transforms, the gains and the magnitudes of the channels.
 
-    The transforms are the principal components of blocks of 8×8 pixels, uncentred. At
+    The transforms are the principal components of blocks of pixels, uncentred, which
+    are filtered across their borders before if the model is lapped. At
     high rates a quantisation step Δ costs a squared error of Δ²/12 in each coefficient,
     and saves log2 Δ bits: for 3 coefficients per pixel, and rate + λ error, the best is
     Δ² = 18 / (λ ln 2).
@@ -32,16 +34,21 @@ def prepare(
       model_state: as initialised.
       crops: see `training.system.System`.
     """
-    section = config.preparation
+    section, model = config.preparation, objective.model
     sizes = section.num_photos, section.image_size, section.batch_size
-    moment, count = np.zeros((3 * STRIDE**2, 3 * STRIDE**2)), 0
+    length = 3 * model.stride**2
+    matrix = prefilter(model.stride)
+    moment, count = np.zeros((length, length)), 0
     for images in crops(*sizes):
-        blocks = blocks_to_channels(images.astype(np.float64) - GRAY, STRIDE)
-        blocks = blocks.reshape(-1, blocks.shape[-1])
+        pixels = images.astype(np.float32) - GRAY
+        if model.lapped:
+            pixels = np.asarray(filter_borders(pixels, matrix.astype(np.float32)))
+        blocks = blocks_to_channels(pixels.astype(np.float64), model.stride)
+        blocks = blocks.reshape(-1, length)
         moment += blocks.T @ blocks
         count += len(blocks)
     values, vectors = np.linalg.eigh(moment / count)
-    channels = objective.model.channels
+    channels = model.channels
     values, vectors = values[::-1][:channels], vectors[:, ::-1][:, :channels]
     kept = float(values.sum() / np.trace(moment / count))
     lost = 10 * math.log10(
@@ -55,9 +62,14 @@ def prepare(
         lost,
     )
     params = jax.tree.map(lambda array: array, params)
-    linear = jnp.asarray(vectors, jnp.float32)
+    linear = jnp.asarray(vectors * model.linear_unit, jnp.float32)
     params["analysis"]["linear"]["kernel"] = linear
     params["synthesis"]["linear"]["kernel"] = linear.T
+    if model.lapped:
+        matrices = {"analysis": matrix, "synthesis": np.linalg.inv(matrix)}
+        for part, name in (("analysis", "prefilter"), ("synthesis", "postfilter")):
+            scaled = jnp.asarray(matrices[part] * model.linear_unit, jnp.float32)
+            params[part][name] = scaled
     steps = np.sqrt(18 / (np.asarray(objective.loss.lambdas) * math.log(2)))
     log_step = np.broadcast_to(np.log(steps)[:, None], (len(steps), channels))
     params["log_step"] = jnp.asarray(log_step, jnp.float32)

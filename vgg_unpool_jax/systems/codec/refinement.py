@@ -17,8 +17,8 @@ import numpy as np
 
 from vgg_unpool_jax.systems.codec.coder import LARGEST
 from vgg_unpool_jax.systems.codec.entropy import logistic_bits, scale_of
-from vgg_unpool_jax.systems.codec.model import STRIDE, Codec
-from vgg_unpool_jax.systems.codec.windows import RATIO, windows
+from vgg_unpool_jax.systems.codec.model import RATIO, Codec
+from vgg_unpool_jax.systems.codec.windows import windows
 
 # Least promise in bits, first share of the changes, and its factor after a failure.
 _LEAST_GAIN = 0.02
@@ -34,11 +34,11 @@ def make_estimate(model: Codec, lambdas) -> Callable:
       lambdas: of its qualities.
 
     Returns:
-      The function. Its arguments are the photo (8 h, 8 w, 3) in [0, 255], a weight (8
-      h, 8 w) for each of its pixels, the integers of the hyper latent, those of the
-      latents (h, w, c), float32, and the number of the quality from 0. It returns the
-      cost in bits, without that of the hyper latent, and its estimated changes
-      (2, h, w, c) for one less and one more.
+      The function. Its arguments are the photo (stride h, stride w, 3) in [0, 255], a
+      weight (stride h, stride w) for each of its pixels, the integers of the hyper
+      latent, those of the latents (h, w, c), float32, and the number of the quality
+      from 0. It returns the cost in bits, without that of the hyper latent, and its
+      estimated changes (2, h, w, c) for one less and one more.
     """
 
     def estimate(
@@ -64,6 +64,7 @@ def make_estimate(model: Codec, lambdas) -> Callable:
         (bits, (each, means, scales)), by_context = rate
         error, by_error = jax.value_and_grad(weigh_error)(integers)
         kernel = variables["params"]["synthesis"]["linear"]["kernel"]
+        kernel = kernel / model.linear_unit
         step = jnp.exp(variables["params"]["log_step"][quality])
         curvature = 2 * weight * jnp.sum(jnp.square(kernel), axis=1) * step**2
         slope = by_context + by_error
@@ -84,7 +85,7 @@ def refine_photo(
     photo: np.ndarray,
     hyper: np.ndarray,
     integers: np.ndarray,
-    reach: int,
+    model: Codec,
     effort: int,
 ) -> np.ndarray:
     """Integers of less cost, window by window.
@@ -92,29 +93,29 @@ def refine_photo(
     Args:
       estimate: of `make_estimate`, without its first and last argument.
       photo: (h, w, 3) in [0, 255].
-      hyper: int64 (⌈h / 32⌉, ⌈w / 32⌉, hyper channels).
-      integers: int64 (⌈h / 8⌉, ⌈w / 8⌉, channels).
-      reach: of the model.
+      hyper: int64 (⌈h / (4 stride)⌉, ⌈w / (4 stride)⌉, hyper channels).
+      integers: int64 (⌈h / stride⌉, ⌈w / stride⌉, channels).
+      model: the codec.
       effort: number of times that integers are changed.
 
     Returns:
       int64, the shape of `integers`.
     """
-    size = integers.shape[:2]
+    size, stride = integers.shape[:2], model.stride
     amounts = [
-        (0, STRIDE * latents - side)
+        (0, stride * latents - side)
         for latents, side in zip(size, photo.shape[:2], strict=True)
     ]
     padded = np.pad(photo, [*amounts, (0, 0)], mode="edge").astype(np.float32)
     weights = np.pad(np.ones(photo.shape[:2], np.float32), amounts)
     refined = integers.astype(np.float32)
     aligned = tuple(RATIO * side for side in hyper.shape[:2])
-    for window, inner, outer in windows(aligned, reach):
+    for window, inner, outer in windows(aligned, model.reach):
         window = tuple(
             slice(s.start, min(s.stop, side))
             for s, side in zip(window, size, strict=True)
         )
-        pixels = tuple(slice(STRIDE * s.start, STRIDE * s.stop) for s in window)
+        pixels = tuple(slice(stride * s.start, stride * s.stop) for s in window)
         above = tuple(slice(s.start // RATIO, -(-s.stop // RATIO)) for s in window)
         given = padded[pixels], weights[pixels], hyper[above].astype(np.float32)
         found = _refine(

@@ -29,7 +29,7 @@ from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.codec import bitstream, coder
 from vgg_unpool_jax.systems.codec.bitstream import BitstreamError, Head
 from vgg_unpool_jax.systems.codec.integer_net import IntegerNet
-from vgg_unpool_jax.systems.codec.model import HYPER_STRIDE, STRIDE
+from vgg_unpool_jax.systems.codec.model import RATIO
 from vgg_unpool_jax.systems.codec.objective import from_config, make_model
 from vgg_unpool_jax.systems.codec.refinement import make_estimate, refine_photo
 from vgg_unpool_jax.systems.codec.report import CodecReport
@@ -38,7 +38,7 @@ from vgg_unpool_jax.systems.codec.tables import (
     conditional_tables,
     hyper_tables,
 )
-from vgg_unpool_jax.systems.codec.windows import RATIO, tile_places, tiles, windows
+from vgg_unpool_jax.systems.codec.windows import tile_places, tiles, windows
 from vgg_unpool_jax.systems.evaluated import evaluate_objective
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.training import run_config
@@ -134,7 +134,7 @@ class TrainedCodec(Recompiled):
         quality = self.quality(quality)
         height, width = photo.shape[:2]
         largest = bitstream.LARGEST_SIDE
-        if max(height, width) > largest or _padded(height, width) > MAX_PIXELS:
+        if max(height, width) > largest or self._padded(height, width) > MAX_PIXELS:
             raise PhotoError(
                 f"a photo must have sides up to {largest} and at most {MAX_PIXELS:,} "
                 f"pixels to be compressed, got {height}×{width}"
@@ -148,7 +148,7 @@ class TrainedCodec(Recompiled):
                 return self._jitted_estimate(self.variables, *window, quality - 1)
 
             integers = refine_photo(
-                estimate, photo, hyper, integers, self.model.reach, effort
+                estimate, photo, hyper, integers, self.model, effort
             )
         streams = [
             coder.write_tile(
@@ -191,9 +191,10 @@ class TrainedCodec(Recompiled):
     ) -> tuple[Head, np.ndarray, np.ndarray]:
         """Head, hyper integers and integers of a compressed photo."""
         head, position = bitstream.read_head(content, name)
-        size = tuple(-(-side // STRIDE) for side in (head.height, head.width))
+        stride = self.model.stride
+        size = tuple(-(-side // stride) for side in (head.height, head.width))
         rows, columns = (-(-side // RATIO) for side in size)
-        if _padded(head.height, head.width) > MAX_PIXELS:
+        if self._padded(head.height, head.width) > MAX_PIXELS:
             raise BitstreamError(
                 f"{name} claims {head.height}×{head.width} pixels, and photos of at "
                 f"most {MAX_PIXELS:,} are decoded"
@@ -253,15 +254,16 @@ class TrainedCodec(Recompiled):
           quality: from 1.
 
         Returns:
-          hyper: int64 (⌈h / 32⌉, ⌈w / 32⌉, hyper channels).
-          integers: int64 (⌈h / 8⌉, ⌈w / 8⌉, channels).
+          hyper: int64 (⌈h / (4 stride)⌉, ⌈w / (4 stride)⌉, hyper channels).
+          integers: int64 (⌈h / stride⌉, ⌈w / stride⌉, channels).
         """
-        below, right = (-side % STRIDE for side in photo.shape[:2])
+        stride = self.model.stride
+        below, right = (-side % stride for side in photo.shape[:2])
         padded = np.pad(photo, [(0, below), (0, right), (0, 0)], mode="edge")
-        size = tuple(side // STRIDE for side in padded.shape[:2])
+        size = tuple(side // stride for side in padded.shape[:2])
         scaled = np.empty((*size, self.model.channels), np.float32)
         for window, inner, outer in windows(size, self.model.reach):
-            pixels = tuple(slice(STRIDE * s.start, STRIDE * s.stop) for s in window)
+            pixels = tuple(slice(stride * s.start, stride * s.stop) for s in window)
             part = padded[pixels].astype(np.float32)
             encoded = self._jitted_encode(self.variables, part, quality - 1)
             scaled[outer] = np.asarray(encoded)[inner]
@@ -284,14 +286,14 @@ class TrainedCodec(Recompiled):
         return hyper, integers
 
     def decode(self, integers: np.ndarray, quality: int) -> np.ndarray:
-        """Integers (h, w, channels) to float32 (8 h, 8 w, 3), not clipped."""
-        size = integers.shape[:2]
-        image = np.empty((STRIDE * size[0], STRIDE * size[1], 3), np.float32)
+        """Integers to float32 (stride h, stride w, 3), not clipped."""
+        size, stride = integers.shape[:2], self.model.stride
+        image = np.empty((stride * size[0], stride * size[1], 3), np.float32)
         for window, inner, outer in windows(size, self.model.reach):
             part = integers[window].astype(np.float32)
             decoded = self._jitted_decode(self.variables, part, quality - 1)
             source, place = (
-                tuple(slice(STRIDE * s.start, STRIDE * s.stop) for s in slices)
+                tuple(slice(stride * s.start, stride * s.stop) for s in slices)
                 for slices in (inner, outer)
             )
             image[place] = np.asarray(decoded)[source]
@@ -311,13 +313,15 @@ class TrainedCodec(Recompiled):
 
         Args:
           split: the photos; `rate_distortion` measures whole ones, and files.
-          **options: of `evaluate_split`; crops are multiples of 32 pixels.
+          **options: of `evaluate_split`; crops are multiples of
+            `model.hyper_stride` pixels.
         """
         options = {"image_size": self.image_size, "crop": self.crop, **options}
         options["image_size"] = options["image_size"] or self.image_size
-        if options["image_size"] % HYPER_STRIDE or options["crop"] == "whole":
+        multiple = self.model.hyper_stride
+        if options["image_size"] % multiple or options["crop"] == "whole":
             raise ConfigError(
-                f"a codec is evaluated on crops of a multiple of {HYPER_STRIDE} pixels,"
+                f"a codec is evaluated on crops of a multiple of {multiple} pixels,"
                 f" got {options['crop']} and {options['image_size']}: rate_distortion "
                 "takes photos of any size"
             )
@@ -368,14 +372,14 @@ class TrainedCodec(Recompiled):
 
         return jax.jit(encode)
 
+    def _padded(self, height: int, width: int) -> int:
+        """Pixels of a photo whose sides are whole numbers of hyper latents."""
+        unit = self.model.hyper_stride
+        return math.prod(side + -side % unit for side in (height, width))
+
     def _apply(self, method, variables, array, quality):
         qualities = jnp.asarray(quality, jnp.int32)[None]
         return self.model.apply(variables, array[None], qualities, method=method)[0]
-
-
-def _padded(height: int, width: int) -> int:
-    """Pixels of a photo whose sides are whole numbers of hyper latents."""
-    return math.prod(side + -side % HYPER_STRIDE for side in (height, width))
 
 
 def _make_tables(params) -> dict[str, np.ndarray]:

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vgg_unpool_jax.systems.codec.model import HYPER_STRIDE, STRIDE
+from vgg_unpool_jax.systems.codec.model import RATIO
 
 # Sides of what the transforms work on at a time, without the overlap that they need,
 # and of the tiles of the entropy coding, in latents.
 WINDOW = 64
 TILE = 64
-# Latents per hyper latent, in each direction.
-RATIO = HYPER_STRIDE // STRIDE
 
 
 def windows(size: tuple[int, int], overlap: int) -> Iterator[tuple]:
