@@ -4,11 +4,10 @@
         --output=FOLDER
 
 Every number is of files that were compressed and decoded again; rates are of whole
-files, and without the container of each format. Writes results.json, table.md and
-plot.png.
+files, and without the container of each format. Writes results.json, table.md, plot.png
+and pictures.png, the first photos in files of the same size.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -37,7 +36,7 @@ from vgg_unpool_jax.systems.codec.rate_distortion import (
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.training.progress import follow
 
-_FILES = ("results.json", "table.md", "plot.png")
+_FILES = ("results.json", "table.md", "plot.png", "pictures.png")
 
 _CODEC = flags.DEFINE_string("codec", None, "Released codec, or folder of a run.")
 _PHOTOS = flags.DEFINE_string(
@@ -62,14 +61,21 @@ _EFFORT = flags.DEFINE_integer(
 _PUBLISHED = flags.DEFINE_bool(
     "published", False, "Draw published curves of JPEG and JPEG 2000, of other photos."
 )
+_PICTURES = flags.DEFINE_integer(
+    "pictures", 3, "Photos of pictures.png.", lower_bound=1
+)
+_AT = flags.DEFINE_float(
+    "at", 0.5, "Bits per pixel of pictures.png, nearly.", lower_bound=0.01
+)
 _PERCEPTUAL = define_perceptual("perceptual")
 
 
 def main() -> None:
     """Run the command."""
+    from vgg_unpool_jax.evaluation.pictures import save_png
     from vgg_unpool_jax.evaluation.provenance import provenance
     from vgg_unpool_jax.evaluation.results import write_results
-    from vgg_unpool_jax.systems.codec import curves
+    from vgg_unpool_jax.systems.codec import curves, equal_size
     from vgg_unpool_jax.systems.codec.trained import load_compressor
 
     output = output_folder(_OUTPUT.value)
@@ -93,6 +99,10 @@ def main() -> None:
     with replacing(output / "table.md") as file:
         file.write(table.encode())
     curves.plot(measured, output / "plot.png", published=_PUBLISHED.value)
+    # Of the codec with its effort, if any, and of each other format once.
+    shown = [methods[0], *pillow_methods()]
+    picture = equal_size.page(shown, photos[: _PICTURES.value], _AT.value)
+    save_png(output / "pictures.png", picture)
     facts = {
         "photos": count,
         "source": _PHOTOS.value,
@@ -100,17 +110,10 @@ def main() -> None:
         "image_size": _IMAGE_SIZE.value,
         "codec": codec.describe(),
         "model_hash": codec.model_hash.hex(),
-        "curves": {
-            name: [dataclasses.asdict(point) for point in points]
-            for name, points in measured.items()
-        },
-        "bd_rates": {
-            metric: curves.bd_rates(measured, metric) for metric in ("psnr", *metrics)
-        },
+        **curves.numbers(measured, ("psnr", *metrics)),
+        "provenance": provenance(codec.config),
     }
-    write_results(
-        output / "results.json", facts | {"provenance": provenance(codec.config)}
-    )
+    write_results(output / "results.json", facts)
 
 
 def _cut(crop: Crop, source: Source, index: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.systems.codec import curves
+from vgg_unpool_jax.systems.codec import curves, equal_size
 from vgg_unpool_jax.systems.codec.rate_distortion import (
     Point,
     bd_rate,
@@ -55,3 +55,23 @@ def test_all_methods_are_measured_on_files(codec, photo, tmp_path):
         curves.plot(measured, tmp_path / "plot.png", published=published)
         sizes.append((tmp_path / "plot.png").stat().st_size)
     assert sizes[1] > sizes[0] + 1000
+
+
+def test_pictures_have_files_of_the_same_size(photo):
+    large = np.tile(photo, (3, 2, 1))
+    for method in pillow_methods():
+        smallest = len(method.compress(large, method.fine[0]))
+        for num_bytes in (1500, 6000):
+            content, decoded = equal_size.compress_to(method, large, num_bytes)
+            assert len(content) <= max(num_bytes, smallest)
+            # The next setting would have been too large.
+            sizes = [len(method.compress(large, setting)) for setting in method.fine]
+            assert (
+                len(content)
+                == max([size for size in sizes if size <= num_bytes], default=smallest)
+                or len(content) > 0.9 * num_bytes
+            )
+            assert decoded.shape == large.shape
+    methods = pillow_methods()[::2]
+    page = equal_size.page(methods, [large, photo], 1.0)
+    assert page.shape[1] > 4 * 128 and page.dtype == np.uint8

@@ -1,5 +1,6 @@
 """Tables and plots of rate-distortion curves."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
@@ -55,6 +56,18 @@ def bd_rates(
         }
         for name in others
     }
+
+
+def numbers(
+    measured: Mapping[str, Sequence[Point]], metrics: Sequence[str]
+) -> dict[str, dict]:
+    """All points, and BD-rates by each metric, for a file of results."""
+    points = {
+        name: [dataclasses.asdict(point) for point in curve]
+        for name, curve in measured.items()
+    }
+    rates = {metric: bd_rates(measured, metric) for metric in metrics}
+    return {"curves": points, "bd_rates": rates}
 
 
 def table(measured: Mapping[str, Sequence[Point]], metric: str = "psnr") -> str:

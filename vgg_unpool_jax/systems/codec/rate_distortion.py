@@ -24,7 +24,7 @@ class Method:
 
     Attributes:
       name: for tables and plots.
-      settings: names of the settings.
+      settings: of the curve.
       compress: (photo uint8 (h, w, 3), setting) -> bytes of a file.
       decompress: bytes -> photo.
     """
@@ -33,6 +33,8 @@ class Method:
     settings: tuple[Any, ...]
     compress: Callable[[np.ndarray, Any], bytes]
     decompress: Callable[[bytes], np.ndarray]
+    # All settings, from small to large files, to come near a size.
+    fine: Sequence[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +75,11 @@ def pillow_methods() -> list[Method]:
     ratios = (160, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4)
     jpeg = {"format": "JPEG", "optimize": True}
     avif = {"format": "AVIF", "subsampling": "4:4:4", "speed": 4, "max_threads": 1}
+    fine_ratios = tuple(400 * 0.97**step for step in range(200))
     return [
         _pillow("JPEG 4:2:0", qualities, {**jpeg, "subsampling": "4:2:0"}),
         _pillow("JPEG 4:4:4", qualities, {**jpeg, "subsampling": "4:4:4"}),
-        Method("JPEG 2000", ratios, _compress_jpeg2000, _open),
+        Method("JPEG 2000", ratios, _compress_jpeg2000, _open, fine_ratios),
         _pillow("WebP", qualities, {"format": "WEBP", "method": 6}),
         _pillow("AVIF", qualities, avif),
     ]
@@ -88,10 +91,10 @@ def _pillow(name: str, qualities: Sequence[int], options: Mapping[str, Any]) -> 
         Image.fromarray(photo).save(buffer, quality=quality, **options)
         return buffer.getvalue()
 
-    return Method(name, tuple(qualities), compress, _open)
+    return Method(name, tuple(qualities), compress, _open, range(1, 96))
 
 
-def _compress_jpeg2000(photo: np.ndarray, ratio: int) -> bytes:
+def _compress_jpeg2000(photo: np.ndarray, ratio: float) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(photo).save(
         buffer,
@@ -117,7 +120,7 @@ def trained_method(codec: Any, effort: int = 0) -> Method:
     def compress(photo: np.ndarray, quality: int) -> bytes:
         return codec.compress(photo, quality, effort=effort)
 
-    return Method(name, qualities, compress, codec.decompress)
+    return Method(name, qualities, compress, codec.decompress, qualities)
 
 
 def measure(
