@@ -32,6 +32,7 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     model.predictor_features = 48
     model.lapped = False
     model.linear_unit = 1
+    model.log_context = False
 
     config.loss = loss = ml_collections.ConfigDict()
     # Equal ratios of 2.2.

@@ -16,10 +16,11 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     model = config.model
     # 16 pixels per latent, and blocks that overlap: 49 dB are possible.
     model.lapped, model.linear_unit = True, 8
+    model.log_context = True
     if not variant:
-        model.groups, model.checkerboards = (8, 16, 40, 96, 224), 3
-        model.widths = (48, 96, 128)
-        model.analysis_depths = model.synthesis_depths = (1, 1, 2)
+        model.groups, model.checkerboards = (8, 16, 40, 96, 224), 4
+        model.widths = (48, 96, 112)
+        model.analysis_depths = model.synthesis_depths = (1, 1, 1)
         model.hyper_channels, model.hyper_width = 24, 64
         model.predictor_features = 64
         config.data.crop = "random_resize:0.3"
@@ -33,6 +34,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.preparation.image_size = 128
         config.preparation.batch_size = 32
     else:
+        model.groups = (8, 56)
         model.widths = (8, 8, 16)
         model.analysis_depths = model.synthesis_depths = (0, 0, 1)
         config.data.image_size = config.evaluation.image_size = 64

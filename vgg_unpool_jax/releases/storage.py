@@ -4,7 +4,7 @@
 |---|---|---|
 | "float32" | float32 | float32 |
 | "float16" | float16 | float32 |
-| "int8" | 3×3 and 4×4 kernels int8, the rest float32 | float32 |
+| "int8" | 3×3 and 4×4 kernels int8, dense ones float16, the rest float32 | float32 |
 
 A kernel in int8 is accompanied by an array with "_scale" after its name: one float32
 per output channel, by which its integers are multiplied.
@@ -45,6 +45,8 @@ def pack(variables: Mapping[str, np.ndarray], dtype: str) -> dict[str, np.ndarra
         is_kernel = name.startswith(_PARAMS) and name.endswith("/kernel")
         if dtype == "int8" and is_kernel and values.shape[:-2] in _ROUNDED_SIZES:
             arrays[name], arrays[name + _SCALE] = _encode(name, values)
+        elif dtype == "int8" and is_kernel and values.ndim == 2:
+            arrays[name] = _halve(name, values)
         # Statistics are few values whose range can exceed that of float16.
         elif dtype == "float16" and name.startswith(_PARAMS):
             arrays[name] = _halve(name, values)

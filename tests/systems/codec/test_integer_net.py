@@ -29,7 +29,7 @@ def test_integers_predict_as_floats_do(codec):
     features = codec.net.features(hyper, 1)
     odd = checkerboard(8, 12).astype(bool)
     for step, (first, end, parity) in enumerate(codec.model.steps):
-        found, scales = codec.net.predict(features, integers, step)
+        found, scales = codec.net.predict(features, integers, step, 1)
         mask = np.ones_like(odd) if parity == BOTH else odd == bool(parity)
         expected = np.asarray(means)[0, :, :, first:end]
         assert np.abs(found / 256 - expected)[mask].max() < 0.03
@@ -50,8 +50,8 @@ def test_later_integers_do_not_change_a_prediction(codec):
         else:
             hidden[..., first:] = 99
         for found, expected in zip(
-            codec.net.predict(features, hidden, step),
-            codec.net.predict(features, integers, step),
+            codec.net.predict(features, hidden, step, 0),
+            codec.net.predict(features, integers, step, 0),
             strict=True,
         ):
             np.testing.assert_array_equal(found, expected)

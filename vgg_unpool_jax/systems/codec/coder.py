@@ -166,7 +166,7 @@ def code_tile(
     coded = np.zeros_like(integers)
     odd = checkerboard(height, width).astype(bool)
     for step, (first, end, parity) in enumerate(steps):
-        means, scales = net.predict(features, coded, step)
+        means, scales = net.predict(features, coded, step, quality)
         numbers, middles = tables.conditional(means, scales)
         mask = np.ones_like(odd) if parity == BOTH else odd == bool(parity)
         part = integers[..., first:end][mask]

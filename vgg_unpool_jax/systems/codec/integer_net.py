@@ -6,6 +6,9 @@ kernels of 1/4096. They are kept in float64, whose products and sums are exact b
 2^53, in any order and with any number of threads: a sum of 2,000 products of 15 and 17
 bits has less than 2^44.
 
+Logarithms of integers are looked up in a table, whose numbers are nowhere near a half
+before they are rounded.
+
 The layers are those of `model.HyperSynthesis` and `model.Predictor`.
 """
 
@@ -30,6 +33,8 @@ _INPUT = 2**ACTIVATION_BITS / INPUT_SCALE
 _LARGEST = LARGEST_ACTIVATION * 2**ACTIVATION_BITS
 # Kernels beyond this would have to be stored in other units.
 _LARGEST_KERNEL = 2.0**17
+# log2(1 + |integer|), in units of activations.
+_LOGARITHMS = np.round(2**ACTIVATION_BITS * np.log2(1.0 + np.arange(LARGEST_INPUT + 1)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,6 +104,11 @@ class IntegerNet:
             for index in range(len(steps))
         ]
         self._steps = steps
+        # Absent in codecs without `log_context`.
+        base = params.get("base_index")
+        if base is not None:
+            base = np.round(np.asarray(base, np.float64) * 2**ACTIVATION_BITS)
+        self._base = base
 
     def features(self, hyper: np.ndarray, quality: int) -> np.ndarray:
         """Features of the prediction, (4 h, 4 w, f), from hyper integers (h, w, c)."""
@@ -109,7 +119,7 @@ class IntegerNet:
         return _relu(third(arrays) + self._quality_bias[quality])
 
     def predict(
-        self, features: np.ndarray, integers: np.ndarray, step: int
+        self, features: np.ndarray, integers: np.ndarray, step: int, quality: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Means and scales of the integers of one step.
 
@@ -117,21 +127,29 @@ class IntegerNet:
           features: as from `features`.
           integers: (h, w, channels); only those of earlier steps are used.
           step: number of the step.
+          quality: from 0.
 
         Returns:
           means: int64 (h, w, channels of the step), in units of 1/256.
           scales: int64 of the same shape, indices of `entropy.SCALES`.
         """
         first, end, parity = self._steps[step]
-        known = _clip_input(integers[..., : end if parity == 1 else first])
+        known = integers[..., : end if parity == 1 else first]
+        known = np.clip(known, -LARGEST_INPUT, LARGEST_INPUT)
         if parity == 1:
             odd = checkerboard(*integers.shape[:2])[:, :, None]
+            known = known.copy()
             known[..., first:] *= 1 - odd
-        arrays = np.concatenate([features, known], axis=-1)
+        parts = [features, known * _INPUT]
+        if self._base is not None:
+            parts.append(_LOGARITHMS[np.abs(known)])
+        arrays = np.concatenate(parts, axis=-1)
         layers = self._predictors[step]
         arrays = _relu(layers[0](arrays))
         arrays = _relu(layers[1](arrays))
         means, indices = np.split(layers[2](arrays), 2, axis=-1)
+        if self._base is not None:
+            indices = indices + self._base[quality, first:end]
         unit = 2.0**ACTIVATION_BITS
         scales = np.clip(np.floor(indices / unit + 0.5), 0, NUM_SCALES - 1)
         return means.astype(np.int64), scales.astype(np.int64)

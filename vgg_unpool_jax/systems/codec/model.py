@@ -8,6 +8,9 @@ rates, so that one model has several.
 
 Integers are predicted from three things: a hyper latent with a quarter of the latents'
 height and width, the quality, and the integers decoded before, in the order of `steps`.
+With `log_context` predictions start from the scale that each channel has on average at
+each quality, and the logarithms of integers are inputs beside themselves: what is
+predicted most is a logarithm of a scale.
 The predictor has ReLU layers that `integer_net` repeats in integer arithmetic.
 
 Source: Ballé et al. 2018 and Minnen et al. 2018 for the hyper latent, He et al. 2022
@@ -42,6 +45,7 @@ LARGEST_INPUT, LARGEST_ACTIVATION = 1023, 127.0
 _PIXEL_SCALE = 64.0
 _OUTPUT_SCALE = 16.0
 _COMPONENTS = 3  # of the mixture of each hyper channel
+_MIDDLE = 30.0  # the index of a scale near 1.5
 
 BOTH = -1  # parity of a step that decodes all positions
 
@@ -247,10 +251,12 @@ class Predictor(nn.Module):
     Attributes:
       features: number of hidden channels.
       channels: number of predicted ones.
+      middle: index of the scale that a new predictor predicts.
     """
 
     features: int
     channels: int
+    middle: float
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -260,7 +266,7 @@ class Predictor(nn.Module):
 
         def bias(key, shape, dtype=jnp.float32):
             del key
-            middle = jnp.full(shape[0] // 2, 30.0, dtype)
+            middle = jnp.full(shape[0] // 2, self.middle, dtype)
             return jnp.concatenate([jnp.zeros_like(middle), middle])
 
         small = nn.initializers.normal(0.01)
@@ -289,6 +295,7 @@ class Codec(nn.Module):
       num_qualities: number of qualities.
       lapped: see `Analysis`.
       linear_unit: see `Analysis`.
+      log_context: see above.
     """
 
     groups: tuple[int, ...]
@@ -303,6 +310,7 @@ class Codec(nn.Module):
     # Absent in codecs that are older than these.
     lapped: bool = False
     linear_unit: int = 1
+    log_context: bool = False
 
     @property
     def stride(self) -> int:
@@ -356,14 +364,18 @@ class Codec(nn.Module):
         self.hyper_synthesis = HyperSynthesis(
             self.predictor_features, self.num_qualities
         )
+        middle = 0.0 if self.log_context else _MIDDLE
         self.predictors = [
-            Predictor(self.predictor_features, end - first)
+            Predictor(self.predictor_features, end - first, middle)
             for first, end, _ in self.steps
         ]
         shape = (self.num_qualities, self.channels)
         zeros = nn.initializers.zeros
         self.log_gain = self.param("log_gain", zeros, shape, jnp.float32)
         self.log_step = self.param("log_step", zeros, shape, jnp.float32)
+        if self.log_context:
+            start = nn.initializers.constant(_MIDDLE)
+            self.base_index = self.param("base_index", start, shape, jnp.float32)
         shape = (self.num_qualities, self.hyper_channels, _COMPONENTS)
         self.hyper_logits = self.param("hyper_logits", zeros, shape, jnp.float32)
         spread = nn.initializers.normal(1.0)
@@ -426,17 +438,22 @@ class Codec(nn.Module):
         height, width = integers.shape[1:3]
         features = self.hyper_synthesis(hyper, quality)[:, :height, :width]
         limit = float(LARGEST_INPUT)
-        context = jnp.clip(integers, -limit, limit) / INPUT_SCALE
+        clipped = jnp.clip(integers, -limit, limit)
+        context = clipped / INPUT_SCALE
+        logs = jnp.log2(1 + jnp.abs(clipped)) if self.log_context else None
         odd = checkerboard(height, width)[None, :, :, None]
         means, indices, half = [], [], None
         for predictor, (first, end, parity) in zip(
             self.predictors, self.steps, strict=True
         ):
-            known = context[..., :first]
-            if parity == 1:
-                even = jnp.where(odd, 0.0, context[..., first:end])
-                known = jnp.concatenate([known, even], axis=-1)
-            output = predictor(jnp.concatenate([features, known], axis=-1))
+            parts = [features]
+            for array in (context, logs):
+                if array is None:
+                    continue
+                parts.append(array[..., :first])
+                if parity == 1:
+                    parts.append(jnp.where(odd, 0.0, array[..., first:end]))
+            output = predictor(jnp.concatenate(parts, axis=-1))
             if parity == 0:
                 half = output
                 continue
@@ -445,7 +462,10 @@ class Codec(nn.Module):
             mean, index = jnp.split(output, 2, axis=-1)
             means.append(mean)
             indices.append(index)
-        return jnp.concatenate(means, axis=-1), jnp.concatenate(indices, axis=-1)
+        indices = jnp.concatenate(indices, axis=-1)
+        if self.log_context:
+            indices += self.base_index[quality][:, None, None]
+        return jnp.concatenate(means, axis=-1), indices
 
 
 @functools.cache
