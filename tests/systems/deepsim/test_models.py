@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from configs.deepsim import alexnet, autoencoder, vgg19
+from vgg_unpool_jax.pretrained.feature_layers import FeatureLayer
 from vgg_unpool_jax.systems.deepsim.layers import Layer, Stack, up
 from vgg_unpool_jax.systems.deepsim.models import (
     Autoencoder,
     Discriminator,
     Generator,
 )
-from vgg_unpool_jax.systems.deepsim.networks import FeatureLayer
 from vgg_unpool_jax.systems.deepsim.objective import inverted_layer, make_model
 
 

@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 
 from configs.deepsim import alexnet, autoencoder, base, vgg19
-from vgg_unpool_jax.errors import ConfigError, WeightsMismatchError
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.losses.adversarial import PauseRule
-from vgg_unpool_jax.pretrained.networks import random_network_weights
-from vgg_unpool_jax.systems.deepsim.loss import STATE, Coefficients, DeePSiM
-from vgg_unpool_jax.systems.deepsim.networks import (
+from vgg_unpool_jax.pretrained.feature_layers import (
     FeatureLayer,
-    load_weights,
-    released_record,
 )
+from vgg_unpool_jax.systems.deepsim.loss import STATE, Coefficients, DeePSiM
 from vgg_unpool_jax.systems.deepsim.objective import from_config
 from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.parallel import parallelize_step, shard_batch
@@ -146,22 +143,6 @@ def test_every_loss_has_a_config(module, variant):
     assert bool(config.loss.l1) == (variant == "l1")
     assert (config.model.width, config.data.image_size) == (0.5, 128)
     assert "--config=deepsim/" in module.__doc__
-
-
-def test_networks_are_recognised():
-    layer = FeatureLayer("alexnet", "conv3")
-    weights = random_network_weights("alexnet", seed=0)
-    record = released_record(layer, weights)
-    assert load_weights(layer, "", record).origin == weights.origin
-    # Layers behind the inverted one do not matter.
-    assert released_record(layer, weights) != released_record(
-        FeatureLayer("alexnet", "conv4"), weights
-    )
-    record["layers_sha256"] = "0"
-    with pytest.raises(WeightsMismatchError, match="was trained with random:alexnet"):
-        load_weights(layer, "", record)
-    assert FeatureLayer("vgg19", "block3_conv4").block == 4
-    assert FeatureLayer("vgg19", "block3_conv4").stride == 4
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,12 @@ from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.nets.vgg16 import VGG16
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.ops.lab import fit_into_rgb, rgb_to_lab
+from vgg_unpool_jax.pretrained.feature_layers import (
+    VGG19,
+    FeatureLayer,
+    frozen_params,
+    load_weights,
+)
 from vgg_unpool_jax.pretrained.networks import (
     load_network_weights,
     random_network_weights,
@@ -39,12 +45,6 @@ from vgg_unpool_jax.systems.colorization.model import (
     OUTPUT_SCALE,
     VGG19_LAYERS,
     make_model,
-)
-from vgg_unpool_jax.systems.deepsim.networks import (
-    VGG19,
-    FeatureLayer,
-    frozen_params,
-    load_weights,
 )
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 

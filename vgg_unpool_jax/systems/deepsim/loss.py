@@ -38,8 +38,8 @@ import ml_collections
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.losses import l1, l2
 from vgg_unpool_jax.losses.adversarial import FAKE, REAL, PauseRule, cross_entropy
+from vgg_unpool_jax.pretrained.feature_layers import FeatureLayer
 from vgg_unpool_jax.systems.deepsim.models import Discriminator
-from vgg_unpool_jax.systems.deepsim.networks import FeatureLayer
 from vgg_unpool_jax.training.system import PyTree
 
 # The part of the parameters that this loss adds, and its entry in the model state.

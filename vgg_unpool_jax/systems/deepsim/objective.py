@@ -19,6 +19,11 @@ import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
+from vgg_unpool_jax.pretrained.feature_layers import (
+    FeatureLayer,
+    frozen_params,
+    load_layers,
+)
 from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.systems.deepsim.loss import (
     DISCRIMINATOR,
@@ -28,11 +33,6 @@ from vgg_unpool_jax.systems.deepsim.loss import (
     make_loss,
 )
 from vgg_unpool_jax.systems.deepsim.models import STATISTICS, Autoencoder, Generator
-from vgg_unpool_jax.systems.deepsim.networks import (
-    FeatureLayer,
-    frozen_params,
-    load_layers,
-)
 from vgg_unpool_jax.systems.unpooling.decoder import measure_feature_rms
 from vgg_unpool_jax.training.system import Aux, PyTree
 

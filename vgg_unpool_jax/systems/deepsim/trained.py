@@ -20,15 +20,15 @@ from vgg_unpool_jax.errors import PhotoError, WeightsUnavailableError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
-from vgg_unpool_jax.releases import file
-from vgg_unpool_jax.runtime.recompiled import Recompiled
-from vgg_unpool_jax.systems.deepsim.loss import comparator_of
-from vgg_unpool_jax.systems.deepsim.models import CODE_STRIDE, STATISTICS
-from vgg_unpool_jax.systems.deepsim.networks import (
+from vgg_unpool_jax.pretrained.feature_layers import (
     frozen_params,
     load_layers,
     released_record,
 )
+from vgg_unpool_jax.releases import file
+from vgg_unpool_jax.runtime.recompiled import Recompiled
+from vgg_unpool_jax.systems.deepsim.loss import comparator_of
+from vgg_unpool_jax.systems.deepsim.models import CODE_STRIDE, STATISTICS
 from vgg_unpool_jax.systems.deepsim.objective import (
     GENERATOR,
     compare_features,

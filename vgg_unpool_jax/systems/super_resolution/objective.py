@@ -35,13 +35,13 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.losses.adversarial import PauseRule
 from vgg_unpool_jax.ops.blocks import repeat_pixels
-from vgg_unpool_jax.pretrained.recorded import weights_record
-from vgg_unpool_jax.systems.deepsim.networks import (
+from vgg_unpool_jax.pretrained.feature_layers import (
     VGG19,
     FeatureLayer,
     frozen_params,
     load_layers,
 )
+from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.super_resolution.discriminator import PatchDiscriminator
 from vgg_unpool_jax.systems.super_resolution.model import WHITE, make_model

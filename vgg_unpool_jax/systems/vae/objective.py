@@ -42,6 +42,7 @@ from vgg_unpool_jax.losses.latent import (
     kl_to_standard_normal,
     with_free_bits,
 )
+from vgg_unpool_jax.pretrained.feature_layers import frozen_params, load_layers
 from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.systems.deepsim.loss import (
     DISCRIMINATOR,
@@ -50,7 +51,6 @@ from vgg_unpool_jax.systems.deepsim.loss import (
     comparator_of,
     make_loss,
 )
-from vgg_unpool_jax.systems.deepsim.networks import frozen_params, load_layers
 from vgg_unpool_jax.systems.vae.model import HALF_RANGE, VAE, check_sizes
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
