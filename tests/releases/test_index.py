@@ -93,6 +93,7 @@ def test_the_package_agrees_with_its_index():
     pairs = [f"vgg19-block{block}" for block in range(1, 6)]
     others = {
         "codec-faces": "codec",
+        "codec-photos": "codec",
         "color-photos": "colorization",
         "restore-photos": "restoration",
         "upscale-faces": "super_resolution",

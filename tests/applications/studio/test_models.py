@@ -19,7 +19,10 @@ def test_named_models_come_first_are_kept_and_nothing_is_downloaded(
     assert {b: k.title for b, k in models.pairs().items()} == {1: "block1", 2: "block2"}
     pair = models.load(models.pairs()[2])
     assert pair.block == 2 and models.load(models.pairs()[2]) is pair
-    assert [known.title for known in models.of("codec")] == ["codec-faces"]
+    assert [known.title for known in models.of("codec")] == [
+        "codec-photos",
+        "codec-faces",
+    ]
     assert models.of("codec")[0].qualities == 8
 
 

@@ -118,15 +118,30 @@ def test_numbers_beyond_their_tables_are_coded_too(codec):
         np.testing.assert_array_equal(array, expected)
 
 
-def test_a_file_of_another_day_and_machine_is_decoded():
-    """Written by Python 3.11, jax 0.10.2, one device of a CPU; `codec-faces`."""
-    content = (_GOLDEN / "astronaut.vuc").read_bytes()
-    codec = load_codec("codec-faces")
+@pytest.mark.parametrize(
+    ("name", "file", "expected_digest"),
+    [
+        (
+            "codec-faces",
+            "astronaut",
+            "abe03996154026c405ddab671859bfd7a4ccadf349929207b976a23e529680a3",
+        ),
+        (
+            "codec-photos",
+            "astronaut-photos",
+            "d9a577051d9135e04685ae56d65b86f1c21f982342c98a9e86d63aa77568a181",
+        ),
+    ],
+)
+def test_a_file_of_another_day_and_machine_is_decoded(name, file, expected_digest):
+    """Written by Python 3.11, jax 0.10.2, one device of a CPU."""
+    content = (_GOLDEN / f"{file}.vuc").read_bytes()
+    codec = load_codec(name)
     _, hyper, integers = codec.read(content)
     numbers = np.concatenate([hyper.ravel(), integers.ravel()]).astype("<i2")
     digest = hashlib.sha256(numbers.tobytes()).hexdigest()
-    assert digest == "abe03996154026c405ddab671859bfd7a4ccadf349929207b976a23e529680a3"
-    with Image.open(_GOLDEN / "astronaut.png") as image:
+    assert digest == expected_digest
+    with Image.open(_GOLDEN / f"{file}.png") as image:
         expected = np.asarray(image).astype(int)
     assert np.abs(codec.decompress(content) - expected).max() <= 1
     with jax.disable_jit():

@@ -141,7 +141,8 @@ class Models:
                 found.append(_describe(name, path))
             elif entry.sha256 is not None:
                 self._elsewhere.setdefault(entry.facts["system"], name)
-        return found
+        # A model of faces alone is not what most photos need first.
+        return sorted(found, key=lambda known: known.name.endswith("-faces"))
 
 
 def _describe(name: str, path: pathlib.Path | None = None) -> Known:

@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vgg_unpool_jax.systems.codec.model import stride_of
+
 
 def card_parts(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
     """`about`, `usage` and `limits` of `releases.card.model_card`."""
     config = metadata["config"]
     channels, lambdas = sum(config["model"]["groups"]), config["loss"]["lambdas"]
+    stride = stride_of(config["model"]["widths"])
     return {
         "about": (
-            f"A learned image codec with {channels} channels at an eighth of the "
-            f"size, a hyper latent, and {len(lambdas)} qualities (λ from "
+            f"A learned image codec with {channels} channels at 1/{stride} of height "
+            f"and width, a hyper latent, and {len(lambdas)} qualities (λ from "
             f"{lambdas[0]:g} to {lambdas[-1]:g}). Predictions for the entropy coding "
             "are made in integers, with tables that are part of this file."
         ),
