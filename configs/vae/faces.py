@@ -2,7 +2,7 @@
 
 The negative ELBO with a trained standard deviation of p(x|z), a network of half the
 published widths. Data: CelebA's aligned faces at half size (89×109), their central 80
-pixels. Measured results: docs/vae.md.
+pixels. Not run yet at full length.
 
     ./launch.sh train --config=configs/vae/faces.py --workdir=runs/vae-faces \
         --config.data.source=zip:celeba_train.zip

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from vgg_unpool_jax.systems.codec import tables
+from vgg_unpool_jax.systems.codec import integer_net, tables
 from vgg_unpool_jax.systems.codec.entropy import (
     NUM_SCALES,
     SCALES,
@@ -95,3 +95,9 @@ def test_bits_are_those_of_scipy():
     ]
     bits = mixture_bits(jnp.array(1.0), logits, middles, np.log([0.5, 3.0]))
     np.testing.assert_allclose(bits, -np.log2(weights @ parts), rtol=1e-4)
+
+
+def test_no_logarithm_depends_on_how_a_machine_rounds():
+    exact = 256 * np.log2(1.0 + np.arange(len(integer_net._LOGARITHMS)))
+    assert np.abs(exact - np.floor(exact) - 0.5).min() > 1e-4
+    assert integer_net._LOGARITHMS[[0, 1, 3, 1023]].tolist() == [0, 256, 512, 2560]

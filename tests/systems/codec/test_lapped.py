@@ -6,6 +6,7 @@ import pytest
 
 from configs.codec import photos
 from vgg_unpool_jax.systems.codec import preparation
+from vgg_unpool_jax.systems.codec.entropy import SCALES
 from vgg_unpool_jax.systems.codec.lapped import filter_borders, prefilter
 from vgg_unpool_jax.systems.codec.objective import from_config
 
@@ -67,3 +68,15 @@ def test_the_start_rebuilds_what_its_channels_hold():
     # Steps of 0.005 cost an error of 0.005²/12 each.
     assert np.abs(rebuilt - images).max() < 0.02
     assert np.abs(apply("decode", 0.9 * integers) - images).max() > 1.0
+
+
+def test_scales_of_the_start_are_those_of_the_latents():
+    generator = np.random.default_rng(0)
+    scales, steps = np.array([20.0, 100.0, 0.01]), np.array([10.0, 20.0])
+    latents = generator.logistic(size=(20_000, 3)) * scales
+    indices = preparation._base_indices(latents, steps)
+    found = SCALES[indices.astype(int)]
+    expected = scales / steps[:, None]
+    np.testing.assert_allclose(found[:, :2], expected[:, :2], rtol=0.1)
+    # A channel that is always zero has the smallest scale.
+    assert (indices[:, 2] == 0).all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from configs import vae_coco, vae_food101
+from configs.vae import faces
 from vgg_unpool_jax.systems import make_objective, train_and_evaluate
 
 
@@ -104,3 +105,13 @@ def test_runlocal_trains_as_it_is_shipped(module, variant, tmp_path):
     assert int(result.state.step) == result.total_steps > 0
     assert np.isfinite(list(result.metrics.values())).all()
     assert {"pcc", "ssim_zero_padded", "elbo", "active_units"} <= set(result.metrics)
+
+
+def test_faces_are_trained_on_the_bound_with_any_variant():
+    for variant in ("", "size32", "runlocal"):
+        config = faces.get_config(variant)
+        assert config.loss.name == "beta" and config.model.learn_decoder_std
+        objective = make_objective(config)
+        size = config.model.image_size
+        images = jax.ShapeDtypeStruct((2, size, size, 3), np.float32)
+        jax.eval_shape(objective.init, jax.random.key(0), {"image": images})

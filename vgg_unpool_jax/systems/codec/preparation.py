@@ -46,7 +46,8 @@ def prepare(
             pixels = np.asarray(filter_borders(pixels, matrix.astype(np.float32)))
         blocks = blocks_to_channels(pixels.astype(np.float64), model.stride)
         blocks = blocks.reshape(-1, length)
-        kept_blocks.append(blocks.astype(np.float32))
+        if model.log_context:
+            kept_blocks.append(blocks.astype(np.float32))
         moment += blocks.T @ blocks
         count += len(blocks)
     values, vectors = np.linalg.eigh(moment / count)
