@@ -7,6 +7,7 @@ import pytest
 
 from vgg_unpool_jax.systems.codec import curves, equal_size
 from vgg_unpool_jax.systems.codec.rate_distortion import (
+    Method,
     Point,
     bd_rate,
     measure,
@@ -58,20 +59,19 @@ def test_all_methods_are_measured_on_files(codec, photo, tmp_path):
 
 
 def test_pictures_have_files_of_the_same_size(photo):
-    large = np.tile(photo, (3, 2, 1))
-    for method in pillow_methods():
-        smallest = len(method.compress(large, method.fine[0]))
-        for num_bytes in (1500, 6000):
-            content, decoded = equal_size.compress_to(method, large, num_bytes)
-            assert len(content) <= max(num_bytes, smallest)
-            # The next setting would have been too large.
-            sizes = [len(method.compress(large, setting)) for setting in method.fine]
-            assert (
-                len(content)
-                == max([size for size in sizes if size <= num_bytes], default=smallest)
-                or len(content) > 0.9 * num_bytes
-            )
-            assert decoded.shape == large.shape
-    methods = pillow_methods()[::2]
-    page = equal_size.page(methods, [large, photo], 1.0)
-    assert page.shape[1] > 4 * 128 and page.dtype == np.uint8
+    sizes = (40, 70, 90, 200, 500)
+    method = Method(
+        "bytes",
+        (1,),
+        lambda photo, setting: bytes(sizes[setting]),
+        lambda content: np.full((8, 8, 3), len(content) % 256, np.uint8),
+        range(len(sizes)),
+    )
+    for wanted, expected in ((10, 40), (40, 40), (89, 70), (200, 200), (999, 500)):
+        content, decoded = equal_size.compress_to(method, photo, wanted)
+        assert len(content) == expected and decoded[0, 0, 0] == expected % 256
+    jpeg = [method for method in pillow_methods() if method.name.startswith("JPEG 4")]
+    page = equal_size.page(jpeg, [np.tile(photo, (3, 2, 1)), photo], 1.0)
+    # The photo and two codecs in each row, enlarged to at least 128 pixels.
+    assert page.shape[0] > 2 * 129 and page.shape[1] > 3 * 140
+    assert page.dtype == np.uint8 and len(np.unique(page)) > 100

@@ -132,6 +132,7 @@ def test_numbers_beyond_their_tables_are_coded_too(codec):
             "d9a577051d9135e04685ae56d65b86f1c21f982342c98a9e86d63aa77568a181",
         ),
     ],
+    ids=["faces", "photos"],
 )
 def test_a_file_of_another_day_and_machine_is_decoded(name, file, expected_digest):
     """Written by Python 3.11, jax 0.10.2, one device of a CPU."""
