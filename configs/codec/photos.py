@@ -14,7 +14,7 @@ from configs.codec import base
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = base.make_config("folder:photos", variant)
     model = config.model
-    # 16 pixels per latent, and blocks that overlap: 49 dB are possible.
+    # 16 pixels per latent, and blocks that overlap.
     model.lapped, model.linear_unit = True, 8
     model.log_context = True
     if not variant:

@@ -1,4 +1,4 @@
-"""VAE of aligned faces at 64×64, the release `vae-faces`.
+"""VAE of aligned faces at 64×64.
 
 The negative ELBO with a trained standard deviation of p(x|z), a network of half the
 published widths. Data: CelebA's aligned faces at half size (89×109), their central 80

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ import numpy as np
 from vgg_unpool_jax.applications.studio.jobs import Job
 from vgg_unpool_jax.applications.studio.measures import Measures, measure
 from vgg_unpool_jax.data.formats import is_built
-from vgg_unpool_jax.systems.codec.rate_distortion import Method, pillow_methods
+from vgg_unpool_jax.systems.codec.equal_size import compress_to
+from vgg_unpool_jax.systems.codec.rate_distortion import pillow_methods
 
 # The names of `pillow_methods` that are shown, and what Pillow calls their formats.
 _BESIDE = {"JPEG 4:2:0": "JPEG", "WebP": "WEBP", "AVIF": "AVIF"}
-_QUALITIES = (0, 100)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,23 +79,8 @@ def beside(photo: np.ndarray, size: int, job: Job) -> list[Compressed]:
     for number, method in enumerate(methods):
         share = 0.3 + 0.7 * number / len(methods)
         step = functools.partial(job.say, share, method.name)
-        setting, content = _fit(method, photo, size, step)
+        setting, content = compress_to(method, photo, size, step)
         image = method.decompress(content)
         name = method.name.split()[0]
         found.append(Compressed(name, setting, content, image, measure(image, photo)))
     return found
-
-
-def _fit(method: Method, photo: np.ndarray, size: int, step: Callable[[], None]):
-    """Largest setting whose file has at most `size` bytes, by bisection."""
-    low, high = _QUALITIES
-    best = low, method.compress(photo, low)
-    while low < high:
-        step()
-        middle = (low + high + 1) // 2
-        content = method.compress(photo, middle)
-        if len(content) <= size:
-            low, best = middle, (middle, content)
-        else:
-            high = middle - 1
-    return best

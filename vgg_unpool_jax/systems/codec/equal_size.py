@@ -1,6 +1,7 @@
 """The same photos by several codecs in files of the same size, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,28 +13,33 @@ _SHOWN, _SIDE = 256, 256
 
 
 def compress_to(
-    method: Method, photo: np.ndarray, num_bytes: int
-) -> tuple[bytes, np.ndarray]:
+    method: Method,
+    photo: np.ndarray,
+    num_bytes: int,
+    step: Callable[[], None] = lambda: None,
+) -> tuple[Any, bytes]:
     """The largest file of a codec that is not larger than asked for.
 
     Args:
       method: the codec; its sizes rise over `Method.fine`.
       photo: uint8 (h, w, 3).
       num_bytes: largest size of the file. If all are larger, the smallest is taken.
+      step: called before each further file that is tried.
 
     Returns:
-      the file, and the decoded photo.
+      the setting, and the file.
     """
     low, high = 0, len(method.fine) - 1
     best = method.compress(photo, method.fine[0])
     while low < high:
+        step()
         middle = (low + high + 1) // 2
         content = method.compress(photo, method.fine[middle])
         if len(content) <= num_bytes:
             low, best = middle, content
         else:
             high = middle - 1
-    return best, method.decompress(best)
+    return method.fine[low], best
 
 
 def page(
@@ -56,11 +62,12 @@ def page(
         first, *others = methods
         files = [first.compress(photo, setting) for setting in first.settings]
         nearest = min(files, key=lambda file: abs(np.log(len(file) / wanted)))
-        found = [(first, nearest, first.decompress(nearest))]
+        found = [(first, nearest)]
         for method in others:
-            found.append((method, *compress_to(method, photo, len(nearest))))
+            found.append((method, compress_to(method, photo, len(nearest))[1]))
         cells = {"photo": photo}
-        for method, content, decoded in found:
+        for method, content in found:
+            decoded = method.decompress(content)
             error = np.mean(np.square(decoded.astype(np.float64) - photo))
             psnr = 10 * np.log10(255**2 / max(error, 1e-3))
             title = f"{method.name}: {len(content):,} bytes, {psnr:.1f} dB"

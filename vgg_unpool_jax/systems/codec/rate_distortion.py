@@ -91,7 +91,7 @@ def _pillow(name: str, qualities: Sequence[int], options: Mapping[str, Any]) -> 
         Image.fromarray(photo).save(buffer, quality=quality, **options)
         return buffer.getvalue()
 
-    return Method(name, tuple(qualities), compress, _open, range(1, 96))
+    return Method(name, tuple(qualities), compress, _open, range(101))
 
 
 def _compress_jpeg2000(photo: np.ndarray, ratio: float) -> bytes:
