@@ -10,24 +10,34 @@ pixels. Not run yet at full length.
         --batch_size=64
     ./launch.sh sample --workdir=runs/vae-faces --num=64 --output=grid.png
 
-Variants: see `configs/vae/base.py`; `beta` is always on.
+Variants: see `configs/vae/base.py`; `beta` is on without another loss. `deepsim`
+takes smaller batches and steps as for few photos.
 """
 
 import ml_collections
 
+from configs.deepsim import base as deepsim
 from configs.vae import base
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    names = ",".join(["beta", *filter(None, variant.split(","))])
-    config = base.make_config("zip:celeba_train.zip", "", names, validation_share=0.05)
-    config.model.learn_decoder_std = True
-    if "runlocal" not in variant.split(","):
-        config.num_epochs, config.num_steps = 0.0, 2500
-        config.data.crop = config.evaluation.crop = "center_resize:80"
-        model = config.model
-        model.encoder_channels, model.decoder_channels = (32, 64, 128), (128, 64, 32)
-        model.hidden_size = 512
-        model.batch_norm_momentum = 0.99
-        config.evaluation.every_steps = config.checkpoints.every_steps = 500
+    names = [name for name in variant.split(",") if name]
+    uses_deepsim = "deepsim" in names
+    if not uses_deepsim:
+        names = ["beta", *names]
+    source = "zip:celeba_train.zip"
+    config = base.make_config(source, "", ",".join(names), validation_share=0.05)
+    config.model.learn_decoder_std = not uses_deepsim
+    if "runlocal" in names:
+        return config
+    config.num_epochs, config.num_steps = 0.0, 2500
+    config.data.crop = config.evaluation.crop = "center_resize:80"
+    model = config.model
+    model.encoder_channels, model.decoder_channels = (32, 64, 128), (128, 64, 32)
+    model.hidden_size = 512
+    model.batch_norm_momentum = 0.99
+    config.evaluation.every_steps = config.checkpoints.every_steps = 500
+    if uses_deepsim:
+        config.data.batch_size = 32
+        deepsim.few_photos(config)
     return config

@@ -107,11 +107,19 @@ def test_runlocal_trains_as_it_is_shipped(module, variant, tmp_path):
     assert {"pcc", "ssim_zero_padded", "elbo", "active_units"} <= set(result.metrics)
 
 
-def test_faces_are_trained_on_the_bound_with_any_variant():
-    for variant in ("", "size32", "runlocal"):
-        config = faces.get_config(variant)
-        assert config.loss.name == "beta" and config.model.learn_decoder_std
-        objective = make_objective(config)
-        size = config.model.image_size
-        images = jax.ShapeDtypeStruct((2, size, size, 3), np.float32)
-        jax.eval_shape(objective.init, jax.random.key(0), {"image": images})
+@pytest.mark.parametrize("variant", ["", "size32", "runlocal", "deepsim,runlocal"])
+def test_faces_are_trained_on_the_bound_or_with_deepsim(variant):
+    config = faces.get_config(variant)
+    is_bound = "deepsim" not in variant
+    assert config.loss.name == ("beta" if is_bound else "deepsim")
+    assert config.model.learn_decoder_std == is_bound
+    objective = make_objective(config)
+    size = config.model.image_size
+    images = jax.ShapeDtypeStruct((2, size, size, 3), np.float32)
+    jax.eval_shape(objective.init, jax.random.key(0), {"image": images})
+
+
+def test_faces_with_deepsim_take_the_steps_of_few_photos():
+    config = faces.get_config("deepsim")
+    assert config.optimizer.parts.discriminator.learning_rate == 2e-4
+    assert config.optimizer.schedule == "linear" and config.data.batch_size == 32
