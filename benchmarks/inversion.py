@@ -18,7 +18,6 @@ reconstructions are rounded as a saved picture is. Columns beside the usual metr
 import os
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
@@ -27,12 +26,10 @@ from experiments.cli.path_list_flag import define_path_list
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.data.crops import make_crop
 from vgg_unpool_jax.evaluation import spectrum
-from vgg_unpool_jax.evaluation.comparison import compare
-from vgg_unpool_jax.evaluation.distances import distances, normalised_error, sketch
 from vgg_unpool_jax.evaluation.perceptual import available_metrics
 from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, save_png
+from vgg_unpool_jax.evaluation.reconstructions import measure
 from vgg_unpool_jax.evaluation.results import write_results
-from vgg_unpool_jax.evaluation.statistics import summarize
 from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.io.outputs import check_outputs, output_folder
@@ -82,7 +79,7 @@ def main() -> None:
         print(f"{name}: PSNR {found[name]['psnr'].mean:.2f} dB", flush=True)
     save_png(folder / "page.png", picture_grid(page))
     save_png(folder / "spectrum.png", _plot(found))
-    table = make_table(found)
+    table = _make_table(found)
     with replacing(folder / "table.md") as file:
         file.write(f"{table}\n".encode())
     print(table)
@@ -91,31 +88,7 @@ def main() -> None:
     write_results(folder / "results.json", {**facts, "results": found})
 
 
-def measure(outputs: np.ndarray, photos: np.ndarray, features, perceptual) -> dict:
-    """All numbers of reconstructions.
-
-    Args:
-      outputs: uint8 (n, h, w, 3).
-      photos: the same shape.
-      features: images (n, h, w, 3) -> (n, ...).
-      perceptual: metrics that need weights.
-    """
-    scores = [compare(*pair, perceptual) for pair in zip(outputs, photos, strict=True)]
-    found = {name: summarize([s[name] for s in scores]) for name in scores[0]}
-    a, b = (jnp.asarray(images, jnp.float32) for images in (outputs, photos))
-    spectra = [np.asarray(rows) for rows in spectrum.radial_spectra(a, b)]
-    found |= spectrum.spectrum_errors(*spectra)
-    found["spectrum_ratio_db"] = spectrum.ratios(*spectra)
-    for space, arrays in (("image", (a, b)), ("feature", (features(a), features(b)))):
-        far, rows = distances(*arrays), sketch(arrays[1])
-        found[f"{space}_error"] = normalised_error(np.asarray(far), np.asarray(rows))
-    a, b = (np.asarray(x, np.float64).reshape(len(x), -1) for x in arrays)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found["feature_cosine"] = float(np.mean(np.sum(a * b, axis=1) / lengths))
-    return found
-
-
-def make_table(found) -> str:
+def _make_table(found) -> str:
     """Markdown table with a row for each model."""
     known = next(iter(found.values()))
     columns = {k: head for k, head in (_HEADS | _NUMBERS).items() if k in known}

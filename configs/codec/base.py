@@ -38,6 +38,8 @@ def make_config(source: str, variant: str = "") -> ml_collections.ConfigDict:
     # Equal ratios of 2.2.
     loss.lambdas = (0.001, 0.0022, 0.0048, 0.0106, 0.0234, 0.0515, 0.113, 0.25)
     loss.rounding_from = 0.0
+    # Added to the squared error, in squared grey levels; 0 is without.
+    loss.lpips = loss.lpips_vgg = loss.dists = 0.0
 
     config.preparation = preparation = ml_collections.ConfigDict()
     preparation.num_photos = 512

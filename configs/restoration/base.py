@@ -122,6 +122,7 @@ def make_shared() -> ml_collections.ConfigDict:
     config.loss = ml_collections.ConfigDict()
     config.loss.name = "mse"
     config.loss.estimation = 1.0  # coefficient of a blind restorer's estimate
+    config.loss.lpips = config.loss.lpips_vgg = config.loss.dists = 0.0
 
     config.optimizer = optimizer = ml_collections.ConfigDict()
     optimizer.name = "adam"

@@ -4,7 +4,8 @@ Every photo of a training batch is coded at a quality that its own key draws. Ra
 those of latents with uniform noise; what is decoded, and what predictions are made
 from, is rounded, with the gradient of the identity (before `rounding_from` of the run
 it has the noise too). In evaluation everything is rounded, and a photo is coded at all
-qualities.
+qualities. LPIPS and DISTS may be part of the distortion, with coefficients in squared
+grey levels.
 
 Source: Ballé et al. 2018 for rates by noise; Minnen and Singh 2020 for both at once.
 """
@@ -26,6 +27,7 @@ from vgg_unpool_jax.systems.codec.entropy import (
 )
 from vgg_unpool_jax.systems.codec.model import Codec
 from vgg_unpool_jax.systems.codec.quantizer import add_noise, round_straight_through
+from vgg_unpool_jax.systems.perceptual_terms import PerceptualTerms, load_terms
 from vgg_unpool_jax.training.system import ALL, Aux, PyTree
 
 # Outputs of evaluation beside the images: (n, num_qualities) each.
@@ -57,11 +59,16 @@ class RateDistortion:
 class CodecObjective:
     """The objective of a learned codec; see `training/system.Objective`."""
 
-    def __init__(self, model: Codec, loss: RateDistortion):
-        """Put model and loss together."""
-        self.model, self.loss = model, loss
-        self.frozen: PyTree = {}
-        self.record: Mapping[str, Any] = {}
+    def __init__(
+        self,
+        model: Codec,
+        loss: RateDistortion,
+        perceptual: PerceptualTerms = PerceptualTerms(),  # noqa: B008, of no state
+    ):
+        """Put model, loss and further terms of the distortion together."""
+        self.model, self.loss, self._perceptual = model, loss, perceptual
+        self.frozen: PyTree = perceptual.frozen
+        self.record: Mapping[str, Any] = perceptual.record
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise all parts."""
@@ -100,8 +107,12 @@ class CodecObjective:
         pixels = images.shape[1] * images.shape[2]
         rate = bits / pixels
         error = jnp.mean(jnp.square(decoded - images), axis=(1, 2, 3))
-        loss = jnp.mean(rate + lambdas * error)
+        added, distances = self._perceptual(
+            model_state.get("frozen", {}), decoded, images
+        )
+        loss = jnp.mean(rate + lambdas * (error + added))
         terms = {"bits_per_pixel": jnp.mean(rate), "l2": jnp.mean(error)}
+        terms |= {name: jnp.mean(values) for name, values in distances.items()}
         outputs = {}
         if not train:
             shape = (len(targets), count)
@@ -151,12 +162,11 @@ def from_config(
     config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
 ) -> CodecObjective:
     """Build the objective of a config with the sections model and loss."""
-    del record  # nothing is frozen
     share, steps = config.loss.rounding_from, config.num_steps
     if not 0 <= share <= 1:
         raise ConfigError(f"loss.rounding_from must be in [0, 1], got {share}")
     loss = RateDistortion(tuple(config.loss.lambdas), round(share * steps))
-    return CodecObjective(make_model(config), loss)
+    return CodecObjective(make_model(config), loss, load_terms(config.loss, record))
 
 
 def make_model(config: ml_collections.ConfigDict) -> Codec:

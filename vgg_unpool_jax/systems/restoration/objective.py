@@ -6,7 +6,8 @@
 | `l1` | mean absolute difference |
 | `psnr` | 10 log10 of the mean squared difference plus (2/255)² |
 
-The last is what is measured: photos with little damage count as much as others.
+The last is what is measured: photos with little damage count as much as others. LPIPS
+and DISTS are added with the coefficients that the config has for them.
 
 Blind restorers also learn how damaged a photo is: the mean absolute error of
 `restorer.to_vector` is added with a coefficient. In training the restorer is told what
@@ -27,6 +28,7 @@ import ml_collections
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
+from vgg_unpool_jax.systems.perceptual_terms import PerceptualTerms, load_terms
 from vgg_unpool_jax.systems.restoration.layers import HALF_RANGE
 from vgg_unpool_jax.systems.restoration.models import make_model
 from vgg_unpool_jax.systems.restoration.restorer import (
@@ -47,18 +49,26 @@ _LEAST_SQUARE = (1 / HALF_RANGE) ** 2
 class RestorationObjective:
     """The objective of a restoration network; see `training/system.Objective`."""
 
-    def __init__(self, model: nn.Module, loss: str, estimation: float):
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: str,
+        estimation: float,
+        perceptual: PerceptualTerms = PerceptualTerms(),  # noqa: B008, of no state
+    ):
         """Put model and loss together.
 
         Args:
           model: of `models.make_model`.
           loss: one of `LOSSES`.
           estimation: coefficient of the error of a blind restorer's estimate.
+          perceptual: terms that are added.
         """
         self.model, self._loss, self._estimation = model, loss, estimation
         self.is_blind = isinstance(model, Restorer)
-        self.frozen: PyTree = {}
-        self.record: Mapping[str, Any] = {}
+        self._perceptual = perceptual
+        self.frozen: PyTree = perceptual.frozen
+        self.record: Mapping[str, Any] = perceptual.record
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise the network."""
@@ -104,6 +114,11 @@ class RestorationObjective:
         loss = self._restoration_loss(error, squares)
         signal = 20.0 * jnp.log10(jnp.float32(2.0))
         terms["psnr"] = signal - 10.0 * jnp.log10(jnp.mean(squares))
+        added, distances = self._perceptual(
+            model_state.get("frozen", {}), outputs, targets
+        )
+        cost += jnp.mean(added)
+        terms |= {name: jnp.mean(values) for name, values in distances.items()}
         pictures = {INPUT: inputs, OUTPUT: outputs, TARGET: targets}
         return {ALL: loss + cost}, Aux(terms, dict(updated), {**pictures, **known})
 
@@ -133,10 +148,10 @@ def from_config(
     config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
 ) -> RestorationObjective:
     """Build the objective of a config with sections model and loss."""
-    del record  # nothing is frozen
     name, estimation = config.loss.name, config.loss.estimation
     if name not in LOSSES:
         raise ConfigError(f"loss.name must be one of {', '.join(LOSSES)}, got {name!r}")
     if not estimation >= 0:
         raise ConfigError(f"loss.estimation must be at least 0, got {estimation}")
-    return RestorationObjective(make_model(config), name, estimation)
+    terms = load_terms(config.loss, record)
+    return RestorationObjective(make_model(config), name, estimation, terms)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchmarks import inversion
+from vgg_unpool_jax.evaluation import reconstructions
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def photos():
 @pytest.fixture
 def measure(photos):
     def measure(outputs):
-        return inversion.measure(outputs, photos, lambda x: x[..., 0], ())
+        return reconstructions.measure(outputs, photos, lambda x: x[..., 0])
 
     return measure
 
@@ -43,7 +43,3 @@ def test_blur_lacks_fine_detail_and_noise_has_too_much(measure, photos):
     assert (
         values[0]["high_frequency_error"] < -3 < 3 < values[1]["high_frequency_error"]
     )
-    table = inversion.make_table({"blurred": values[0], "noisy": values[1]})
-    lines = table.splitlines()
-    assert lines[0].count("|") == lines[2].count("|") and len(lines) == 4
-    assert f"{values[0]['psnr'].mean:.2f}" in lines[2]
