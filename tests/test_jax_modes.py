@@ -144,9 +144,8 @@ def _train():
     return found
 
 
-@pytest.mark.parametrize(
-    "part", ["models", pytest.param("training", marks=pytest.mark.extended)]
-)
+@pytest.mark.extended
+@pytest.mark.parametrize("part", ["models", "training"])
 def test_64_bits_and_strict_promotion_change_nothing(part, tmp_path):
     path = tmp_path / "found.npz"
     subprocess.run(

@@ -137,6 +137,7 @@ def test_a_training_step_agrees_with_torch():
     assert set(trained[0]["ratios"]) == TORCH
 
 
+@pytest.mark.extended
 def test_a_save_blocks_for_a_part_of_its_time_and_is_measured_on_disk():
     rows = {row["candidate"]: row for row in _run("checkpoints", repetitions=5)["rows"]}
     assert set(rows) == {"copy to the host", "save blocks", "save, written", "restore"}

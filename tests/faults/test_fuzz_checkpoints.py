@@ -65,6 +65,7 @@ def _nothing_to_download(monkeypatch):
     monkeypatch.setenv("VGG_UNPOOL_WEIGHTS_URL", "http://127.0.0.1:9")
 
 
+@pytest.mark.extended
 def test_a_checkpoint_is_as_written_or_refused(request):
     option = request.config.getoption
     seed = option("--hypothesis-seed")

@@ -354,6 +354,7 @@ def test_regions_that_the_style_has_not_take_the_whole_of_it(level_1, style):
     np.testing.assert_allclose(found, stylizer.stylize(photo, style), atol=0.05)
 
 
+@pytest.mark.extended
 def test_a_mask_of_200_labels(level_1, style):
     stylizer, photo = level_1["wct"], _photo()
     labels = np.arange(40 * 60).reshape(40, 60) % 200

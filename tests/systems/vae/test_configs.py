@@ -96,7 +96,7 @@ def test_food101_reads_class_folders_too():
 @pytest.mark.parametrize(
     ("module", "variant"),
     [
-        (vae_coco, "runlocal"),
+        pytest.param(vae_coco, "runlocal", marks=pytest.mark.extended),
         pytest.param(vae_food101, "beta,runlocal", marks=pytest.mark.extended),
     ],
 )

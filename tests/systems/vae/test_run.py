@@ -60,7 +60,13 @@ def make_vae_config(photos):
     return make
 
 
-@pytest.fixture(scope="module", params=["", "beta"], ids=["published", "beta"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("", id="published"),
+        pytest.param("beta", id="beta", marks=pytest.mark.extended),
+    ],
+)
 def run(request, make_vae_config, tmp_path_factory):
     """A finished run of each loss: (config, workdir, result, traces of training)."""
     traces = []
