@@ -114,6 +114,7 @@ def add_loss(config: ml_collections.ConfigDict, parts: tuple[str, ...]) -> None:
     """
     config.comparator = comparator = ml_collections.ConfigDict()
     comparator.network, comparator.layer = "alexnet", "conv5"
+    comparator.shift = 1  # random positions that it sees images at; 1 as published
 
     # Weight files; "" looks for one, "random" draws weights, for tests.
     config.weights = ml_collections.ConfigDict()
@@ -145,7 +146,11 @@ def add_loss(config: ml_collections.ConfigDict, parts: tuple[str, ...]) -> None:
 
 
 def few_photos(config: ml_collections.ConfigDict) -> None:
-    """For some CPU hours: larger steps of the generator, a small discriminator."""
+    """For some CPU hours: larger steps of the generator, a small discriminator.
+
+    The comparator, which has a stride of 4, sees all positions of its grid.
+    """
+    config.comparator.shift = 4
     optimizer = config.optimizer
     optimizer.schedule, optimizer.final_learning_rate = "linear", 1e-5
     optimizer.learning_rate, optimizer.warmup_steps = 1e-3, 100

@@ -1,7 +1,7 @@
 """VAE of aligned faces at 64×64.
 
 The negative ELBO with a trained standard deviation of p(x|z), a network of half the
-published widths. Data: CelebA's aligned faces at half size (89×109), their central 80
+published widths or less. Data: CelebA's aligned faces at half size (89×109), their central 80
 pixels. Not run yet at full length.
 
     ./launch.sh train --config=configs/vae/faces.py --workdir=runs/vae-faces \
@@ -11,7 +11,7 @@ pixels. Not run yet at full length.
     ./launch.sh sample --workdir=runs/vae-faces --num=64 --output=grid.png
 
 Variants: see `configs/vae/base.py`; `beta` is on without another loss. `deepsim`
-takes smaller batches and steps as for few photos.
+takes learning rates for few photos.
 """
 
 import ml_collections
@@ -30,14 +30,14 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.model.learn_decoder_std = not uses_deepsim
     if "runlocal" in names:
         return config
-    config.num_epochs, config.num_steps = 0.0, 2500
+    config.num_epochs, config.num_steps = 0.0, 2000
+    config.data.batch_size = 32
     config.data.crop = config.evaluation.crop = "center_resize:80"
     model = config.model
-    model.encoder_channels, model.decoder_channels = (32, 64, 128), (128, 64, 32)
+    model.encoder_channels, model.decoder_channels = (32, 64, 128), (128, 48, 16)
     model.hidden_size = 512
     model.batch_norm_momentum = 0.99
     config.evaluation.every_steps = config.checkpoints.every_steps = 500
     if uses_deepsim:
-        config.data.batch_size = 32
         deepsim.few_photos(config)
     return config

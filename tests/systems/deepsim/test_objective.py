@@ -11,7 +11,12 @@ from vgg_unpool_jax.losses.adversarial import PauseRule
 from vgg_unpool_jax.pretrained.feature_layers import (
     FeatureLayer,
 )
-from vgg_unpool_jax.systems.deepsim.loss import STATE, Coefficients, DeePSiM
+from vgg_unpool_jax.systems.deepsim.loss import (
+    STATE,
+    Coefficients,
+    DeePSiM,
+    random_shift,
+)
 from vgg_unpool_jax.systems.deepsim.objective import from_config
 from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.parallel import parallelize_step, shard_batch
@@ -23,6 +28,7 @@ class _Shifted(DeePSiM):
     """Whose features are the images and whose discriminator answers a fixed logit."""
 
     def features(self, frozen, images):
+        self.seen = images.shape
         return images
 
 
@@ -94,6 +100,50 @@ def small():
         make_train_step(objective, optimizer, lambda keys, x: x, average_decay=0.0)
     )
     return step, objective, batch, state
+
+
+def test_a_shift_moves_both_batches_alike_and_reaches_all_positions():
+    rows, columns = np.mgrid[:5, :6]
+    images = jnp.asarray(10.0 * rows + columns)[None, ..., None]
+    seen = set()
+    for number in range(60):
+        first, second = random_shift(jax.random.key(number), [images, -images], 3)
+        np.testing.assert_array_equal(first, -second)
+        assert first.shape == (1, 7, 8, 1)
+        top, left = (2 - int(np.argmax(np.diff(x) > 0)) for x in _lines(first))
+        found = first[0, 2 - top : 7 - top, 2 - left : 8 - left]
+        np.testing.assert_array_equal(found, images[0])
+        seen.add((top, left))
+    assert len(seen) == 9
+    (same,) = random_shift(jax.random.key(0), [images], 1)
+    assert same is images
+
+
+def _lines(moved):
+    """A column and a row, which rise where the image is."""
+    return moved[0, :, 4, 0], moved[0, 3, :, 0]
+
+
+def test_the_comparator_sees_shifted_images_in_training_alone():
+    coefficients = Coefficients(image=0.0, l1=0.0, feature=1.0, adversarial=0.0)
+    options = coefficients, FeatureLayer("alexnet", "conv5")
+    targets = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)), "f4")
+    found = {}
+    for shift in (1, 4):
+        loss = _Shifted(*options, shift=shift)
+        _, state = loss.init(jax.random.key(0), {}, targets)
+        for keys in (None, jax.random.split(jax.random.key(0), 2)):
+            terms = loss({}, state, {}, targets + 30, targets, keys).terms
+            found[shift, keys is None] = float(terms["feature"])
+            moves = shift == 4 and keys is not None
+            assert loss.seen == ((2, 11, 11, 3) if moves else (2, 8, 8, 3))
+    assert found[1, True] == found[4, True] == found[1, False]
+    # A constant difference stays one.
+    assert found[4, False] == pytest.approx(found[1, False], rel=1e-5)
+    with pytest.raises(
+        ConfigError, match=r"comparator\.shift must be at least 1, got 0"
+    ):
+        DeePSiM(*options, shift=0)
 
 
 @pytest.mark.parametrize(

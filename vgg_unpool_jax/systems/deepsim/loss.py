@@ -23,12 +23,16 @@ r is the root mean square of the features, by which ours are divided. CaffeNet's
 known here; 4, which is r = 3, is the default of the configs. With means, images of all
 sizes have the balance of 227 pixels.
 
+Networks with strides see a fixed grid of positions, which shows in images as a pattern
+of the same period. With `shift` the comparator sees photo and image moved by the same
+random number of pixels, anew in each training step (ours, not published).
+
 The root mean square of the comparator's layer is measured on the first batch and kept
 in the model state, with the state of the pause rule (`losses/adversarial.py`).
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -90,6 +94,7 @@ class DeePSiM:
     Attributes:
       coefficients: of the terms.
       comparator: layer that compares images; None without feature term.
+      shift: number of positions in each direction from which it sees them in training.
       discriminator: None without adversarial term.
     """
 
@@ -99,8 +104,12 @@ class DeePSiM:
         comparator: FeatureLayer | None = None,
         discriminator: Discriminator | None = None,
         pause: PauseRule = PauseRule(),  # noqa: B008, it is frozen
+        shift: int = 1,
     ):
         """Put the parts together."""
+        if shift < 1:
+            raise ConfigError(f"comparator.shift must be at least 1, got {shift}")
+        self.shift = shift
         self.coefficients = coefficients
         self.comparator, self._pause = comparator, pause
         self.discriminator = discriminator if coefficients.adversarial else None
@@ -150,13 +159,16 @@ class DeePSiM:
           frozen: network -> parameters.
           outputs: of the generator, (n, h, w, 3) on the scale of [0, 255].
           targets: the same shape, in [0, 255].
-          keys: (n,), for the dropout; None in evaluation.
+          keys: (n,), for dropout and shift; None in evaluation.
         """
         c, state = self.coefficients, dict(state)
         terms = {"image": l2(outputs, targets), "l1": l1(outputs, targets)}
         loss = c.image * terms["image"] + c.l1 * terms["l1"]
         if c.feature:
-            found, wanted = (self.features(frozen, x) for x in (outputs, targets))
+            seen = outputs, targets
+            if keys is not None:
+                seen = random_shift(jax.random.fold_in(keys[0], 2), seen, self.shift)
+            found, wanted = (self.features(frozen, x) for x in seen)
             scale = 1.0 / state["comparator_rms"]
             terms["feature"] = l2(found * scale, wanted * scale)
             loss += c.feature * terms["feature"]
@@ -190,6 +202,33 @@ class DeePSiM:
         return Compared(loss, total, terms, state, active)
 
 
+def random_shift(
+    key: jax.Array, batches: Sequence[jax.Array], count: int
+) -> list[jax.Array]:
+    """Move images by random numbers of pixels, all by the same.
+
+    Args:
+      key: of the draw.
+      batches: arrays (n, h, w, c).
+      count: positions in each direction; 1 is only where they are.
+
+    Returns:
+      Arrays (n, h + count - 1, w + count - 1, c); what the images do not cover repeats
+      their border.
+    """
+    if count == 1:
+        return list(batches)
+    top, left = jax.random.randint(key, (2,), 0, count)
+    border = [(0, 0), (count - 1,) * 2, (count - 1,) * 2, (0, 0)]
+    moved = []
+    for images in batches:
+        number, height, width, channels = images.shape
+        size = number, height + count - 1, width + count - 1, channels
+        padded = jnp.pad(images, border, mode="edge")
+        moved.append(jax.lax.dynamic_slice(padded, (0, top, left, 0), size))
+    return moved
+
+
 def comparator_of(config: ml_collections.ConfigDict) -> list[FeatureLayer]:
     """The layer of a config's section comparator, if it names one."""
     if not config.comparator.network:
@@ -216,4 +255,5 @@ def make_loss(
     except ValueError as error:
         raise ConfigError(f"the section loss cannot be used: {error}") from error
     width = config.loss.discriminator_width
-    return DeePSiM(coefficients, comparator, Discriminator(width), pause)
+    shift = config.comparator.get("shift", 1)  # which older runs lack
+    return DeePSiM(coefficients, comparator, Discriminator(width), pause, shift)
