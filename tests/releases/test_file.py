@@ -23,7 +23,7 @@ from vgg_unpool_jax.releases.file import (
     without_folders,
     write,
 )
-from vgg_unpool_jax.releases.storage import DTYPES
+from vgg_unpool_jax.releases.storage import DTYPES, pack, unpack
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 RECORD = {"origin": "keras:vgg19.h5", "sha256": "12ab", "layers_sha256": "34cd"}
@@ -96,7 +96,7 @@ def test_float16_halves_parameters_and_leaves_statistics(file, tmp_path):
     )
 
 
-def test_int8_is_within_half_a_step_and_for_3x3_kernels_alone(file, tmp_path):
+def test_int8_is_within_half_a_step_and_not_for_2x2_kernels(file, tmp_path):
     small = write_toy(tmp_path / "small.safetensors", dtype="int8")
     assert small.stat().st_size < 0.5 * file.stat().st_size
     found, expected = read(small).variables, variables()
@@ -112,6 +112,24 @@ def test_int8_is_within_half_a_step_and_for_3x3_kernels_alone(file, tmp_path):
     arrays = safetensors.numpy.load_file(small)
     assert arrays[KERNEL].dtype == np.int8 and arrays["params/up/kernel"].dtype == "f4"
     assert arrays[f"{KERNEL}_scale"].shape == (32,)
+
+
+def test_int8_rounds_kernels_of_5x5_and_large_dense_ones():
+    generator = np.random.default_rng(0)
+    shapes = {"conv": (5, 5, 3, 8), "large": (1000, 1000), "small": (1000, 999)}
+    kernels = {
+        f"params/{name}/kernel": generator.standard_normal(shape, np.float32)
+        for name, shape in shapes.items()
+    }
+    packed = pack(kernels, "int8")
+    dtypes = [packed[name].dtype for name in kernels]
+    assert dtypes == [np.int8, np.int8, np.float16]
+    assert packed["params/large/kernel_scale"].shape == (1000,)
+    for name, found in unpack("file", packed).items():
+        np.testing.assert_allclose(found, kernels[name], atol=0.03)
+    again = pack(unpack("file", packed), "int8")
+    for name, array in packed.items():
+        np.testing.assert_array_equal(again[name], array)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
