@@ -97,6 +97,7 @@ def test_the_package_agrees_with_its_index():
         "color-photos": "colorization",
         "restore-photos": "restoration",
         "upscale-faces": "super_resolution",
+        "vae-faces": "vae",
         "upscale-photos": "super_resolution",
         "upscale-photos-gan": "super_resolution",
         "vgg19-style": "staged",

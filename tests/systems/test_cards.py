@@ -9,6 +9,7 @@ from configs.colorization import photos as colorization
 from configs.deepsim import alexnet
 from configs.restoration import photos as restoration
 from configs.super_resolution import photos as super_resolution
+from configs.vae import faces as vae
 from vgg_unpool_jax.systems import find
 
 
@@ -22,6 +23,7 @@ from vgg_unpool_jax.systems import find
         (alexnet.get_config(), "features of alexnet"),
         (restoration.get_config(), "noise and JPEG quality"),
         (super_resolution.get_config("x3"), "any size by 3"),
+        (vae.get_config(), "codes of 128 numbers"),
     ],
 )
 def test_cards_say_what_the_model_is_and_how_it_is_loaded(config, said):

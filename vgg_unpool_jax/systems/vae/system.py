@@ -1,6 +1,7 @@
 """The variational autoencoder, as the trainer knows it."""
 
 from vgg_unpool_jax.systems.vae.objective import from_config
+from vgg_unpool_jax.systems.vae.release import card_parts
 from vgg_unpool_jax.systems.vae.report import VAEReport
 from vgg_unpool_jax.systems.vae.trained import load_vae
 from vgg_unpool_jax.training.system import System
@@ -18,4 +19,5 @@ SYSTEM = System(
         "model.learn_decoder_std",
     ),
     make_report=VAEReport,
+    card_parts=card_parts,
 )
