@@ -88,6 +88,10 @@ def _published(network, layer, source, image_size, num_steps):
     data.prefetch = 4  # batches
     data.max_broken_share = 0.01
 
+    # Photos for the scales of the features that are inverted.
+    config.preparation = preparation = ml_collections.ConfigDict()
+    preparation.num_photos, preparation.batch_size = 512, 32
+
     add_loss(config, ("generator", "discriminator"))
 
     config.evaluation = evaluation = ml_collections.ConfigDict()
@@ -194,6 +198,7 @@ def _runlocal(config: ml_collections.ConfigDict) -> None:
     config.data.crop, config.evaluation.crop = "random", "center"
     config.data.batch_size = config.evaluation.batch_size = 2
     config.data.image_size = config.evaluation.image_size = 64
+    config.preparation.num_photos = config.preparation.batch_size = 2
     config.model.width = config.loss.discriminator_width = 0.125
     config.weights.alexnet = config.weights.vgg19 = "random"
     config.evaluation.num_pictures = 2

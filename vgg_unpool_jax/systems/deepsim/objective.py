@@ -10,12 +10,13 @@ by the rule of `losses/adversarial.py`. Both gradients are taken at the same par
 from one forward pass; the published program steps the discriminator first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
@@ -33,7 +34,7 @@ from vgg_unpool_jax.systems.deepsim.loss import (
     make_loss,
 )
 from vgg_unpool_jax.systems.deepsim.models import STATISTICS, Autoencoder, Generator
-from vgg_unpool_jax.systems.unpooling.decoder import measure_feature_rms
+from vgg_unpool_jax.systems.unpooling.decoder import mean_squares
 from vgg_unpool_jax.training.system import Aux, PyTree
 
 AUTOENCODER, GENERATOR = "autoencoder", "generator"
@@ -79,7 +80,7 @@ class DeePSiMObjective:
                 lambda key, x: self.model.init(key, x, _size(images), method="decode")
             )
             variables = init(keys[0], features)
-            state[STATISTICS] = {"feature_rms": measure_feature_rms(features)}
+            state[STATISTICS] = {"feature_rms": channel_scales(mean_squares(features))}
         added, loss_state = self._loss.init(keys[1], self.frozen, images)
         return {GENERATOR: variables["params"], **added}, {**state, STATE: loss_state}
 
@@ -120,6 +121,45 @@ class DeePSiMObjective:
             return self.model.apply({"params": params}, images, method="encode")
         features = self.inverted.apply(frozen[self.inverted.network], images)
         return jax.lax.stop_gradient(features)
+
+
+def channel_scales(squares: jax.Array) -> jax.Array:
+    """What divides the channels of features.
+
+    Args:
+      squares: (c,), mean squares.
+
+    Returns:
+      (c,), their roots, and at least a tenth of the root of the mean over all channels:
+      one that is rarely active would be blown up where it is.
+    """
+    least = 0.1 * jnp.sqrt(jnp.mean(squares))
+    return jnp.maximum(jnp.sqrt(squares), jnp.maximum(least, 1e-6))
+
+
+def prepare(
+    config: ml_collections.ConfigDict,
+    objective: DeePSiMObjective,
+    params: PyTree,
+    model_state: PyTree,
+    crops: Callable[[int, int, int], Iterable[np.ndarray]],
+) -> tuple[PyTree, PyTree]:
+    """Measure the scales of inverted features on `config.preparation.num_photos`.
+
+    See `training/system.System.prepare`.
+    """
+    layer = objective.inverted
+    if layer is None:
+        return params, model_state
+    squares = jax.jit(lambda frozen, x: mean_squares(layer.apply(frozen, x)))
+    total, count = 0.0, 0
+    sizes = config.preparation.num_photos, config.data.image_size
+    for images in crops(*sizes, config.preparation.batch_size):
+        images = jnp.asarray(images, jnp.float32)
+        total += len(images) * squares(objective.frozen[layer.network], images)
+        count += len(images)
+    scales = channel_scales(total / count)
+    return params, {**model_state, STATISTICS: {"feature_rms": scales}}
 
 
 def compare_features(
