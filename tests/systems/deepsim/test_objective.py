@@ -17,7 +17,11 @@ from vgg_unpool_jax.systems.deepsim.loss import (
     DeePSiM,
     random_shift,
 )
-from vgg_unpool_jax.systems.deepsim.objective import from_config
+from vgg_unpool_jax.systems.deepsim.objective import (
+    channel_scales,
+    from_config,
+    prepare,
+)
 from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.parallel import parallelize_step, shard_batch
 from vgg_unpool_jax.training.state import create_train_state
@@ -100,6 +104,34 @@ def small():
         make_train_step(objective, optimizer, lambda keys, x: x, average_decay=0.0)
     )
     return step, objective, batch, state
+
+
+def test_a_channel_that_is_rarely_active_is_not_blown_up():
+    squares = jnp.array([4.0, 9.0, 0.0, 1e-8])
+    least = 0.1 * np.sqrt(13 / 4)
+    np.testing.assert_allclose(channel_scales(squares), [2, 3, least, least], rtol=1e-6)
+    assert (channel_scales(jnp.zeros(3)) > 0).all()
+
+
+def test_scales_are_those_of_all_photos_of_the_preparation():
+    config = alexnet.get_config("runlocal")
+    config.preparation.num_photos, config.preparation.batch_size = 3, 2
+    objective = from_config(config)
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    images[2] //= 8  # a batch of its own, which counts as one photo
+    asked = []
+
+    def crops(*sizes):
+        asked.append(sizes)
+        yield from (images[:2], images[2:])
+
+    params, state = {"generator": 1}, {"statistics": None, STATE: {"kept": 2}}
+    found, state = prepare(config, objective, params, state, crops)
+    assert asked == [(3, 64, 2)] and found is params and state[STATE] == {"kept": 2}
+    layer = objective.inverted
+    features = layer.apply(objective.frozen["alexnet"], images.astype(np.float32))
+    wanted = channel_scales(jnp.mean(jnp.square(features), axis=(0, 1, 2)))
+    np.testing.assert_allclose(state["statistics"]["feature_rms"], wanted, rtol=1e-4)
 
 
 def test_a_shift_moves_both_batches_alike_and_reaches_all_positions():
