@@ -136,24 +136,22 @@ def test_scales_are_those_of_all_photos_of_the_preparation():
 
 def test_a_shift_moves_both_batches_alike_and_reaches_all_positions():
     rows, columns = np.mgrid[:5, :6]
-    images = jnp.asarray(10.0 * rows + columns)[None, ..., None]
+    image = (10.0 * rows + columns)[..., None].astype(np.float32)
+    images = jnp.tile(image, (60, 1, 1, 1))
+    keys = jax.random.split(jax.random.key(0), 60)
+    first, second = random_shift(keys, [images, -images], 3)
+    np.testing.assert_array_equal(first, -second)
+    assert first.shape == (60, 7, 8, 1)
     seen = set()
-    for number in range(60):
-        first, second = random_shift(jax.random.key(number), [images, -images], 3)
-        np.testing.assert_array_equal(first, -second)
-        assert first.shape == (1, 7, 8, 1)
-        top, left = (2 - int(np.argmax(np.diff(x) > 0)) for x in _lines(first))
-        found = first[0, 2 - top : 7 - top, 2 - left : 8 - left]
-        np.testing.assert_array_equal(found, images[0])
+    for moved in np.asarray(first):
+        # A column and a row, which rise where the image is.
+        lines = moved[:, 4, 0], moved[3, :, 0]
+        top, left = (int(np.argmax(np.diff(line) > 0)) for line in lines)
+        np.testing.assert_array_equal(moved[top : top + 5, left : left + 6], image)
         seen.add((top, left))
     assert len(seen) == 9
-    (same,) = random_shift(jax.random.key(0), [images], 1)
+    (same,) = random_shift(keys, [images], 1)
     assert same is images
-
-
-def _lines(moved):
-    """A column and a row, which rise where the image is."""
-    return moved[0, :, 4, 0], moved[0, 3, :, 0]
 
 
 def test_the_comparator_sees_shifted_images_in_training_alone():

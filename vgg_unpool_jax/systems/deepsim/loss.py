@@ -24,8 +24,8 @@ known here; 4, which is r = 3, is the default of the configs. With means, images
 sizes have the balance of 227 pixels.
 
 Networks with strides see a fixed grid of positions, which shows in images as a pattern
-of the same period. With `shift` the comparator sees photo and image moved by the same
-random number of pixels, anew in each training step (ours, not published).
+of the same period. With `shift` the comparator sees a photo and its image moved by the
+same random number of pixels, anew in each training step (ours, not published).
 
 The root mean square of the comparator's layer is measured on the first batch and kept
 in the model state, with the state of the pause rule (`losses/adversarial.py`).
@@ -167,7 +167,8 @@ class DeePSiM:
         if c.feature:
             seen = outputs, targets
             if keys is not None:
-                seen = random_shift(jax.random.fold_in(keys[0], 2), seen, self.shift)
+                draws = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
+                seen = random_shift(draws, seen, self.shift)
             found, wanted = (self.features(frozen, x) for x in seen)
             scale = 1.0 / state["comparator_rms"]
             terms["feature"] = l2(found * scale, wanted * scale)
@@ -203,12 +204,12 @@ class DeePSiM:
 
 
 def random_shift(
-    key: jax.Array, batches: Sequence[jax.Array], count: int
+    keys: jax.Array, batches: Sequence[jax.Array], count: int
 ) -> list[jax.Array]:
-    """Move images by random numbers of pixels, all by the same.
+    """Move images by random numbers of pixels, those of all batches alike.
 
     Args:
-      key: of the draw.
+      keys: (n,), of the draw of each photo.
       batches: arrays (n, h, w, c).
       count: positions in each direction; 1 is only where they are.
 
@@ -218,15 +219,19 @@ def random_shift(
     """
     if count == 1:
         return list(batches)
-    top, left = jax.random.randint(key, (2,), 0, count)
-    border = [(0, 0), (count - 1,) * 2, (count - 1,) * 2, (0, 0)]
-    moved = []
-    for images in batches:
-        number, height, width, channels = images.shape
-        size = number, height + count - 1, width + count - 1, channels
-        padded = jnp.pad(images, border, mode="edge")
-        moved.append(jax.lax.dynamic_slice(padded, (0, top, left, 0), size))
-    return moved
+    border = [(count - 1, count - 1)] * 2 + [(0, 0)]
+
+    def move(key, *images):
+        top, left = jax.random.randint(key, (2,), 0, count)
+        moved = []
+        for image in images:
+            height, width, channels = image.shape
+            size = height + count - 1, width + count - 1, channels
+            padded = jnp.pad(image, border, mode="edge")
+            moved.append(jax.lax.dynamic_slice(padded, (top, left, 0), size))
+        return moved
+
+    return jax.vmap(move)(keys, *batches)
 
 
 def comparator_of(config: ml_collections.ConfigDict) -> list[FeatureLayer]:
