@@ -207,6 +207,7 @@ def _wait_for(path: pathlib.Path):
         time.sleep(0.05)
 
 
+@pytest.mark.extended
 def test_a_run_outlives_its_launcher_and_is_looked_after(tpu):
     tpu.does(
         'trap "echo saving; exit 75" TERM; echo working; touch "$HOME/up"\n'

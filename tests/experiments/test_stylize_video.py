@@ -70,6 +70,7 @@ def _command(folder, output, *flags):
     )
 
 
+@pytest.mark.extended
 def test_the_command_writes_a_folder_as_the_library_does(folder, parts, tmp_path):
     done = _command(folder, tmp_path / "out", "--look=faithful", "--measure")
     assert done.returncode == 0, done.stderr

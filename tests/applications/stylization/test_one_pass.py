@@ -98,6 +98,7 @@ def test_moments_are_those_of_the_encoder(stylizer, model):
     )
 
 
+@pytest.mark.extended
 def test_tiles_agree_with_the_whole(model):
     photo = _photo(160, 700, 4)
     look = OnePassStylizer(model, side=96).measure_style(_photo(60, 60, 5))

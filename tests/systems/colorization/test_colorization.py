@@ -223,6 +223,7 @@ def test_training_lowers_the_loss_and_evaluation_compares(workdir):
     assert losses[1] < losses[0] - 0.3
 
 
+@pytest.mark.extended
 def test_a_network_on_vgg19_is_trained_told_and_released(tmp_path):
     config = photos.get_config("runlocal")
     config.optimizer.average_decay = 0.0

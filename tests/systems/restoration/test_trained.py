@@ -126,6 +126,7 @@ def test_a_release_restores_as_the_run(run, photo, tmp_path):
         load_restorer(run, "weights.h5")
 
 
+@pytest.mark.extended
 def test_a_better_restorer_comes_into_the_package(run, photo, tmp_path, monkeypatch):
     packaged, photos_folder = tmp_path / "package", tmp_path / "photos"
     for folder in (packaged, photos_folder):
