@@ -12,6 +12,8 @@ from benchmarks import data_pipelines, run
 from benchmarks.harness import MismatchError, Settings
 from tests.experiments.commands import run_module
 
+pytestmark = pytest.mark.extended
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 TORCH = {"torch", "torch, channels last"}
 

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.extended
+
 HOSTILE = ["--config=a b.py:x", '--note=it\'s $HOME `date` "quoted" \\ *', "", "é\n"]
 
 

@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.extended
+
 _HOSTILE = ["--config=a b.py:best", '--note=it\'s $HOME `date` "quoted" \\ *', ""]
 
 # Knows `tpu-vm describe`, `scp` to and `ssh` into all workers or one. A worker with a

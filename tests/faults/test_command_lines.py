@@ -17,6 +17,8 @@ from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 
+pytestmark = pytest.mark.extended
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 # One process imports the libraries, its children run one command line each.

@@ -9,6 +9,8 @@ from tests.applications.stylization.test_video_files import _film
 from tests.experiments.commands import run_command
 from vgg_unpool_jax.applications.stylization.video_files import open_video
 
+pytestmark = pytest.mark.extended
+
 
 @pytest.fixture
 def flags(tmp_path):

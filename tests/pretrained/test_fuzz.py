@@ -11,6 +11,8 @@ from vgg_unpool_jax.errors import WeightsError
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 
+pytestmark = pytest.mark.extended
+
 MAGICS = (
     b"\x89HDF\r\n\x1a\n",
     b"PK\x03\x04",
