@@ -103,7 +103,6 @@ def test_a_peer_that_unpools_wrongly_stops_the_run_before_its_time_is_taken(
     assert any("image of torch differs" in reason for reason in reasons)
 
 
-@pytest.mark.extended
 def test_losses_agree_with_the_peers():
     # The value comes with the gradient; alone it is the same program with less.
     cases = "gradient|^l1"
@@ -124,7 +123,6 @@ def test_convolutions_agree_with_torch_in_both_directions():
     assert wide["amount"] == 2 * 9 * 64 * 64 * 32 * 32
 
 
-@pytest.mark.extended
 def test_a_training_step_agrees_with_torch():
     record = _run("step", peers=_peers("torch"), blocks=(1,))
     kinds = [(row["case"].split(":")[0], row["candidate"]) for row in record["rows"]]
@@ -139,7 +137,6 @@ def test_a_training_step_agrees_with_torch():
     assert set(trained[0]["ratios"]) == TORCH
 
 
-@pytest.mark.extended
 def test_a_save_blocks_for_a_part_of_its_time_and_is_measured_on_disk():
     rows = {row["candidate"]: row for row in _run("checkpoints", repetitions=5)["rows"]}
     assert set(rows) == {"copy to the host", "save blocks", "save, written", "restore"}
@@ -176,7 +173,6 @@ def test_reconstruct_measures_time_and_memory():
     assert row["median_seconds"] > 0 and row["size"] == [40, 72]
 
 
-@pytest.mark.extended
 def test_the_stylize_suite_times_the_loops_and_every_stage():
     installed = importlib.util.find_spec("torch") is not None
     rows = _run("stylize", peers=["torch"] if installed else [])["rows"]

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from vgg_unpool_jax.evaluation import reconstructions
+from vgg_unpool_jax.evaluation.distances import cosines
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +44,10 @@ def test_blur_lacks_fine_detail_and_noise_has_too_much(measure, photos):
     assert (
         values[0]["high_frequency_error"] < -3 < 3 < values[1]["high_frequency_error"]
     )
+
+
+def test_cosines_are_those_of_whole_arrays_whatever_their_length():
+    a = np.array([[[3.0, 0.0]], [[1.0, 1.0]], [[1.0, 2.0]], [[0.0, 0.0]]], np.float32)
+    b = np.array([[[0.0, 5.0]], [[-2.0, -2.0]], [[4.0, 3.0]], [[1.0, 0.0]]], np.float32)
+    wanted = [0.0, -1.0, 2 / np.sqrt(5), 0.0]
+    np.testing.assert_allclose(cosines(a, b), wanted, atol=1e-6)

@@ -158,7 +158,6 @@ def test_the_same_command_runs_on_all_workers(tpu):
     assert [verb for verb, *_ in tpu.verbs()][:4] == ["describe", "ssh", "scp", "ssh"]
 
 
-@pytest.mark.extended
 def test_a_second_start_installs_nothing_and_keeps_what_a_run_wrote(tpu):
     tpu.does("mkdir -p runs/x; echo a >>runs/x/kept; exit 75")
     tree = tpu.folders[1] / "vgg_unpool_jax" / "tree"
@@ -182,7 +181,6 @@ def test_a_worker_that_fails_makes_the_status(tpu):
     assert "t1v-w-1: ended with status 0" in done.stdout
 
 
-@pytest.mark.extended
 def test_workers_that_outlast_worker_0_are_ended(tpu):
     tpu.does("exit 3", 0)
     tpu.does("sleep 60", 1, 2)
@@ -209,7 +207,6 @@ def _wait_for(path: pathlib.Path):
         time.sleep(0.05)
 
 
-@pytest.mark.extended
 def test_a_run_outlives_its_launcher_and_is_looked_after(tpu):
     tpu.does(
         'trap "echo saving; exit 75" TERM; echo working; touch "$HOME/up"\n'
@@ -238,7 +235,6 @@ def test_a_run_outlives_its_launcher_and_is_looked_after(tpu):
     assert tpu.launch("status").returncode == 75
 
 
-@pytest.mark.extended
 def test_a_lost_connection_is_made_again(tpu):
     tpu.does(
         'touch "$HOME/up"; while [ ! -e "$HOME/go" ]; do sleep 0.1; done; echo end'
@@ -279,7 +275,6 @@ def _pid(folder):
     return (folder / "vgg_unpool_jax" / "run" / "pid").read_text().strip()
 
 
-@pytest.mark.extended
 def test_a_worker_that_cannot_be_reached_is_told(tpu):
     tpu.does("exit 0")
     assert tpu.launch("train").returncode == 0

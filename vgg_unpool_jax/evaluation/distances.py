@@ -21,6 +21,13 @@ def distances(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum(jnp.square(a - b), axis=axes))
 
 
+def cosines(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Cosine (n,) of the angle between arrays (n, ...); 0 where one is zero."""
+    a, b = (x.reshape(len(x), -1) for x in (a, b))
+    lengths = jnp.linalg.norm(a, axis=1) * jnp.linalg.norm(b, axis=1)
+    return jnp.sum(a * b, axis=1) / jnp.maximum(lengths, 1e-12)
+
+
 def sketch(arrays: jax.Array) -> jax.Array:
     """Short rows with the distances of long ones: sums with fixed random signs.
 

@@ -9,7 +9,12 @@ import numpy as np
 
 from vgg_unpool_jax.evaluation import spectrum
 from vgg_unpool_jax.evaluation.comparison import compare
-from vgg_unpool_jax.evaluation.distances import distances, normalised_error, sketch
+from vgg_unpool_jax.evaluation.distances import (
+    cosines,
+    distances,
+    normalised_error,
+    sketch,
+)
 from vgg_unpool_jax.evaluation.perceptual import PerceptualMetric
 from vgg_unpool_jax.evaluation.statistics import summarize
 
@@ -42,7 +47,5 @@ def measure(
     for space, arrays in (("image", (a, b)), ("feature", (features(a), features(b)))):
         far, rows = distances(*arrays), sketch(arrays[1])
         found[f"{space}_error"] = normalised_error(np.asarray(far), np.asarray(rows))
-    a, b = (np.asarray(x, np.float64).reshape(len(x), -1) for x in arrays)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found["feature_cosine"] = float(np.mean(np.sum(a * b, axis=1) / lengths))
+    found["feature_cosine"] = float(np.mean(cosines(*arrays)))
     return found

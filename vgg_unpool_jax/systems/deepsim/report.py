@@ -8,7 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.evaluation import spectrum
-from vgg_unpool_jax.evaluation.distances import distances, normalised_error, sketch
+from vgg_unpool_jax.evaluation.distances import (
+    cosines,
+    distances,
+    normalised_error,
+    sketch,
+)
 from vgg_unpool_jax.evaluation.metrics import MetricInfo
 from vgg_unpool_jax.evaluation.reports import OUTPUT, TARGET, Report
 from vgg_unpool_jax.systems.deepsim.objective import OUTPUT_FEATURES, TARGET_FEATURES
@@ -32,13 +37,8 @@ class DeePSiMReport(Report):
         """Metrics of every system, and the cosine of features."""
         metrics = super().photo_metrics(outputs)
         if TARGET_FEATURES in outputs:
-            a, b = (
-                x.reshape(len(x), -1)
-                for x in (outputs[OUTPUT_FEATURES], outputs[TARGET_FEATURES])
-            )
-            lengths = jnp.linalg.norm(a, axis=1) * jnp.linalg.norm(b, axis=1)
-            cosine = jnp.sum(a * b, axis=1) / jnp.maximum(lengths, 1e-12)
-            metrics["feature_cosine"] = cosine
+            features = outputs[OUTPUT_FEATURES], outputs[TARGET_FEATURES]
+            metrics["feature_cosine"] = cosines(*features)
         return metrics
 
     def collect(self, outputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
