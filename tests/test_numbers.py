@@ -77,6 +77,7 @@ def run(tmp_path_factory):
     return workdir, photos
 
 
+@pytest.mark.extended
 def test_a_better_decoder_replaces_that_of_the_package(run, tmp_path, monkeypatch):
     workdir, photos = run
     shutil.copytree(blocks.ROOT / "results", tmp_path / "results")

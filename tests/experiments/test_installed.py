@@ -66,6 +66,7 @@ def test_an_installed_command_finds_the_decoders_of_the_package(installed):
         assert (copies / file.name).read_bytes() == file.read_bytes()
 
 
+@pytest.mark.extended
 def test_an_installed_command_finds_configs_by_name_and_trains(installed):
     listed = _run(installed).stdout
     assert "\n  train " in listed and "\n  stylize " in listed

@@ -14,6 +14,8 @@ from vgg_unpool_jax.evaluation.pictures import square_grid
 from vgg_unpool_jax.systems.vae.trained import load_vae
 from vgg_unpool_jax.training import run_config
 
+pytestmark = pytest.mark.extended
+
 SIDE = 16
 
 

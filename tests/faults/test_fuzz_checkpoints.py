@@ -87,6 +87,7 @@ def test_a_checkpoint_is_as_written_or_refused(request):
     assert "4 passed" in done.stdout
 
 
+@pytest.mark.extended
 def test_a_pair_of_a_damaged_config_is_loaded_or_refused(tmp_path):
     variables = _variables()
     params = variables.pop("params")

@@ -161,6 +161,7 @@ def test_damage_depends_neither_on_workers_nor_on_the_photos_beside(photos):
     assert any((training[i] != evaluated[i]).any() for i in training)
 
 
+@pytest.mark.extended
 def test_draws_and_results_are_the_same_on_one_two_and_eight_devices(
     run, photos, tmp_path
 ):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import PERCEPTUAL_METRICS
@@ -60,17 +61,21 @@ class PerceptualTerms:
 
 
 def load_terms(
-    loss: Mapping[str, Any], record: Mapping[str, Any] | None = None
+    loss: Mapping[str, Any],
+    record: Mapping[str, Any] | None = None,
+    *,
+    dtype=jnp.float32,
 ) -> PerceptualTerms:
     """The terms of a config's section `loss`; runs of older versions name none.
 
     Args:
       loss: the section.
       record: of the run that is resumed, see `load_recorded_metrics`.
+      dtype: of the networks' activations.
     """
     coefficients = {name: loss.get(name, 0.0) for name in PERCEPTUAL_METRICS}
     for name, value in coefficients.items():
         if not value >= 0:
             raise ConfigError(f"loss.{name} must be at least 0, got {value}")
     used = {name: value for name, value in coefficients.items() if value}
-    return PerceptualTerms(used, load_recorded_metrics(list(used), record))
+    return PerceptualTerms(used, load_recorded_metrics(list(used), record, dtype=dtype))

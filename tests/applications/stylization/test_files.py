@@ -75,6 +75,7 @@ def _read(path):
     return np.asarray(Image.open(path).convert("RGB"))
 
 
+@pytest.mark.extended
 def test_a_folder_with_masks_gets_a_file_for_every_photo(folder, stylizer, tmp_path):
     files = list_content_files(folder / "photos", tmp_path, folder / "masks", ".webp")
     assert [file.output.name for file in files] == ["a.webp", "b.webp"]

@@ -55,6 +55,7 @@ def stylizer(model):
     return OnePassStylizer(model, transform="adain", side=96, tile=512)
 
 
+@pytest.mark.extended
 def test_nothing_moved_is_the_photo_itself(stylizer):
     photo, style = _photo(50, 70), _photo(40, 40, 1, (1.0, 0.6, 0.3))
     look = stylizer.measure_style(style)

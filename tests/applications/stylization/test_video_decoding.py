@@ -130,6 +130,7 @@ def test_an_unnamed_matrix_is_that_of_the_size(tmp_path):
         _assert_quadrants(_shown(film), _COLOURS, within=3)
 
 
+@pytest.mark.extended
 def test_wide_primaries_become_those_of_bt709(tmp_path):
     colours = np.array(
         [[[180, 150, 150], [128, 110, 140]], [[255] * 3, [110, 125, 100]]]
@@ -161,6 +162,7 @@ def _grey_codes(signals):
     return [(round(64 + 876 * signal), 512, 512) for signal in signals]
 
 
+@pytest.mark.extended
 def test_pq_is_tone_mapped_from_the_peak_of_the_mastering_display(tmp_path):
     frame = _planes(_grey_codes(_pq([0, 1, 10, 100, 203, 400, 1000])))
     display = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)"
@@ -177,6 +179,7 @@ def test_pq_is_tone_mapped_from_the_peak_of_the_mastering_display(tmp_path):
     assert 50 <= dark <= 70 and 132 <= middle <= 155 and 160 <= white <= 190
 
 
+@pytest.mark.extended
 def test_hlg_is_tone_mapped_and_its_colours_are_not_pale(tmp_path):
     grey = _grey_codes([0, 0.5, 0.75, 1])
     red = np.array([0.2627, -0.2627 / 1.8814, (1 - 0.2627) / 1.4746]) * 0.75

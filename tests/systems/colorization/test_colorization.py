@@ -308,6 +308,7 @@ def test_a_network_on_vgg16_is_trained_and_loaded(tmp_path):
         trained.colorize(photo, hints=np.zeros((40, 70, 4), np.uint8))
 
 
+@pytest.mark.extended
 def test_the_command_writes_the_result(workdir, tmp_path):
     photo = make_source("samples")[0][:48, :64]
     Image.fromarray(photo).save(tmp_path / "a.png")

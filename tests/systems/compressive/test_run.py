@@ -35,6 +35,7 @@ def _equal(a, b):
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
+@pytest.mark.extended
 def test_stage_two_trains_the_decoder_alone(stages):
     first, second = (load_trained(stages / name).variables for name in ("1", "2"))
     assert _equal(first["params"]["encoder"], second["params"]["encoder"])
@@ -51,6 +52,7 @@ def test_stage_two_trains_the_decoder_alone(stages):
     assert not _equal(stats[0], aux.model_state["batch_stats"]["encoder"])
 
 
+@pytest.mark.extended
 def test_an_evaluation_has_both_sides_of_the_quantiser(stages):
     source = make_source("samples")
     part = Split(source, np.arange(len(source)))
@@ -68,6 +70,7 @@ def test_an_evaluation_has_both_sides_of_the_quantiser(stages):
     assert errors[0] > 0.01 > errors[1]
 
 
+@pytest.mark.extended
 def test_files_have_the_length_of_their_integers(stages):
     codec = load_trained(stages / "2")
     photo = make_source("samples")[0][:43, :70]
@@ -93,6 +96,7 @@ def test_files_have_the_length_of_their_integers(stages):
     assert codec.decompress(codec.compress(photo, grey=True)).std(axis=2).max() == 0
 
 
+@pytest.mark.extended
 def test_damaged_files_are_refused(stages):
     codec = load_trained(stages / "2")
     content = codec.compress(np.full((9, 9, 3), 77, np.uint8))
@@ -115,6 +119,7 @@ def test_integers_are_packed_from_the_lowest_bit_on():
     np.testing.assert_array_equal(unpack(pack(integers, 6), 6, 100), integers)
 
 
+@pytest.mark.extended
 def test_the_commands_take_it(stages, tmp_path):
     from PIL import Image
 

@@ -189,6 +189,7 @@ def test_coefficients_that_make_no_sense_are_refused(name, value):
         from_config(config)
 
 
+@pytest.mark.extended
 def test_a_run_comes_back_from_workdir_and_file(workdir, tmp_path, images):
     model = load_trained(workdir)
     assert model.step == 12 and BANK not in model.variables

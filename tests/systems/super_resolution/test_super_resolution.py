@@ -224,6 +224,7 @@ def test_the_published_fault_gives_vgg19_images_in_minus_one_to_one():
         np.testing.assert_allclose(found, signed[..., ::order], atol=1e-4)
 
 
+@pytest.mark.extended
 def test_adversarial_training_starts_from_a_generator_and_trains_both(workdir):
     config = photos.get_config("gan,runlocal")
     config.initialize_shared_from = str(workdir)

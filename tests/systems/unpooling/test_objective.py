@@ -25,6 +25,7 @@ from vgg_unpool_jax.pretrained.recorded import load_recorded_weights, weights_re
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
 from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
 from vgg_unpool_jax.systems import make_objective
+from vgg_unpool_jax.systems.perceptual_terms import PerceptualTerms
 from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS, UnpoolingDecoder
 from vgg_unpool_jax.systems.unpooling.objective import (
     LossCoefficients,
@@ -150,13 +151,13 @@ def _lpips():
 
 def test_a_metric_is_a_term():
     metric = _lpips()
-    coefficients = LossCoefficients(1.0, 0.0, 0.0, 0.0, lpips=100.0)
+    coefficients = LossCoefficients(1.0, 0.0, 0.0, 0.0)
     objective = UnpoolingObjective(
         VGG19Encoder(1),
         UnpoolingDecoder(1),
         random_vgg19_weights(0, block=1),
         coefficients,
-        metrics=[metric],
+        perceptual=PerceptualTerms({"lpips": 100.0}, [metric]),
         remat="blocks",
     )
     assert objective.record["lpips"] == metric.record
@@ -181,7 +182,7 @@ def test_a_config_names_metrics_and_older_ones_lack_them(monkeypatch):
         make_objective(config)
     for name in ("lpips", "lpips_vgg", "dists"):
         del config.loss[name]
-    assert make_objective(config).coefficients.dists == 0.0
+    assert set(make_objective(config).frozen) == {"encoder"}
 
 
 def _count_primitives(jaxpr, name):

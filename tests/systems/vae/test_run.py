@@ -122,6 +122,7 @@ def test_every_number_and_picture_is_in_tensorboard(run, read_events):
     assert {f"{name}_00000004.png" for name in pictures} <= files
 
 
+@pytest.mark.extended
 def test_an_interrupted_vae_ends_in_the_same_bits(run, tmp_path, assert_same_tree):
     config, _, result, _ = run
     first = train_and_evaluate(config, tmp_path, max_minutes=0.0)

@@ -9,8 +9,7 @@ inputs of the step without gradient, and so are the networks of LPIPS and DISTS.
 """
 
 import dataclasses
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -19,11 +18,6 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
-from vgg_unpool_jax.evaluation.metrics import PERCEPTUAL_METRICS
-from vgg_unpool_jax.evaluation.perceptual import (
-    PerceptualMetric,
-    load_recorded_metrics,
-)
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT
@@ -35,6 +29,7 @@ from vgg_unpool_jax.pretrained.recorded import (
     weights_record,
 )
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
+from vgg_unpool_jax.systems.perceptual_terms import PerceptualTerms, load_terms
 from vgg_unpool_jax.systems.unpooling.decoder import (
     STATISTICS,
     UPSAMPLINGS,
@@ -59,28 +54,19 @@ COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 @dataclasses.dataclass(frozen=True)
 class LossCoefficients:
-    """Coefficients of the terms; a term with coefficient 0 is not computed."""
+    """Coefficients of the terms; a term with coefficient 0 is not computed.
+
+    Those of LPIPS and DISTS are in `perceptual_terms`.
+    """
 
     l1: float
     l2: float
     ms_ssim: float
     perceptual: float
-    lpips: float = 0.0
-    lpips_vgg: float = 0.0
-    dists: float = 0.0
 
     def __post_init__(self):
-        values = dataclasses.astuple(self)
-        if min(values) < 0 or not max(values) > 0:
-            raise ConfigError(
-                "loss coefficients must not be negative and one must be positive, got "
-                f"{self}"
-            )
-
-    @property
-    def perceptual_metrics(self) -> list[str]:
-        """Names of the terms that are metrics with weights of their own."""
-        return [name for name in PERCEPTUAL_METRICS if getattr(self, name)]
+        if not min(dataclasses.astuple(self)) >= 0:
+            raise ConfigError(f"loss coefficients must not be negative, got {self}")
 
 
 class UnpoolingObjective:
@@ -95,7 +81,7 @@ class UnpoolingObjective:
         *,
         remat: str = "none",
         initialization: str = "he",
-        metrics: Sequence[PerceptualMetric] = (),
+        perceptual: PerceptualTerms = PerceptualTerms(),  # noqa: B008, of no state
     ):
         """Combine the models and weights of a pair.
 
@@ -106,21 +92,24 @@ class UnpoolingObjective:
           coefficients: of the loss terms.
           remat: one of `REMAT`: arrays of the forward pass kept for the gradient.
           initialization: of the decoder's kernels; see `initialize_kernels`.
-          metrics: those that `coefficients.perceptual_metrics` names.
+          perceptual: the terms of LPIPS and DISTS.
         """
         check_initialization(initialization)
         if remat not in REMAT:
             raise ConfigError(f"remat must be one of {', '.join(REMAT)}, got {remat!r}")
+        if not any(dataclasses.astuple(coefficients)) and not perceptual.frozen:
+            raise ConfigError(
+                "one of the loss coefficients must be positive, all are 0"
+            )
         self.encoder = encoder
         self.decoder = decoder
         self.coefficients = coefficients
         self.remat = remat
         self.initialization = initialization
-        self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
-        self.record = {"vgg19": weights_record(weights)}
-        self._metrics = {metric.name: metric for metric in metrics}
-        for name, metric in self._metrics.items():
-            self.frozen[name], self.record[name] = metric.params, metric.record
+        params = jax.tree.map(jnp.asarray, weights.params)
+        self.frozen = {"encoder": params, **perceptual.frozen}
+        self.record = {"vgg19": weights_record(weights), **perceptual.record}
+        self._perceptual = perceptual
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise the decoder and measure its input statistics on the batch."""
@@ -168,18 +157,11 @@ class UnpoolingObjective:
         images = batch["image"]
         features, switches = self._encode(frozen["encoder"], images)
         features = jax.lax.stop_gradient(features)
-        decode, encode = self._decode, self._encode_features
+        functions = self._decode, self._encode_features, self._perceptual
         if self.remat == "blocks":
-            decode, encode = _keep_block_inputs(decode), _keep_block_inputs(encode)
+            functions = map(_keep_block_inputs, functions)
+        decode, encode, distances = functions
         outputs = decode({"params": params, **model_state}, features, switches)
-        coefficients = dataclasses.asdict(self.coefficients)
-
-        def distance(name):
-            compute = self._metrics[name].distances
-            if self.remat == "blocks":
-                compute = _keep_block_inputs(compute)
-            return jnp.mean(compute(frozen[name], outputs, images))
-
         compute = {
             "l1": lambda: l1(outputs, images),
             "l2": lambda: l2(outputs, images),
@@ -187,10 +169,13 @@ class UnpoolingObjective:
             "perceptual": lambda: perceptual(
                 encode(frozen["encoder"], outputs), features
             ),
-            **{name: functools.partial(distance, name) for name in self._metrics},
         }
+        coefficients = dataclasses.asdict(self.coefficients)
         terms = {name: compute[name]() for name, c in coefficients.items() if c}
-        total = sum(coefficients[name] * term for name, term in terms.items())
+        total = sum((coefficients[name] * term for name, term in terms.items()), 0.0)
+        cost, metrics = distances(frozen, outputs, images)
+        total += jnp.mean(cost)
+        terms |= {name: jnp.mean(values) for name, values in metrics.items()}
         if "ms_ssim" in terms:  # `ms_ssim` is the metric, 1 - loss
             terms["ms_ssim_loss"] = terms.pop("ms_ssim")
         pictures = {INPUT: images, OUTPUT: outputs, TARGET: images}
@@ -226,10 +211,8 @@ def from_config(
     else:
         weights = find_weights(config.encoder)
     encoder, decoder = make_pair_models(config, weights.preprocessing)
-    coefficients = LossCoefficients(**config.loss.to_dict())
-    metrics = load_recorded_metrics(
-        coefficients.perceptual_metrics, record, dtype=encoder.dtype
-    )
+    names = [field.name for field in dataclasses.fields(LossCoefficients)]
+    coefficients = LossCoefficients(**{name: config.loss[name] for name in names})
     return UnpoolingObjective(
         encoder,
         decoder,
@@ -237,7 +220,7 @@ def from_config(
         coefficients,
         remat=config.get("remat", "none"),
         initialization=config.get("initialization", "he"),
-        metrics=metrics,
+        perceptual=load_terms(config.loss, record, dtype=encoder.dtype),
     )
 
 

@@ -19,6 +19,8 @@ from vgg_unpool_jax.systems.unpooling.export.parts import PairParts
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("SavedModels need tensorflow-cpu", allow_module_level=True)
 
+pytestmark = pytest.mark.extended
+
 _SCRIPT = """
 import sys
 sys.modules["jax"] = None  # TensorFlow imports it for its own converters, if it can
@@ -119,7 +121,6 @@ assert len(trainable.trainable_variables) == 28, trainable.trainable_variables
 """  # noqa: E501
 
 
-@pytest.mark.extended
 def test_the_usage_example_of_the_collection_runs_unchanged(tmp_path):
     for package in ("tensorflow_hub", "tf_keras"):
         if importlib.util.find_spec(package) is None:
