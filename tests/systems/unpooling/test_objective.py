@@ -263,7 +263,7 @@ def _pair(block, *, remat="none", **options):
         UnpoolingDecoder(block, True, 64.0, 114.0, **options),
         random_vgg19_weights(0, block=block),
         LossCoefficients(l1=10.0, l2=1.0, ms_ssim=0.0, perceptual=0.1),
-        remat="blocks",
+        remat=remat,
     )
 
 
