@@ -10,7 +10,7 @@ reconstructions are rounded as a saved picture is. Columns beside the usual metr
     spectrum          mean distance of the spectrum from that of the photos, dB
     fine detail       its upper quarter, dB; negative is blur, positive artefacts
     image error       distance of photo and reconstruction / of two photos
-    feature error     the same in the features that the model inverts; for others,
+    feature error     the same in the features that the model decodes; for autoencoders,
                       those of AlexNet's conv5
     cosine            of these features
 """
@@ -39,6 +39,7 @@ from vgg_unpool_jax.pretrained.feature_layers import (
     load_layers,
 )
 from vgg_unpool_jax.systems import load_trained
+from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 _MODEL = define_path_list("model", None, "Workdirs, released files or names.")
 _PHOTOS = flags.DEFINE_string("photos", None, "Photos, such as folder:PATH.")
@@ -131,7 +132,9 @@ def _plot(found):
 
 
 def _features(model):
-    """What an inverter of a layer inverts; None for other models."""
+    """What an inverter or a pair decodes, without switches; None for other models."""
+    if isinstance(model, Pair):
+        return lambda images: model.encode(images)[0]
     if getattr(model, "layer", None) is None:
         return None
     return model.encode

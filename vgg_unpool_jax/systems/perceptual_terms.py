@@ -40,7 +40,7 @@ class PerceptualTerms:
 
     def __call__(
         self, frozen: Mapping[str, Any], outputs: jax.Array, targets: jax.Array
-    ) -> tuple[jax.Array | float, dict[str, jax.Array]]:
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The cost of each photo, and its terms before their coefficients.
 
         Args:
@@ -49,15 +49,15 @@ class PerceptualTerms:
           targets: the same shape.
 
         Returns:
-          cost: (n,), or 0.0 without any term.
+          cost: (n,), or a scalar 0 without any term.
           terms: metric -> (n,).
         """
         terms = {
             name: metric.distances(frozen[name], outputs, targets)
             for name, metric in self._metrics.items()
         }
-        cost = sum((self._coefficients[name] * x for name, x in terms.items()), 0.0)
-        return cost, terms
+        costs = (self._coefficients[name] * x for name, x in terms.items())
+        return sum(costs, jnp.float32(0.0)), terms
 
 
 def load_terms(
