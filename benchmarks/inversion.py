@@ -25,6 +25,7 @@ from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.data.crops import make_crop
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import spectrum
 from vgg_unpool_jax.evaluation.perceptual import available_metrics
 from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, save_png
@@ -67,7 +68,10 @@ def main() -> None:
     """Run the command."""
     folder = output_folder(_OUTPUT.value)
     check_outputs([folder / name for name in _FILES])
-    models = {os.path.basename(m.rstrip("/")): load_trained(m) for m in _MODEL.value}
+    names = [os.path.basename(model.rstrip("/")) for model in _MODEL.value]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--model must have different last names, got {names}")
+    models = dict(zip(names, map(load_trained, _MODEL.value), strict=True))
     source, perceptual = make_source(_PHOTOS.value), available_metrics()[0]
     common = _common_features()
     crop = make_crop("center_resize", _SIZE.value)

@@ -92,9 +92,14 @@ def test_the_package_agrees_with_its_index():
     entries = index.read(index.PACKAGE)
     pairs = [f"vgg19-block{block}" for block in range(1, 6)]
     others = {
+        "autoencoder-deepsim": "deepsim",
         "codec-faces": "codec",
         "codec-photos": "codec",
         "color-photos": "colorization",
+        "invert-alexnet-conv1": "deepsim",
+        "invert-alexnet-conv2": "deepsim",
+        "invert-vgg19-block2": "deepsim",
+        "invert-vgg19-block3": "deepsim",
         "restore-photos": "restoration",
         "upscale-faces": "super_resolution",
         "vae-faces": "vae",
