@@ -11,6 +11,7 @@ from jax.extend.core import jaxprs_in_params
 
 from configs.unpooling.base import make_config
 from vgg_unpool_jax.errors import (
+    ConfigError,
     WeightsMismatchError,
     WeightsUnavailableError,
 )
@@ -171,6 +172,11 @@ def test_a_metric_is_a_term():
     by_hand = aux.terms["l1"] + 100.0 * aux.terms["lpips"]
     np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_a_loss_needs_a_term():
+    with pytest.raises(ConfigError, match="one of the loss coefficients must be"):
+        _objective(1, LossCoefficients(0.0, 0.0, 0.0, 0.0))
 
 
 def test_a_config_names_metrics_and_older_ones_lack_them(monkeypatch):
