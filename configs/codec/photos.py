@@ -1,7 +1,7 @@
-"""Codec of natural photos, not released: docs/codec.md has its numbers.
+"""Codec of natural photos, released as `codec-photos`; its numbers: docs/codec.md.
 
     ./launch.sh train --config=configs/codec/photos.py --workdir=runs/codec-photos \
-        --config.data.source=folder:PHOTOS
+        --config.data.source=folder:PHOTOS --config.num_steps=24000
 
 Variant: `:runlocal` (seconds on a CPU, without any file).
 """

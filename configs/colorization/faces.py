@@ -1,4 +1,4 @@
-"""The seed's experiment: colours of faces, with its two networks and with ours.
+"""Colours of faces: the experiment of facecompressor, its two networks and ours.
 
 Published: one batch of 32 faces of 224², 25 of them for training, Adam at 1e-3 with a
 decay of 1e-5 a step, 1,000 epochs; 87 and 89 % "accuracy" is the share of the pixels

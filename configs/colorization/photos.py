@@ -7,10 +7,10 @@ CIEDE2000 10.27, of grey 10.96.
     ./launch.sh train --config=colorization/photos:best --workdir=runs/color-photos \
         --config.data.source=folder:PHOTOS
     ./launch.sh evaluate --workdir=color-photos --source=folder:TEST \
-        --crop=center_resize --image_size=256
+        --crop=center_resize --image_size=256 --output=results.json
 
 Variants: see `configs/colorization/base.py`; `encoder_decoder` and `vgg16` are the
-networks of the seed.
+networks of facecompressor.
 """
 
 import ml_collections

@@ -16,7 +16,7 @@ one of BSDS500 (`302003`): leave that one out of the training.
 |---|---|
 | `x2`, `x3`, `x8` | other factors |
 | `gan` | content and adversarial loss, from the generator of another run |
-| `srgan` | the seed's networks, losses and rates |
+| `srgan` | networks, losses and rates of AIDL_Project |
 | `published` | with `srgan`: its faults, see `systems/super_resolution/objective.py` |
 | `best` | 22,000 steps, released as `upscale-photos` |
 | `runlocal` | seconds on a CPU, without any file |

@@ -204,6 +204,7 @@ def test_cmyk_tiff_has_the_inks_of_pillow():
     np.testing.assert_array_equal(decode_photo(data, "x")[0], expected)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("transform", [0, 2], ids=["CMYK", "YCCK"])
 def test_adobe_cmyk_jpeg_equals_tensorflow(make_photo, transform):
     tensorflow = pytest.importorskip("tensorflow")

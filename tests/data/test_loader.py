@@ -11,6 +11,7 @@ from vgg_unpool_jax.data import (
     make_loader,
     make_source,
 )
+from vgg_unpool_jax.errors import BrokenPhotosError
 
 _TRAINING = {
     "batch_size": 4,
@@ -217,6 +218,28 @@ def test_too_small_photos_are_named_not_dropped(make_folder, make_photo):
     assert not batches[0]["image"][[1, 3]].any()
     assert loader.too_small == {"photo001.png": (7, 30), "photo003.png": (30, 5)}
     assert loader.broken == {}
+
+
+def test_in_training_others_come_for_photos_that_are_too_small(make_folder, make_photo):
+    folder = make_folder(5)
+    Image.fromarray(make_photo(1, 7, 30)).save(folder / "photo001.png")
+    source = make_source(f"folder:{folder}")
+    options = _TRAINING | {"crop": "center", "max_broken_share": 0.2}
+    with make_loader(source, np.arange(5), **options) as loader:
+        batches = list(itertools.islice(loader, 5))
+    assert all(batch["mask"].all() for batch in batches)
+    numbers = np.concatenate([batch["index"] for batch in batches])
+    assert set(numbers.tolist()) == {0, 2, 3, 4}
+    assert loader.broken == {
+        "photo001.png": "photo photo001.png has 7×30 pixels, too few for a crop center "
+        "of 8"
+    }
+    options["max_broken_share"] = 0.1
+    with (
+        make_loader(source, np.arange(5), **options) as loader,
+        pytest.raises(BrokenPhotosError, match="1 of 5 photos"),
+    ):
+        list(itertools.islice(loader, 5))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,12 @@ def file(tmp_path):
     config = {
         "system": "toy",
         "loss": {"l1": 10.0, "perceptual": 0.0},
-        "data": {"batch_size": 8, "image_size": 96, "source": "folder:/x/train"},
+        "data": {
+            "batch_size": 8,
+            "image_size": 96,
+            "source": "folder:/x/train",
+            "split_fractions": [0.9, 0.09, 0.01],
+        },
     }
     record = {"origin": "keras:v.h5", "sha256": "12", "preprocessing": "caffe"}
     record["layers_sha256"] = "34cd"
@@ -65,8 +70,9 @@ def test_a_card_has_all_facts_and_a_header_that_the_hub_reads(file):
     for words in (
         "# toy-a\n\nA toy.\n\n```python\nimport toy\n```",
         "- 7 steps of the system `toy`.",
-        "- Loss terms and their coefficients: l1 10.0.",
+        "- Loss (section `loss` of the config): l1 10.0.",
         "Batches of 8 crops",
+        "96 pixels per side, of 90 % of `folder:train`.",
         "- photos seen: 72,000",
         "- hardware: device kind cpu, cpu cores 2",
         "| L1, grey levels | 2.500 | 2.000 to 3.000 | 9 |",

@@ -53,7 +53,7 @@ def run(photos, tmp_path_factory):
     return config, workdir, systems.train_and_evaluate(config, workdir)
 
 
-def test_it_trains_and_its_critic_rests_half_the_time(run):
+def test_it_trains_and_its_critic_rests_half_the_time(run, read_scalars):
     _, workdir, result = run
     history = json_file.read(workdir / "validation.json")["validations"]
     errors = [entry["metrics"]["photo_l1"] for entry in history]
@@ -63,6 +63,12 @@ def test_it_trains_and_its_critic_rests_half_the_time(run):
         for part, state in result.state.opt_state.inner_states.items()
     }
     assert counts == {"model": {6}, "critic": {3}}
+    rates = {
+        part: read_scalars(workdir)[f"train/learning_rate/{part}"] for part in counts
+    }
+    # Of the last step, from 0.02 to 0.01 over 6 of a part's own.
+    assert rates["model"][-1] == (6, pytest.approx(0.02 - 0.01 * 5 / 6))
+    assert rates["critic"][-1] == (6, pytest.approx(0.02 - 0.01 * 3 / 6))
     assert {"model_loss", "critic_loss", "bytes", "photo_l1"} <= set(result.metrics)
 
 

@@ -43,7 +43,7 @@ def make_config(source: str, *, steps: int = 6) -> ml_collections.ConfigDict:
     config.checkpoints.max_to_keep = 10
     config.checkpoints.best_metric = "photo_psnr"
     config.checkpoints.best_mode = "max"
-    config.optimizer.learning_rate = config.optimizer.final_learning_rate = 0.02
+    config.optimizer.learning_rate, config.optimizer.final_learning_rate = 0.02, 0.01
     return config
 
 

@@ -152,6 +152,7 @@ def _l1(pair, images):
     return float(np.mean(np.abs(pair.decode(*pair.encode(images)) - images)))
 
 
+@pytest.mark.extended
 def test_another_program_fine_tunes_the_decoder_and_writes_it_back(
     finetuned, workdir, images
 ):
@@ -172,6 +173,7 @@ def test_another_program_fine_tunes_the_decoder_and_writes_it_back(
     assert all(jax.tree.leaves(same))
 
 
+@pytest.mark.extended
 def test_what_it_writes_has_our_checksums(finetuned):
     _, output = finetuned
     checksums = output / "checkpoints" / "3" / "checksums" / "metadata"

@@ -13,6 +13,7 @@ from vgg_unpool_jax.data import open_splits, split_indices
 from vgg_unpool_jax.errors import CheckpointError, ConfigError, TrainingDivergedError
 from vgg_unpool_jax.systems import train_and_evaluate
 from vgg_unpool_jax.systems.unpooling import system
+from vgg_unpool_jax.systems.unpooling.objective import UnpoolingObjective
 from vgg_unpool_jax.training import parallel, trainer
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.setup import count_steps
@@ -255,6 +256,11 @@ def test_sharding_and_unsharding_keep_the_order():
     [
         ("encoder__block", 6, "block must be 1, 2, 3, 4 or 5, got 6"),
         ("data__crop", "centre", "data.crop must be one of .*, got 'centre'"),
+        (
+            "evaluation__crop",
+            "whole",
+            "evaluation.crop is 'whole', but photos of a run",
+        ),
         ("system", "vea", "config.system must be one of .*unpooling, vae, got 'vea'"),
         ("loss__l1", -1.0, "loss coefficients must not be negative"),
     ],
@@ -264,6 +270,24 @@ def test_a_config_that_cannot_be_used_is_refused_at_the_start(
 ):
     with pytest.raises(ConfigError, match=words):
         train_and_evaluate(make_config(**{field: value}), tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_what_fails_in_training_alone_is_refused_at_the_start(
+    make_config, tmp_path, monkeypatch
+):
+    losses = UnpoolingObjective.losses
+
+    def fail(self, params, model_state, batch, keys, train):
+        if train:
+            raise ValueError(f"no {batch['image'].shape[1]} at {batch['step'].dtype}")
+        return losses(self, params, model_state, batch, keys, train)
+
+    monkeypatch.setattr(UnpoolingObjective, "losses", fail)
+    config = make_config()
+    words = r"data.image_size is (\d+): no \1 at int32"
+    with pytest.raises(ConfigError, match=words):
+        train_and_evaluate(config, tmp_path)
     assert not (tmp_path / "config.json").exists()
 
 

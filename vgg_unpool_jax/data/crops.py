@@ -16,7 +16,7 @@ import re
 import numpy as np
 
 from vgg_unpool_jax.data import transforms
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 
 # The forms of a specification in messages and help texts.
 CROPS = (
@@ -113,6 +113,29 @@ def make_crop(spec: str, image_size: int) -> Crop:
     if parsed is None:
         raise ConfigError(_refusal(spec, "crop", CROPS))
     return Crop(*parsed, image_size=image_size)
+
+
+def cut_photo(photo: np.ndarray, spec: str, image_size: int) -> np.ndarray:
+    """Crop one photo as in evaluation.
+
+    Args:
+      photo: uint8 array of shape (H, W, 3).
+      spec: of a crop that is not random.
+      image_size: side S of the crop in pixels.
+
+    Returns:
+      As `Crop.cut`.
+
+    Raises:
+      PhotoError: the photo is too small.
+    """
+    crop = make_crop(spec, image_size)
+    if not crop.fits(photo.shape):
+        raise PhotoError(
+            f"a photo of {photo.shape[0]}×{photo.shape[1]} pixels is too small for "
+            f"the crop {spec!r} of {image_size} pixels"
+        )
+    return crop.cut(photo)
 
 
 def check_crop(spec: str, *, allow_random: bool, name: str = "crop") -> None:

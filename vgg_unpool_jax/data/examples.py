@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vgg_unpool_jax.data.crops import Crop
+from vgg_unpool_jax.data.decode import shown_name
 from vgg_unpool_jax.data.sources import Source
 from vgg_unpool_jax.errors import PhotoError
 
@@ -32,8 +33,10 @@ class Example(NamedTuple):
         `mask` is False.
       index: number of the photo in the source; -1 for padding.
       mask: whether `arrays` are from a photo.
-      broken: (number in the source, reason) of every photo that could not be read.
-      too_small: (height, width) of a photo that is too small for the crop, else None.
+      broken: (number in the source, reason) of every photo that could not be read, or
+        in training was too small for the crop.
+      too_small: in evaluation, (height, width) of a photo that is too small for the
+        crop, else None.
     """
 
     arrays: dict[str, np.ndarray]
@@ -55,9 +58,9 @@ class ExampleStream:
         `shuffle` the generator depends on the example's number, else on the photo's
         number: in evaluation a photo's draws do not depend on the other photos.
       seed: seed of epoch orders and random crops.
-      shuffle: True: every epoch in a new order, and a broken photo is replaced by the
-        next readable one. False: in the order of `indices`, a broken photo leaves a
-        hole (mask False).
+      shuffle: True: every epoch in a new order, and a photo that is broken or too small
+        for the crop is replaced by the next one that can be used. False: in the order
+        of `indices`, a broken photo leaves a hole (mask False).
       num_epochs: number of passes over the photos; None for an endless stream.
       batch_size: examples are padded to a multiple of it.
     """
@@ -102,7 +105,11 @@ class ExampleStream:
             except PhotoError as error:
                 broken.append((index, str(error)))
                 continue
-            if not self._crop.fits(photo.shape):
+            fits = self._crop.fits(photo.shape)
+            if not fits and self._shuffle:
+                broken.append((index, self._too_small(index, photo.shape)))
+                continue
+            if not fits:
                 return Example(
                     self._blank(),
                     index=index,
@@ -139,6 +146,13 @@ class ExampleStream:
             return {"image": image}
         number = k if self._shuffle else index
         return self._make_example(image, example_generator(self._seed, number))
+
+    def _too_small(self, index: int, shape: tuple[int, ...]) -> str:
+        name = shown_name(self._source.name(index))
+        return (
+            f"photo {name} has {shape[0]}×{shape[1]} pixels, too few for a crop "
+            f"{self._crop.form} of {self._crop.image_size}"
+        )
 
     def _blank(self) -> dict[str, np.ndarray]:
         blank = self._crop.blank

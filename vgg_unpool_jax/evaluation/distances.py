@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _SKETCH = 4096
+_BLOCK = 1024
 
 
 def distances(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -59,10 +60,14 @@ def normalised_error(found: np.ndarray, rows: np.ndarray) -> float | None:
     """
     rows = np.asarray(rows, np.float64)
     rows = rows - rows.mean(axis=0)
-    squares = np.sum(rows**2, axis=1)
-    pairs = squares[:, None] + squares[None] - 2.0 * rows @ rows.T
-    above = np.triu_indices(len(rows), 1)
-    apart = np.sqrt(np.maximum(pairs[above], 0.0))
-    if not apart.size or not apart.mean():
+    squares, total = np.sum(rows**2, axis=1), 0.0
+    # In blocks: the distances of all pairs together may need more memory than there is.
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        pairs = squares[start : start + _BLOCK, None] + squares[None, start:]
+        pairs -= 2.0 * block @ rows[start:].T
+        total += np.sum(np.triu(np.sqrt(np.maximum(pairs, 0.0)), 1))
+    if not total:
         return None
-    return float(np.asarray(found, np.float64).mean() / apart.mean())
+    count = len(rows) * (len(rows) - 1) / 2
+    return float(np.asarray(found, np.float64).mean() / (total / count))

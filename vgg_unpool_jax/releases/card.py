@@ -123,12 +123,14 @@ def _training(metadata: Mapping[str, Any]) -> str:
     items = [f"{metadata['step']:,} steps of the system `{metadata['system']}`."]
     terms = [f"{key} {value}" for key, value in config.get("loss", {}).items() if value]
     if terms:
-        items.append(f"Loss terms and their coefficients: {', '.join(terms)}.")
+        items.append(f"Loss (section `loss` of the config): {', '.join(terms)}.")
     data = config.get("data", {})
     if "batch_size" in data:
+        share = (*data.get("split_fractions", ()), 1.0)[0]
         items.append(
             f"Batches of {data['batch_size']} crops ({data.get('crop')}) of "
-            f"{data.get('image_size')} pixels per side of `{data.get('source')}`."
+            f"{data.get('image_size')} pixels per side, of {100 * share:g} % of "
+            f"`{data.get('source')}`."
         )
     items += [
         f"{key.replace('_', ' ')}: {_text(value)}"

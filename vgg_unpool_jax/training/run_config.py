@@ -15,7 +15,9 @@ from vgg_unpool_jax.io.paths import check_reachable, to_path
 FILE = "config.json"
 CHECKPOINTS = "checkpoints"  # the folder beside it
 
-# Fields that change speed or location but no result: they may differ between starts.
+# Fields that change speed or location, but no result beyond what another number of
+# devices changes too (statistics of batches and free bits are those of each device):
+# they may differ between starts.
 # The weight file may move because a checkpoint holds the hash of its content.
 FREE_FIELDS = (
     "data.num_workers",

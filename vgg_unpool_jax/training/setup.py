@@ -1,10 +1,12 @@
 """Preparation of the first step: checks, data, state."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -115,10 +117,12 @@ def check_images(
     """
     key = jax.random.key(config.seed)
 
-    def losses(params, model_state, frozen, batch):
+    def losses(params, model_state, frozen, batch, train):
         model_state = {**model_state, "frozen": frozen}
         keys = photo_keys(key, batch["index"])
-        return objective.losses(params, model_state, batch, keys, False)
+        if train:
+            batch = {**batch, "step": jnp.int32(0)}
+        return objective.losses(params, model_state, batch, keys, train)
 
     evaluation = config.evaluation
     sizes = [("evaluation", evaluation.image_size, evaluation.batch_size)]
@@ -130,6 +134,11 @@ def check_images(
             allow_random=section == "data",
             name=f"{section}.crop",
         )
+        if config[section].crop == "whole":
+            raise ConfigError(
+                f"{section}.crop is 'whole', but photos of a run must have one size: "
+                "only the command evaluate takes whole ones"
+            )
     for field, size, count in sizes:
         section = field.partition(".")[0]
         example = np.zeros((size, size, 3), np.uint8)
@@ -141,7 +150,8 @@ def check_images(
         batch = as_float({**batch, "index": np.zeros(count, np.int32)})
         try:
             shapes = jax.eval_shape(objective.init, key, batch)
-            jax.eval_shape(losses, *shapes, objective.frozen, batch)
+            run = functools.partial(losses, train=section == "data")
+            jax.eval_shape(run, *shapes, objective.frozen, batch)
         except ValueError as error:
             raise ConfigError(f"{field}.image_size is {size}: {error}") from error
     return shapes

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vgg_unpool_jax.evaluation.reports import Report
+from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
 from vgg_unpool_jax.training import parallel
 from vgg_unpool_jax.training.optimizers import Optimizer
 from vgg_unpool_jax.training.state import TrainState
@@ -59,7 +59,7 @@ def make_train_step(
             )
             params = optax.apply_updates(state.params, updates)
             rates = {
-                name: jnp.asarray(schedule(state.step), jnp.float32)
+                name: jnp.asarray(schedule(_count(state, name)), jnp.float32)
                 for name, schedule in optimizer.learning_rates.items()
             }
         # As they are, whatever the compiler makes of an update of zero (-0 + 0 is 0).
@@ -88,6 +88,16 @@ def make_train_step(
         return new_state, metrics
 
     return step
+
+
+def _count(state: TrainState, rate: str) -> jax.Array:
+    """Steps that a part has taken, fewer than the run's if it rested; see Optimizer."""
+    _, _, part = rate.partition("/")
+    if not part:
+        return state.step
+    inner = state.opt_state.inner_states[part]
+    counts = [value for _, value in optax.tree.get_all_with_path(inner, "count")]
+    return counts[0] if counts else state.step  # constant rates need no count
 
 
 def _gradients_by_part(values, pull_back, params, frozen: tuple[str, ...]):
@@ -171,8 +181,8 @@ def make_evaluation_step(objective: Objective, report: Report) -> Callable:
 
     Returns:
       evaluate(params, model_state, frozen, batch, key) -> (metrics, collected,
-      outputs): metrics is a dict of (n,) arrays, those of the report with "photo_" in
-      front of their names, outputs the objective's outputs.
+      images): metrics is a dict of (n,) arrays, those of the report with "photo_" in
+      front of their names, images the objective's input, output and target.
     """
 
     def evaluate(params, model_state, frozen, batch: Mapping[str, jax.Array], key):
@@ -187,7 +197,8 @@ def make_evaluation_step(objective: Objective, report: Report) -> Callable:
         metrics, outputs = jax.vmap(one_photo)(as_float(batch), keys)
         quality = report.photo_metrics(outputs)
         metrics |= {f"photo_{name}": values for name, values in quality.items()}
-        return metrics, report.collect(outputs), outputs
+        images = {n: outputs[n] for n in (INPUT, OUTPUT, TARGET) if n in outputs}
+        return metrics, report.collect(outputs), images
 
     return evaluate
 

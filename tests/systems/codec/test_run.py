@@ -59,6 +59,9 @@ def test_training_improves_rate_and_distortion(workdir):
     assert trained.decompress(trained.compress(photo)).shape == photo.shape
     with pytest.raises(ConfigError, match="multiple of 32 pixels, got whole"):
         trained.evaluate(part, crop="whole")
+    # Terms of the loss are not evaluated: no weights of their networks are needed.
+    trained.config.loss.lpips = 20.0
+    assert trained.evaluate(part).to_dict()["estimated"] == points
 
 
 @pytest.mark.parametrize(
@@ -66,11 +69,13 @@ def test_training_improves_rate_and_distortion(workdir):
     [
         ("loss.lambdas", (0.1, 0.1), "positive and rising"),
         ("loss.rounding_from", 1.5, r"in \[0, 1\]"),
+        ("num_steps", 0, "rounding_from is a share of num_steps"),
         ("model.checkerboards", 9, "model.checkerboards"),
     ],
 )
 def test_configs_that_cannot_be_used(field, value, message):
     config = faces.get_config("runlocal")
+    config.loss.rounding_from = 0.5
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ConfigError, match=message):
         from_config(config)

@@ -152,6 +152,10 @@ def test_a_shift_moves_both_batches_alike_and_reaches_all_positions():
     assert len(seen) == 9
     (same,) = random_shift(keys, [images], 1)
     assert same is images
+    # For VGG19, whose sides are multiples of a number, the border is wider.
+    (wider,) = random_shift(keys, [images], 3, 4)
+    assert wider.shape == (60, 9, 10, 1)
+    np.testing.assert_array_equal(wider[:, 2:6, 2:6], first[:, :4, :4])
 
 
 def test_the_comparator_sees_shifted_images_in_training_alone():

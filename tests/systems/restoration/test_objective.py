@@ -57,6 +57,10 @@ def test_losses_of_a_constant_error(loss, wanted):
     np.testing.assert_allclose(losses["all"], wanted, rtol=1e-5)
     # 20 log10(255 / 51).
     np.testing.assert_allclose(aux.terms["psnr"], 13.9794, rtol=1e-5)
+    # A model that changes nothing, of an undamaged photo, stops no run.
+    exact = {"image": images + 51.0, "input": images}
+    _, aux = objective.losses({}, {}, exact, None, False)
+    assert 100 < aux.terms["psnr"] < 110
 
 
 def test_levels_become_vectors_and_back():

@@ -206,6 +206,7 @@ def test_a_run_comes_back_from_workdir_and_file(workdir, tmp_path, images):
         load_staged_decoder(tmp_path / "other.safetensors")
 
 
+@pytest.mark.extended
 def test_a_fitted_stage_undoes_two_convolutions(monkeypatch):
     monkeypatch.setattr(start, "POSITIONS", 6000)
     config, number = vgg19.get_config("runlocal"), 3

@@ -74,6 +74,7 @@ def test_features_and_switches_are_those_of_the_size_alone(traced):
     assert len(pair._jitted_decode._programs) == shapes.EXACT_SHAPES + 1
 
 
+@pytest.mark.extended
 def test_programs_that_were_not_used_for_long_are_given_back(monkeypatch):
     monkeypatch.setattr(shapes, "MAX_PROGRAMS", 3)
     programs = shapes.ShapedPrograms(lambda variables, arrays, size: arrays * variables)

@@ -79,6 +79,15 @@ def test_a_row_holds_what_the_file_says(tmp_path):
     )
 
 
+def test_photos_seen_are_those_of_all_stages(tmp_path):
+    content = _content()
+    config = content["provenance"]["config"]
+    config["num_steps"] = 9000
+    config["data"]["stages"] = [[0.5, 256, 1]]  # 4,500 steps of 2 photos, then of 1
+    cells = _cells(release_table([read_pair_results(_write(tmp_path, content))]), 1)
+    assert cells["training photos seen"] == "13,500"
+
+
 def test_pairs_without_a_file_are_not_trained_yet(tmp_path):
     files = [_write(tmp_path, _content(block), f"{block}.json") for block in (4, 2)]
     table = release_table(map(read_pair_results, files))

@@ -133,6 +133,7 @@ def test_an_interrupted_vae_ends_in_the_same_bits(run, tmp_path, assert_same_tre
     assert pieces.metrics == result.metrics
 
 
+@pytest.mark.extended
 def test_validation_photos_of_their_own_are_all_used(
     make_vae_config, classes, tmp_path
 ):

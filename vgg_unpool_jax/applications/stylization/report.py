@@ -171,6 +171,12 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
+def _is_right_beside(point: StylePoint, other: StylePoint) -> bool:
+    """Whether the number of a point would cover another one."""
+    right = other.style - point.style
+    return 0 < right < 0.015 and abs(other.edge_ssim - point.edge_ssim) < 0.03
+
+
 def plot_structure_against_style(
     points: Sequence[StylePoint], path: str | os.PathLike
 ) -> np.ndarray:
@@ -199,7 +205,15 @@ def plot_structure_against_style(
         handles.append(
             axes.scatter(*position, s=50, c=[colour], marker=marker, zorder=3)
         )
-        axes.annotate(str(i + 1), position, (5, 4), textcoords="offset points")
+        on_left = any(_is_right_beside(point, other) for other in points)
+        axes.annotate(
+            str(i + 1),
+            position,
+            (-5 if on_left else 5, 4),
+            textcoords="offset points",
+            horizontalalignment="right" if on_left else "left",
+            zorder=4,
+        )
     legend = axes.legend(
         handles,
         [str(i) for i in range(len(points))],
@@ -211,7 +225,9 @@ def plot_structure_against_style(
         text.set_parse_math(False)
         text.set_text(f"{i + 1}  {point.label}")
     span = f"{STYLE_BLOCKS[0]} to {STYLE_BLOCKS[-1]}"
-    axes.set_xlabel(f"style taken: covariance distance less, blocks {span}, %")
+    axes.set_xlabel(
+        f"style taken: covariance distance of whole photos less, blocks {span}, %"
+    )
     axes.set_ylabel("structure kept: SSIM of edges")
     axes.margins(0.1)
     axes.grid(color="#dddddd", zorder=0)

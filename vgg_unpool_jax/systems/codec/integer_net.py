@@ -3,7 +3,7 @@
 A decoder must get exactly the probabilities that the encoder used, on any machine, or
 all that follows is lost. Here numbers are integers: activations in units of 1/256,
 kernels of 1/4096. They are kept in float64, whose products and sums are exact below
-2^53, in any order and with any number of threads: a sum of 2,000 products of 15 and 17
+2^53, in any order and with any number of threads: a sum of 2,000 products of 16 and 17
 bits has less than 2^44.
 
 Logarithms of integers are looked up in a table, whose numbers are nowhere near a half

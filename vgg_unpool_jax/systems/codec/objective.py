@@ -159,14 +159,29 @@ def _check_size(images: jax.Array, multiple: int) -> None:
 
 
 def from_config(
-    config: ml_collections.ConfigDict, record: Mapping[str, Any] | None = None
+    config: ml_collections.ConfigDict,
+    record: Mapping[str, Any] | None = None,
+    *,
+    with_terms: bool = True,
 ) -> CodecObjective:
-    """Build the objective of a config with the sections model and loss."""
+    """Build the objective of a config with the sections model and loss.
+
+    Args:
+      config: of the run.
+      record: what the objective's `record` was when the run began, or None.
+      with_terms: False leaves the terms of LPIPS and DISTS away, and their weights.
+    """
     share, steps = config.loss.rounding_from, config.num_steps
     if not 0 <= share <= 1:
         raise ConfigError(f"loss.rounding_from must be in [0, 1], got {share}")
+    if share and not steps:
+        raise ConfigError(
+            "loss.rounding_from is a share of num_steps, which is 0: set num_steps, "
+            f"or rounding_from to 0; got {share}"
+        )
     loss = RateDistortion(tuple(config.loss.lambdas), round(share * steps))
-    return CodecObjective(make_model(config), loss, load_terms(config.loss, record))
+    terms = load_terms(config.loss, record) if with_terms else PerceptualTerms()
+    return CodecObjective(make_model(config), loss, terms)
 
 
 def make_model(config: ml_collections.ConfigDict) -> Codec:

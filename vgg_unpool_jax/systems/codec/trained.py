@@ -59,7 +59,7 @@ class TrainedCodec(Recompiled):
       model: the Flax module, a `model.Codec`.
       variables: its variables.
       step: number of training steps.
-      record: empty; it uses no pretrained weights.
+      record: of the pretrained networks in its loss; a release has none.
       crop: the crop of evaluation.
       image_size: side of the crop of evaluation in pixels.
       num_qualities: qualities are 1 to this, from small to large files.
@@ -77,10 +77,11 @@ class TrainedCodec(Recompiled):
         variables: Mapping[str, Any],
         step: int,
         name: str = "codec",
+        record: Mapping[str, Any] | None = None,
     ):
         """Put module, parameters and tables together."""
         self.name = name
-        self.config, self.step, self.record = config, step, {}
+        self.config, self.step, self.record = config, step, dict(record or {})
         self.model = make_model(config)
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
@@ -325,7 +326,8 @@ class TrainedCodec(Recompiled):
                 f" got {options['crop']} and {options['image_size']}: rate_distortion "
                 "takes photos of any size"
             )
-        objective = from_config(self.config)
+        # Its loss is not reported, so that its terms of other networks are not needed.
+        objective = from_config(self.config, with_terms=False)
         report = CodecReport(objective)
         return evaluate_objective(self, objective, report, split, **options)
 
@@ -415,7 +417,9 @@ def load_codec(
     saved = read_saved(workdir, "codec")
     with run_config.describing(saved.path, "codec"):
         name = pathlib.PurePath(workdir).name.removesuffix(file.SUFFIX)
-        return TrainedCodec(saved.config, saved.variables, saved.step, name)
+        return TrainedCodec(
+            saved.config, saved.variables, saved.step, name, saved.record
+        )
 
 
 def load_compressor(name: str | os.PathLike) -> Any:

@@ -2,7 +2,7 @@
 
 | network | |
 |---|---|
-| `encoder_decoder` | the first of the seed's program, 6,219,538 parameters |
+| `encoder_decoder` | the first of facecompressor, 6,219,538 parameters |
 | `vgg16` | its second, a decoder of 1,572,114 parameters on a frozen VGG16 |
 | `pyramid` | ours: residual blocks at 1/2 to 1/16 of the size, additive skips, hints |
 | `vgg19` | ours: a decoder on a frozen VGG19 with residual blocks and hints |
@@ -33,7 +33,7 @@ NAMES = ("encoder_decoder", "vgg16", "pyramid", "vgg19")
 VGG19_LAYERS = ("block5_conv2", "block4_conv4", "block3_conv4")
 # Pixels per position of the outputs of `pyramid` and `vgg19`.
 OUTPUT_SCALE = 4
-# ab is divided by this in the seed's networks, and in hints.
+# ab is divided by this in facecompressor's networks, and in hints.
 AB_UNIT = 128.0
 # Keras' defaults.
 _MOMENTUM, _EPSILON = 0.99, 1e-3

@@ -54,7 +54,7 @@ _LARGEST_LOGGED = 100.0
 
 @dataclasses.dataclass(frozen=True)
 class Coefficients:
-    """Coefficients of the terms; a term with coefficient 0 is not computed."""
+    """Coefficients of the terms; networks of those with coefficient 0 do not run."""
 
     image: float
     l1: float
@@ -168,7 +168,8 @@ class DeePSiM:
             seen = outputs, targets
             if keys is not None:
                 draws = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
-                seen = random_shift(draws, seen, self.shift)
+                multiple = self.comparator.multiple
+                seen = random_shift(draws, seen, self.shift, multiple)
             found, wanted = (self.features(frozen, x) for x in seen)
             scale = 1.0 / state["comparator_rms"]
             terms["feature"] = l2(found * scale, wanted * scale)
@@ -204,7 +205,7 @@ class DeePSiM:
 
 
 def random_shift(
-    keys: jax.Array, batches: Sequence[jax.Array], count: int
+    keys: jax.Array, batches: Sequence[jax.Array], count: int, multiple: int = 1
 ) -> list[jax.Array]:
     """Move images by random numbers of pixels, those of all batches alike.
 
@@ -212,23 +213,25 @@ def random_shift(
       keys: (n,), of the draw of each photo.
       batches: arrays (n, h, w, c).
       count: positions in each direction; 1 is only where they are.
+      multiple: what the sides grow by is a multiple of this.
 
     Returns:
-      Arrays (n, h + count - 1, w + count - 1, c); what the images do not cover repeats
-      their border.
+      Arrays (n, h + m, w + m, c), where m is count - 1 or the next multiple; what the
+      images do not cover repeats their border.
     """
     if count == 1:
         return list(batches)
-    border = [(count - 1, count - 1)] * 2 + [(0, 0)]
+    margin = -(-(count - 1) // multiple) * multiple
+    border = [(margin, margin)] * 2 + [(0, 0)]
 
     def move(key, *images):
-        top, left = jax.random.randint(key, (2,), 0, count)
+        up, left = jax.random.randint(key, (2,), 0, count)
         moved = []
         for image in images:
             height, width, channels = image.shape
-            size = height + count - 1, width + count - 1, channels
+            size = height + margin, width + margin, channels
             padded = jnp.pad(image, border, mode="edge")
-            moved.append(jax.lax.dynamic_slice(padded, (top, left, 0), size))
+            moved.append(jax.lax.dynamic_slice(padded, (up, left, 0), size))
         return moved
 
     return jax.vmap(move)(keys, *batches)

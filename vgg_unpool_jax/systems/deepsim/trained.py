@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from vgg_unpool_jax.data import Split, make_crop
-from vgg_unpool_jax.errors import PhotoError, WeightsUnavailableError
+from vgg_unpool_jax.data import Split
+from vgg_unpool_jax.data.crops import cut_photo
+from vgg_unpool_jax.errors import WeightsUnavailableError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
@@ -102,13 +103,7 @@ class TrainedInverter(Recompiled):
         Returns:
           uint8 (image_size, image_size, 3).
         """
-        crop = make_crop(self.crop, self.image_size)
-        if not crop.fits(photo.shape):
-            raise PhotoError(
-                f"a photo of {photo.shape[0]}×{photo.shape[1]} pixels is too small for "
-                f"the crop {self.crop!r} of {self.image_size} pixels"
-            )
-        return crop.cut(photo)
+        return cut_photo(photo, self.crop, self.image_size)
 
     def encode(self, images) -> jax.Array:
         """What the generator gets: features of the layer, or codes.

@@ -113,7 +113,8 @@ class RestorationObjective:
         squares = jnp.mean(jnp.square(error), axis=(1, 2, 3))
         loss = self._restoration_loss(error, squares)
         signal = 20.0 * jnp.log10(jnp.float32(2.0))
-        terms["psnr"] = signal - 10.0 * jnp.log10(jnp.mean(squares))
+        least = jnp.maximum(jnp.mean(squares), 1e-10)  # 106 dB
+        terms["psnr"] = signal - 10.0 * jnp.log10(least)
         added, distances = self._perceptual(
             model_state.get("frozen", {}), outputs, targets
         )

@@ -46,7 +46,7 @@ class TrainedRestorer(Exported, Recompiled):
       model: the Flax module.
       variables: its variables, for `model.apply`.
       step: number of training steps.
-      record: empty; there are no pretrained weights.
+      record: of the pretrained networks in its loss; a release has none.
       crop: the crop of evaluation, see `data/crops`.
       image_size: default side of the crops in pixels.
       error_gain: factor by which pictures amplify its errors.
@@ -55,13 +55,16 @@ class TrainedRestorer(Exported, Recompiled):
     """
 
     error_gain = Report.error_gain
-    record: Mapping[str, Any] = {}
 
     def __init__(
-        self, config: ml_collections.ConfigDict, variables: Mapping[str, Any], step: int
+        self,
+        config: ml_collections.ConfigDict,
+        variables: Mapping[str, Any],
+        step: int,
+        record: Mapping[str, Any] | None = None,
     ):
         """Put module and parameters together."""
-        self.config, self.step = config, step
+        self.config, self.step, self.record = config, step, dict(record or {})
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
         self.model = make_model(config)
@@ -251,7 +254,7 @@ def load_restorer(
         raise ConfigError(f"a restoration network needs no weights, got {weights}")
     saved = read_saved(workdir, "restoration")
     with run_config.describing(saved.path, "restoration network"):
-        return TrainedRestorer(saved.config, saved.variables, saved.step)
+        return TrainedRestorer(saved.config, saved.variables, saved.step, saved.record)
 
 
 def _checked(photo) -> np.ndarray:

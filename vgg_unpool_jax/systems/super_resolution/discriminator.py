@@ -1,4 +1,4 @@
-"""The discriminator of the seed's super-resolution, which judges patches.
+"""The discriminator of AIDL_Project, which judges patches.
 
     conv3 64 ─ conv3/2 64 ─ conv3 128 ─ conv3/2 128 ─ conv3 256 ─ conv3/2 256
     ─ conv3 512 ─ conv3/2 512 ─ dense 1024 ─ dense 1

@@ -6,7 +6,7 @@ shuffle, added to the photo enlarged bicubically.
     photo ─ conv3 ─ blocks × (conv3 ─ conv3, + input) ─ conv3 3 s² ─ shuffle ─┬─ +
       └──────────────────────── bicubic ──────────────────────────────────────┘
 
-`srgan`, the generator of the seed's program for ×4:
+`srgan`, the generator of AIDL_Project for ×4:
 
     photo ─ conv9 64 ─ 16 × (conv3 ─ norm ─ conv3 ─ norm, + input) ─ conv3 ─ norm
     ─ + first layer ─ 2 × (nearest ×2 ─ conv3 256) ─ conv9 3 ─ tanh
@@ -117,7 +117,7 @@ class SRGANGenerator(nn.Module):
 
 
 def batch_norm(train: bool, name: str) -> nn.BatchNorm:
-    """Batch normalisation with the seed's momentum."""
+    """Batch normalisation with the momentum of AIDL_Project."""
     return nn.BatchNorm(
         use_running_average=not train, momentum=_MOMENTUM, epsilon=_EPSILON, name=name
     )

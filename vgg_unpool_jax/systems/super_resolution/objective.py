@@ -16,7 +16,7 @@ The parts are "generator" and, with an adversarial term, "discriminator"; either
 by the rule of `losses/adversarial.py` if `loss.pause` is set. Gradients of both are
 taken at the same parameters, from one forward pass.
 
-Faults of the seed's program, each of which has a switch: VGG19 sees images in [-1, 1]
+Faults of AIDL_Project, each of which has a switch: VGG19 sees images in [-1, 1]
 instead of those of its training (`loss.vgg_preprocessing=False`), and the discriminator
 learns with the mean squared error of its probabilities, the generator with cross
 entropy (`loss.discriminator="mse"`).

@@ -46,7 +46,7 @@ class TrainedUpscaler(Exported, Recompiled):
       variables: "params" and "batch_stats" of the part "generator".
       factor: of the sides.
       step: number of training steps.
-      record: empty; there are no pretrained weights.
+      record: of the pretrained networks in its loss; a release has none.
       crop: the crop of evaluation, see `data/crops`.
       image_size: default side of the crops in pixels.
       error_gain: factor by which pictures amplify its errors.
@@ -55,13 +55,16 @@ class TrainedUpscaler(Exported, Recompiled):
 
     error_gain = SuperResolutionReport.error_gain
     tiles = True
-    record: Mapping[str, Any] = {}
 
     def __init__(
-        self, config: ml_collections.ConfigDict, variables: Mapping[str, Any], step: int
+        self,
+        config: ml_collections.ConfigDict,
+        variables: Mapping[str, Any],
+        step: int,
+        record: Mapping[str, Any] | None = None,
     ):
         """Put module and parameters together."""
-        self.config, self.step = config, step
+        self.config, self.step, self.record = config, step, dict(record or {})
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
         self._objective = upscaler_from_config(config)
@@ -105,7 +108,7 @@ class TrainedUpscaler(Exported, Recompiled):
             self.variables,
             other.variables,
         )
-        return TrainedUpscaler(self.config, variables, self.step)
+        return TrainedUpscaler(self.config, variables, self.step, self.record)
 
     def prepare(self, photo: np.ndarray) -> np.ndarray:
         """The photo reduced by the factor, as evaluation gives it to the network."""
@@ -223,4 +226,4 @@ def load_upscaler(
         raise ConfigError(f"an upscaler needs no weights, got {weights}")
     saved = read_saved(workdir, "super_resolution")
     with run_config.describing(saved.path, "upscaler"):
-        return TrainedUpscaler(saved.config, saved.variables, saved.step)
+        return TrainedUpscaler(saved.config, saved.variables, saved.step, saved.record)

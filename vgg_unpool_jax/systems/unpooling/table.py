@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import ml_collections
+
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.metrics import METRICS
 from vgg_unpool_jax.evaluation.statistics import interval_text
@@ -16,6 +18,7 @@ from vgg_unpool_jax.evaluation.tables import markdown_table
 from vgg_unpool_jax.io import json_file
 from vgg_unpool_jax.releases.file import without_folders
 from vgg_unpool_jax.systems.unpooling.decoder import decoder_shapes
+from vgg_unpool_jax.training.stages import examples_seen
 
 # Mean absolute error per channel in [0, 255] on 1,234 COCO test photos, by block.
 # Source: the VGG19 unpooling encoder-decoder collection.
@@ -167,15 +170,19 @@ def _interval(content: Mapping[str, Any]) -> str:
 
 def _photos_seen(content: Mapping[str, Any]) -> str:
     steps = _number(_get(content, "training_steps"))
-    batch = _number(_get(content, "provenance", "config", "data", "batch_size"))
+    config = _get(content, "provenance", "config")
+    batch = _number(_get(config, "data", "batch_size"))
     if steps is None or batch is None:
         return ""
+    seen = steps * batch
+    if _get(config, "data", "stages"):
+        total = _number(_get(config, "num_steps")) or steps
+        data = ml_collections.ConfigDict(config["data"])
+        seen = examples_seen(data, int(steps), int(total))
     # Photos of the run that this one was initialised from are not counted.
-    begun = _get(content, "provenance", "config", "initialize_from")
-    begun = begun or _get(content, "provenance", "config", "initialize_shared_from")
-    return f"{steps * batch:,.0f}" + (
-        f" after {_without_folders(begun)}" if begun else ""
-    )
+    begun = _get(config, "initialize_from")
+    begun = begun or _get(config, "initialize_shared_from")
+    return f"{seen:,.0f}" + (f" after {_without_folders(begun)}" if begun else "")
 
 
 def _hardware(content: Mapping[str, Any]) -> str:

@@ -237,6 +237,7 @@ def test_a_pair_of_keras_3(tf, tmp_path):
     _assert_imported(tf, tmp_path, pair)
 
 
+@pytest.mark.extended
 def test_our_own_export_comes_back(tf, tmp_path):
     pair = make_pair(tmp_path, 2)
     export_pair(PairParts.of(pair), tmp_path / "out", "savedmodel")
