@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vgg_unpool_jax.systems.vae.model import VAE, TransposedConv
+from vgg_unpool_jax.systems.vae.model import VAE, transposed_convolution
 
 SMALL = {
     "image_size": 16,
@@ -71,7 +71,7 @@ def test_the_layers_have_the_published_shapes():
 
 
 def test_weights_begin_with_xaviers_normal_distribution():
-    layer = TransposedConv(128)
+    layer = transposed_convolution(128)
     variables = layer.init(jax.random.key(0), jnp.zeros((1, 1, 1, 256)))
     kernel = variables["params"]["kernel"]
     # Both fans count the 25 taps.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vgg_unpool_jax.nets.convolution import Convolution
-from vgg_unpool_jax.ops.conv_transpose import conv_transpose
+from vgg_unpool_jax.nets.transposed_convolution import TransposedConvolution
 
 # Slope of the leaky ReLU of generators.
 SLOPE = 0.3
@@ -73,9 +73,10 @@ class Stack(nn.Module):
 
     def _apply(self, layer: Layer, gain: float, number: int, x):
         if not layer.size:
-            return _UpConvolution(
-                layer.features, gain, self.use_bias, name=f"up{number}"
-            )(x)
+            # An output sees a quarter of the taps. Kernel 4, torch's padding 1.
+            init = nn.initializers.variance_scaling(4.0 * gain, "fan_in", "normal")
+            options = {"use_bias": self.use_bias, "name": f"up{number}"}
+            return TransposedConvolution(layer.features, 4, (2, 2), init, **options)(x)
         init = nn.initializers.variance_scaling(gain, "fan_in", "normal")
         name = f"conv{number}"
         if layer == Layer(layer.features):  # faster than nn.Conv
@@ -91,24 +92,3 @@ class Stack(nn.Module):
             kernel_init=init,
             name=name,
         )(x)
-
-
-class _UpConvolution(nn.Module):
-    """Transposed convolution, kernel 4, stride 2, torch's padding 1."""
-
-    features: int
-    gain: float
-    use_bias: bool
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        # An output sees a quarter of the taps.
-        init = nn.initializers.variance_scaling(4.0 * self.gain, "fan_in", "normal")
-        shape = 4, 4, x.shape[-1], self.features
-        kernel = self.param("kernel", init, shape, jnp.float32)
-        x = conv_transpose(x, kernel, stride=2, padding=(2, 2))
-        if not self.use_bias:
-            return x
-        zeros = nn.initializers.zeros
-        bias = self.param("bias", zeros, (self.features,), jnp.float32)
-        return x + bias[None, None, None]

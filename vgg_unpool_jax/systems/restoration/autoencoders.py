@@ -85,7 +85,7 @@ class Autoencoder(nn.Module):
         for level in reversed(range(len(deeper))):
             name = f"up{level}"
             x = self._repeated(x, x.shape[-1], name, train)
-            x = layers.TransposedConv(self.widths[level], name=name)(x)
+            x = layers.transposed3(self.widths[level], name=name)(x)
             x = _normalized(x, train, name)
             if self.skips == "add":
                 x += kept[level]

@@ -111,7 +111,7 @@ class DenseNet(nn.Module):
 
     def _double(self, x, name, train, keys):
         name = f"{name}_double"
-        convolution = layers.TransposedConv(x.shape[-1], name=name)
+        convolution = layers.transposed3(x.shape[-1], name=name)
         if self.transitions == "as_code":
             return convolution(x)
         x = nn.relu(layers.batch_norm(train, name=f"{name}_norm")(x))

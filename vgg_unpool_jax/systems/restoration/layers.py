@@ -7,10 +7,9 @@ with a variance of 1 / (3 · fan); biases at zero.
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from vgg_unpool_jax.nets.convolution import Convolution
-from vgg_unpool_jax.ops.conv_transpose import conv_transpose
+from vgg_unpool_jax.nets.transposed_convolution import TransposedConvolution
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 
 HALF_RANGE = 127.5
@@ -42,19 +41,11 @@ def conv1(features: int, *, name: str) -> nn.Module:
     return nn.Conv(features, (1, 1), kernel_init=_KERNEL_INIT, name=name)
 
 
-class TransposedConv(nn.Module):
+def transposed3(features: int, *, name: str) -> nn.Module:
     """3×3 transposed convolution with bias; doubles height and width."""
-
-    features: int
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(n, h, w, c) to (n, 2h, 2w, features)."""
-        shape = (3, 3, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", _TRANSPOSED_INIT, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        outputs = conv_transpose(inputs, kernel, stride=2, padding=_TRANSPOSED_PADDING)
-        return outputs + bias[None, None, None]
+    return TransposedConvolution(
+        features, 3, _TRANSPOSED_PADDING, _TRANSPOSED_INIT, name=name
+    )
 
 
 def batch_norm(train: bool, *, name: str) -> nn.BatchNorm:

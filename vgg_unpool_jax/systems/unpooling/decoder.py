@@ -26,13 +26,13 @@ from jax.ad_checkpoint import checkpoint_name
 
 from vgg_unpool_jax.errors import ConfigError, first_line
 from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT, Convolution, zero_beyond
+from vgg_unpool_jax.nets.transposed_convolution import TransposedConvolution
 from vgg_unpool_jax.nets.vgg19_layers import (
     CHANNELS_PER_BLOCK,
     check_block,
     convolutions_up_to,
 )
 from vgg_unpool_jax.ops.blocks import repeat_pixels
-from vgg_unpool_jax.ops.conv_transpose import conv_transpose
 from vgg_unpool_jax.ops.pooling import max_unpool
 
 # Ways to double the sides of the features; only "unpool" uses the switches.
@@ -132,23 +132,10 @@ class UnpoolingDecoder(nn.Module):
             return max_unpool(outputs, switches[block - 1])
         if self.upsampling == "nearest":
             return repeat_pixels(outputs, 2)
-        return _TransposedConvolution(name=f"transposed{block}")(outputs)
-
-
-class _TransposedConvolution(nn.Module):
-    """Doubles height and width; every output pixel sees one input pixel."""
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        channels = inputs.shape[-1]
         # Four taps count as inputs, of which an output pixel meets one.
-        initializer = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
-        shape = (2, 2, channels, channels)
-        kernel = self.param("kernel", initializer, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-        kernel, bias = (array.astype(inputs.dtype) for array in (kernel, bias))
-        outputs = conv_transpose(inputs, kernel, stride=2, padding=(1, 1))
-        return outputs + bias[None, None, None]
+        init = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
+        channels, name = outputs.shape[-1], f"transposed{block}"
+        return TransposedConvolution(channels, 2, (1, 1), init, name=name)(outputs)
 
 
 def measure_feature_rms(features: jax.Array) -> jax.Array:

@@ -21,7 +21,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgg_unpool_jax.ops.conv_transpose import conv_transpose
+from vgg_unpool_jax.nets.transposed_convolution import TransposedConvolution
 
 # Xavier's normal distribution, not truncated.
 _KERNEL_INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
@@ -153,17 +153,11 @@ def check_sizes(
     return image_size // 2**stages
 
 
-class TransposedConv(nn.Module):
-    """Doubles height and width with a 5×5 transposed convolution without bias."""
-
-    features: int
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(n, h, w, c) to (n, 2h, 2w, features)."""
-        shape = (*_KERNEL, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", _KERNEL_INIT, shape, jnp.float32)
-        return conv_transpose(inputs, kernel, stride=2, padding=_TRANSPOSED_PADDING)
+def transposed_convolution(features: int) -> TransposedConvolution:
+    """Kernel of 5×5, no bias."""
+    return TransposedConvolution(
+        features, _KERNEL[0], _TRANSPOSED_PADDING, _KERNEL_INIT, use_bias=False
+    )
 
 
 class _Normalized(nn.Module):
@@ -229,7 +223,9 @@ class _Decoder(nn.Module):
             height * width * channels, use_bias=False, kernel_init=_KERNEL_INIT
         )
         self.dense_norm = _Normalized(self.momentum)
-        self.transposed = [TransposedConv(features) for features in self.channels]
+        self.transposed = [
+            transposed_convolution(features) for features in self.channels
+        ]
         self.norms = [_Normalized(self.momentum) for _ in self.channels]
         self.output = nn.Conv(
             3, _KERNEL, padding=_CONV_PADDING, kernel_init=_KERNEL_INIT
