@@ -52,6 +52,7 @@ def test_as_many_devices_as_divide_the_batches(cores, most, batch_sizes, wanted)
     assert _devices(cores, most, *batch_sizes) == wanted
 
 
+@pytest.mark.extended
 def test_processes_share_cores_and_batches():
     def devices(cores, batch, **shared):
         program = PROGRAM.replace("**options", f"**options, **{shared}")

@@ -34,6 +34,7 @@ def photos():
     return np.stack([source[i][:64, :64] for i in range(2)])
 
 
+@pytest.mark.extended
 def test_an_interrupted_training_ends_in_the_same_bits(run, tmp_path, assert_same_tree):
     config, _, result = run
     state = result.state.model_state["deepsim"]

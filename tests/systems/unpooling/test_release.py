@@ -70,6 +70,7 @@ def test_a_half_trained_run_has_a_release_too(half, folder):
     assert entry.facts["metrics"]["l1"] == results["metrics"]["l1"]
 
 
+@pytest.mark.extended
 def test_the_same_call_goes_on_and_adds_its_time(half, config, folder, test_part):
     step, files = _release(config, folder, test_part)
     assert step == 3
