@@ -54,7 +54,7 @@ def build(page: Page) -> None:
                             session, picture, "layer", caption, f"{name}, {caption}"
                         )
                     )
-            html += markup.strip(figures)
+            html += markup.figures(figures)
         if beside:
             loaded = {block: page.models.load(one) for block, one in pairs.items()}
             found = invert.with_switches(loaded, photo.preview, job)
@@ -62,7 +62,7 @@ def build(page: Page) -> None:
                 parts.shown(session, image, "pair", caption, f"{name}, {caption}")
                 for caption, image in found.items()
             ]
-            html += markup.notes(["With switches:"]) + markup.strip(figures)
+            html += markup.notes(["With switches:"]) + markup.figures(figures)
         lines = [
             command_line(
                 "invert", {"model": one.name, "input": photo.name, "output": "inverted"}
