@@ -21,7 +21,8 @@ blocks 4 and 5 rounded to 8 bits in our copy. Test: centre crops of 256² from C
 [/results]
 
 The row `best` is the released decoder. Training starts with the layers that the decoder
-of block 2 shares with this one.
+of block 2 shares with this one; after this command it went on with 1,200 steps of 2
+crops of 256² (docs/training_notes.md).
 
     ./launch.sh release --block=3 --photos=folder:PHOTOS \
         --test_photos=folder:COCO128 --weights=VGG19.h5
