@@ -354,7 +354,7 @@ def test_two_photos_are_edited(page):
     assert panel.locator(".strip figure").count() == 7
     assert "More" in page.get_by_role("tab").all_inner_texts()
     page.get_by_role("tab", name="More").click()
-    page.get_by_text("./launch.sh train --config=colorization/photos").wait_for()
+    page.get_by_text("Colouring grey photos: VGG19's weights are not on").wait_for()
 
 
 def test_files_that_are_no_photos_and_too_large_ones_are_refused(page, tmp_path):

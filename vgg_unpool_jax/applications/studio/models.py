@@ -4,12 +4,13 @@ import dataclasses
 import os
 import pathlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.io.paths import to_path
 from vgg_unpool_jax.pretrained.load import weight_files
+from vgg_unpool_jax.pretrained.networks import NETWORKS, network_files
 from vgg_unpool_jax.releases import file, index
 from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.training import run_config
@@ -25,8 +26,7 @@ SYSTEMS = {
     "vae": ("Sampling", "vae_coco:photos"),
     "deepsim": ("Inverting features", "deepsim/vgg19:photos"),
 }
-# Systems that need VGG19's weights.
-_ON_VGG19 = ("unpooling", "staged")
+VGG19 = "vgg19"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Known:
       name: as loaders and commands take it.
       system: that it is of.
       title: for people.
+      network: whose weights it needs, such as "vgg19"; "" for none.
       block: of a pair; 0 for other systems.
       qualities: of a codec; 0 for other systems.
       trained_on: its training photos, where a release says so.
@@ -45,6 +46,7 @@ class Known:
     name: str
     system: str
     title: str
+    network: str = ""
     block: int = 0
     qualities: int = 0
     trained_on: str = ""
@@ -75,17 +77,20 @@ class Models:
         self._lock, self._loaded = threading.Lock(), {}
         self.named = own = [_describe(os.fspath(name)) for name in named]
         self._elsewhere: dict[str, str] = {}
-        self._known = own + self._released()
-        if not self.has_vgg19:
-            # Runs may have been trained with a file of their own.
-            self._known = [
-                k for k in self._known if k in own or k.system not in _ON_VGG19
-            ]
+        released = self._released()
+        # Runs may have been trained with a file of their own.
+        self._known = own + [k for k in released if self.has(k.network)]
+        self._without_weights = {
+            k.system: k.network for k in released if not self.has(k.network)
+        }
 
-    @property
-    def has_vgg19(self) -> bool:
-        """Whether VGG19's weights are on this machine."""
-        return any(path.is_file() for path in weight_files(self.weights))
+    def has(self, network: str) -> bool:
+        """Whether the weights of a network are on this machine; of "" they are."""
+        if not network:
+            return True
+        own = network == VGG19
+        files = weight_files(self.weights) if own else network_files(network)
+        return any(path.is_file() for path in files)
 
     def of(self, system: str) -> list[Known]:
         """The models of a system, those named by the user first."""
@@ -100,7 +105,7 @@ class Models:
         """A model, loaded by the first call."""
         with self._lock:
             if known.name not in self._loaded:
-                weights = self.weights if known.system in _ON_VGG19 else None
+                weights = self.weights if known.network == VGG19 else None
                 self._loaded[known.name] = load_trained(known.name, weights)
             return self._loaded[known.name]
 
@@ -109,12 +114,19 @@ class Models:
         if self.of(system):
             return None
         purpose, config = SYSTEMS[system]
-        if system in _ON_VGG19 and not self.has_vgg19:
+        network = self._without_weights.get(system)
+        if network == VGG19:
             return (
-                f"{purpose} need VGG19's weights, which are not on this machine: "
+                f"{purpose}: VGG19's weights are not on this machine: "
                 "`./launch.sh pairs page released --source=samples "
                 "--output=runs/released` downloads them once, and `./launch.sh studio "
                 "--weights=FILE` takes a file"
+            )
+        if network:
+            facts = NETWORKS[network]
+            return (
+                f"{purpose}: the weights of {facts.title} are not on this machine; "
+                f"{facts.variable} names a file of them"
             )
         if system in self._elsewhere:
             name = self._elsewhere[system]
@@ -165,4 +177,14 @@ def _describe(name: str, path: pathlib.Path | None = None) -> Known:
     qualities = len(config["loss"]["lambdas"]) if system == "codec" else 0
     if system == "deepsim":
         title = f"{config['model'].get('layer') or 'autoencoder'} ({title})"
-    return Known(name, system, title, block, qualities, trained_on)
+    network = _network(system, config)
+    return Known(name, system, title, network, block, qualities, trained_on)
+
+
+def _network(system: str, config: Mapping[str, Any]) -> str:
+    if system in ("unpooling", "staged"):
+        return VGG19
+    section = config.get("model", {})
+    fields = {"deepsim": "network", "colorization": "name"}
+    name = section.get(fields.get(system, ""), "")
+    return name if name == VGG19 or name in NETWORKS else ""  # or one without weights
