@@ -261,6 +261,7 @@ def test_a_long_photo_is_not_enlarged_as_a_whole(monkeypatch):
     assert np.abs(random_crop(part, 64, np.random.default_rng(2)) - whole).max() <= 2
 
 
+@pytest.mark.extended
 def test_a_run_is_trained_and_evaluated_on_them(source, folder, tmp_path, caplog):
     """From the folder to the result file, which names what was left out."""
     config = unpooling.make_config(1, "runlocal")

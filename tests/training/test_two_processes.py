@@ -97,6 +97,7 @@ def test_a_vae_trains_in_two_processes(photos, tmp_path, parallelism):
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_at_the_same_step(make_config, tmp_path):
     config = make_config(
