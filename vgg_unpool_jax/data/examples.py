@@ -105,11 +105,10 @@ class ExampleStream:
             except PhotoError as error:
                 broken.append((index, str(error)))
                 continue
-            fits = self._crop.fits(photo.shape)
-            if not fits and self._shuffle:
-                broken.append((index, self._too_small(index, photo.shape)))
-                continue
-            if not fits:
+            if not self._crop.fits(photo.shape):
+                if self._shuffle:
+                    broken.append((index, self._too_small(index, photo.shape)))
+                    continue
                 return Example(
                     self._blank(),
                     index=index,

@@ -88,8 +88,10 @@ class Models:
         """Whether the weights of a network are on this machine; of "" they are."""
         if not network:
             return True
-        own = network == VGG19
-        files = weight_files(self.weights) if own else network_files(network)
+        if network == VGG19:
+            files = weight_files(self.weights)
+        else:
+            files = network_files(network)
         return any(path.is_file() for path in files)
 
     def of(self, system: str) -> list[Known]:
