@@ -25,7 +25,8 @@ def assert_close(found, expected, tolerance):
 
 @needs_compiler
 # Widths beside and between the panels of vectors, more channels than are multiplied at
-# a time, a single tile, several blocks and threads, results past the caches.
+# a time with few and with many tiles, a single tile, several blocks and threads,
+# results past the caches.
 @pytest.mark.parametrize(
     ("shape", "outputs"),
     [
@@ -34,6 +35,7 @@ def assert_close(found, expected, tolerance):
         ((2, 7, 6, 33), 48),
         ((3, 13, 6, 80), 95),
         ((2, 9, 10, 300), 330),
+        ((4, 33, 40, 280), 270),
         ((2, 130, 90, 64), 64),
     ],
 )
@@ -80,6 +82,15 @@ def test_a_tile_does_not_depend_on_what_is_beside_it():
     whole = winograd_native.convolve(images, kernel)
     part = winograd_native.convolve(images[:, :, 96:168], kernel)
     np.testing.assert_array_equal(part[:, :, 4:-4], whole[:, :, 100:164])
+
+
+@needs_compiler
+def test_a_photo_does_not_depend_on_how_many_are_beside_it():
+    """Of one, the kernel's transform is made panel by panel; of all, at once."""
+    images, kernel = draw(30, 12, 12, 256), draw(3, 3, 256, 256, seed=1)
+    all_of_them = winograd_native.convolve(images, kernel)
+    alone = winograd_native.convolve(images[7:8], kernel)
+    np.testing.assert_array_equal(alone[0], all_of_them[7])
 
 
 @needs_compiler

@@ -53,6 +53,7 @@ constexpr int64_t kRows = 24;             // tiles of a block are a multiple of 
 constexpr int64_t kBlockBytes = 1 << 20;  // transformed inputs and outputs of a block
 constexpr int64_t kDepth = 256;           // channels that are multiplied at a time
 constexpr int64_t kSumsBytes = 8 << 20;   // of sums that each thread has for itself
+constexpr int64_t kKernelBytes = 8 << 20;  // of a transformed kernel for many tiles
 // Larger results bypass the caches, which then need not read them first.
 constexpr int64_t kStreamedBytes = 4 << 20;
 
@@ -92,10 +93,31 @@ struct Channels {
   // block would otherwise compete for the same places of the cache.
   int64_t size(int64_t rows) const { return rows * padded + kLanes; }
 
-  // Where vector `v` of row `row` lies in a matrix of `rows` rows.
-  int64_t at(int64_t rows, int64_t row, int64_t v) const {
-    const Panel& panel = panels[panel_of[v]];
-    return kLanes * (panel.first * rows + row * panel.width + v - panel.first);
+};
+
+// Whole panels of channels as the columns of matrices, one behind the other.
+struct Matrices {
+  const Channels& channels;
+  int64_t rows, first, last;  // the vectors [first, last) of the channels
+
+  // All channels.
+  Matrices(const Channels& channels, int64_t rows)
+      : channels(channels), rows(rows), first(0), last(channels.vectors) {}
+  // Those of the panels [from, until).
+  Matrices(const Channels& channels, int64_t rows, int64_t from, int64_t until)
+      : channels(channels),
+        rows(rows),
+        first(channels.panels[from].first),
+        last(channels.panels[until - 1].first + channels.panels[until - 1].width) {}
+
+  // Elements of a matrix. One line more than needed, see `Channels::size`.
+  int64_t size() const { return rows * (last - first) * kLanes + kLanes; }
+
+  // Where vector `v` of the channels lies in row `row`.
+  int64_t at(int64_t row, int64_t v) const {
+    const auto& panel = channels.panels[channels.panel_of[v]];
+    return kLanes *
+           ((panel.first - first) * rows + row * panel.width + v - panel.first);
   }
 };
 
@@ -373,19 +395,17 @@ void transform_inputs(const float* images, const float* gates, const Image& imag
   }
 }
 
-// A g A^T of tiles [first, last) and vectors of channels [from, until): 36 matrices in
-// panels. Adds the sums of all g.
+// A g A^T of tiles [first, last): 36 matrices in panels. Adds the sums of all g.
 template <bool kGated>
 void transform_errors(const float* errors, const float* gates, const Image& image,
-                      const Channels& channels, int64_t first, int64_t last,
-                      int64_t from, int64_t until, int64_t rows, const float* zeros,
-                      float* to, float* sums) {
+                      const Matrices& matrices, int64_t first, int64_t last,
+                      const float* zeros, float* to, float* sums) {
   for (int64_t tile = first; tile < last; ++tile) {
     const auto pixels = image.pixels<kTile>(errors, tile, zeros);
     const auto gate = image.pixels<kTile>(kGated ? gates : errors, tile, zeros);
-    for (int64_t v = from; v < until; ++v) {
-      const int64_t c = v * kLanes, count = channels.count - c;
-      float* const place = to + channels.at(rows, tile - first, v);
+    for (int64_t v = matrices.first; v < matrices.last; ++v) {
+      const int64_t c = v * kLanes, count = matrices.channels.count - c;
+      float* const place = to + matrices.at(tile - first, v);
       Vector sum{};
       transform<kTile, kSide>(
           of_errors,
@@ -396,7 +416,7 @@ void transform_errors(const float* errors, const float* gates, const Image& imag
             return value;
           },
           [&](int64_t k, Vector value) {
-            store(place + k * channels.size(rows), value);
+            store(place + k * matrices.size(), value);
           });
       store(sums + c, load(sums + c) + sum);
     }
@@ -405,20 +425,19 @@ void transform_errors(const float* errors, const float* gates, const Image& imag
 
 // A^T m A + bias, and ReLU if wanted, of tiles [first, last).
 void transform_outputs(const float* products, const Image& image,
-                       const Channels& channels, int64_t first, int64_t last,
-                       int64_t rows, const float* bias, bool relu, bool streamed,
-                       float* outputs) {
+                       const Matrices& matrices, int64_t first, int64_t last,
+                       const float* bias, bool relu, bool streamed, float* outputs) {
   for (int64_t tile = first; tile < last; ++tile) {
     const auto pixels =
         image.pixels<kTile>(outputs, tile, static_cast<float*>(nullptr));
-    for (int64_t v = 0; v < channels.vectors; ++v) {
-      const int64_t c = v * kLanes, count = channels.count - c;
+    for (int64_t v = matrices.first; v < matrices.last; ++v) {
+      const int64_t c = v * kLanes, count = matrices.channels.count - c;
       const Vector shift = load(bias + c, count);
-      const float* const place = products + channels.at(rows, tile - first, v);
+      const float* const place = products + matrices.at(tile - first, v);
       transform<kSide, kTile>(
           of_outputs,
           [&](int64_t y, int64_t x) {
-            return load(place + (y * kSide + x) * channels.size(rows));
+            return load(place + (y * kSide + x) * matrices.size());
           },
           [&](int64_t k, Vector value) {
             if (pixels[k] == nullptr) return;
@@ -431,20 +450,49 @@ void transform_outputs(const float* products, const Image& image,
   }
 }
 
-// G k G^T for inputs [first, last): 36 matrices in panels.
-void transform_kernel(const float* kernel, int64_t inputs, const Channels& outputs,
-                      int64_t first, int64_t last, float* to) {
+// G k G^T for inputs [first, last): 36 matrices in panels, each written line by line.
+void transform_kernel(const float* kernel, const Matrices& matrices, int64_t first,
+                      int64_t last, float* to) {
+  const Channels& outputs = matrices.channels;
+  for (const auto& panel : outputs.panels) {
+    if (panel.first < matrices.first || panel.first >= matrices.last) continue;
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t v = panel.first; v < panel.first + panel.width; ++v) {
+        const int64_t c = v * kLanes, count = outputs.count - c;
+        float* const place = to + matrices.at(i, v);
+        transform<3, kSide>(
+            of_kernel,
+            [&](int64_t y, int64_t x) {
+              const int64_t at = (y * 3 + x) * matrices.rows + i;
+              return load(kernel + at * outputs.count + c, count);
+            },
+            [&](int64_t k, Vector value) {
+              store(place + k * matrices.size(), value);
+            });
+      }
+    }
+  }
+}
+
+// G^T m G for inputs [first, last), where m is the sum of some sets of 36 matrices.
+void transform_products(const float* products, int64_t sets, const Matrices& matrices,
+                        int64_t inputs, int64_t first, int64_t last, float* kernel) {
+  const Channels& outputs = matrices.channels;
   for (int64_t i = first; i < last; ++i) {
-    for (int64_t v = 0; v < outputs.vectors; ++v) {
+    for (int64_t v = matrices.first; v < matrices.last; ++v) {
       const int64_t c = v * kLanes, count = outputs.count - c;
-      float* const place = to + outputs.at(inputs, i, v);
-      transform<3, kSide>(
-          of_kernel,
+      const float* const place = products + matrices.at(i, v);
+      transform<kSide, 3>(
+          of_products,
           [&](int64_t y, int64_t x) {
-            return load(kernel + ((y * 3 + x) * inputs + i) * outputs.count + c, count);
+            Vector sum{};
+            for (int64_t k = y * kSide + x; k < sets * kPlaces; k += kPlaces) {
+              sum += load(place + k * matrices.size());
+            }
+            return sum;
           },
           [&](int64_t k, Vector value) {
-            store(place + k * inputs * outputs.padded, value);
+            store(kernel + (k * inputs + i) * outputs.count + c, value, count);
           });
     }
   }
@@ -469,19 +517,83 @@ void with_gate(ffi::RemainingArgs gates, const Function& function) {
   function(std::true_type(), gates.get<Array>(0)->typed_data());
 }
 
+// Whether a kernel's transform is large, and larger than that of all tiles.
+bool has_large_kernel(int64_t tiles, const Channels& inputs, const Channels& outputs) {
+  const int64_t bytes = sizeof(float) * kPlaces * inputs.padded * outputs.padded;
+  return bytes > kKernelBytes && tiles < outputs.padded;
+}
+
+// B^T x B of all tiles, (36, rows, channels padded to vectors).
+void transform_all_inputs(ffi::ThreadPool& pool, const float* images,
+                          const float* gates, const Image& image,
+                          const Channels& channels, int64_t rows, const float* zeros,
+                          float* to) {
+  const int64_t shares = std::max<int64_t>(1, pool.num_threads());
+  share_rows(pool, image.tiles, shares, [&](int64_t first, int64_t last) {
+    float* const place = to + first * channels.padded;
+    if (gates == nullptr) {
+      transform_inputs<false>(images, gates, image, channels, first, last, rows, zeros,
+                              place);
+    } else {
+      transform_inputs<true>(images, gates, image, channels, first, last, rows, zeros,
+                             place);
+    }
+  });
+}
+
+// A convolution whose transformed kernel would not stay in the caches: panel by panel,
+// each for all tiles.
+void convolve_by_panels(ffi::ThreadPool& pool, const Array& images, const float* gates,
+                        const float* kernel, const float* bias, bool relu,
+                        const Image& image, const Image& result, float* results) {
+  const Channels inputs(image.channels), outputs(result.channels);
+  const int64_t rows = (image.tiles + kRows - 1) / kRows * kRows;
+  const std::vector<float> zeros(inputs.padded, 0.0f);
+  Memory tiles(kPlaces * inputs.size(rows));
+  transform_all_inputs(pool, images.typed_data(), gates, image, inputs, rows,
+                       zeros.data(), tiles.get());
+  const int64_t panels = outputs.panels.size();
+  share_rows(pool, panels, panels, [&](int64_t panel, int64_t) {
+    const Matrices weights(outputs, inputs.count, panel, panel + 1);
+    const Matrices sums(outputs, rows, panel, panel + 1);
+    const int64_t width = outputs.panels[panel].width;
+    Memory transformed(kPlaces * weights.size()), products(kPlaces * sums.size());
+    transform_kernel(kernel, weights, 0, inputs.count, transformed.get());
+    for (int64_t k = 0; k < kPlaces; ++k) {
+      const float* const a = tiles.get() + k * inputs.size(rows);
+      const float* const b = transformed.get() + k * weights.size();
+      for (int64_t i = 0; i < inputs.count; i += kDepth) {
+        multiply_panel(width, image.tiles, std::min(kDepth, inputs.count - i), a + i,
+                       inputs.padded, 1, b + i * width * kLanes,
+                       products.get() + k * sums.size(), i > 0);
+      }
+    }
+    transform_outputs(products.get(), result, sums, 0, image.tiles, bias, relu, false,
+                      results);
+  });
+}
+
 ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias,
                     ffi::RemainingArgs gates, ffi::Result<Array> results, bool relu) {
   const Image image(images.dimensions()), result(results->dimensions());
   const Channels inputs(image.channels), outputs(result.channels);
+  if (has_large_kernel(image.tiles, inputs, outputs)) {
+    with_gate(gates, [&](auto, const float* gate) {
+      convolve_by_panels(pool, images, gate, kernel.typed_data(), bias.typed_data(),
+                         relu, image, result, results->typed_data());
+    });
+    return ffi::Error::Success();
+  }
   const int64_t threads = std::max<int64_t>(1, pool.num_threads());
   const int64_t rows = tiles_of_block(image.tiles, inputs, outputs, threads);
   const int64_t blocks = (image.tiles + rows - 1) / rows;
   const bool streamed = static_cast<int64_t>(results->size_bytes()) > kStreamedBytes;
+  const Matrices weights(outputs, inputs.count), sums(outputs, rows);
 
-  Memory transformed(kPlaces * inputs.count * outputs.padded);
+  Memory transformed(kPlaces * weights.size());
   share_rows(pool, inputs.count, std::min(threads, inputs.count / 8 + 1),
              [&](int64_t first, int64_t last) {
-               transform_kernel(kernel.typed_data(), inputs.count, outputs, first, last,
+               transform_kernel(kernel.typed_data(), weights, first, last,
                                 transformed.get());
              });
   const std::vector<float> zeros(inputs.padded, 0.0f);
@@ -489,7 +601,7 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
   const int64_t shares = threads == 1 ? 1 : 4 * threads;
   share_rows(pool, blocks, shares, [&](int64_t first, int64_t last) {
     // Rows beyond the last tile are multiplied, too, but not used.
-    Memory tiles(kPlaces * inputs.size(rows)), products(kPlaces * outputs.size(rows));
+    Memory tiles(kPlaces * inputs.size(rows)), products(kPlaces * sums.size());
     for (int64_t block = first; block < last; ++block) {
       const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
       with_gate(gates, [&](auto gated, const float* gate) {
@@ -498,8 +610,8 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
       });
       for (int64_t k = 0; k < kPlaces; ++k) {
         const float* const a = tiles.get() + k * inputs.size(rows);
-        const float* const b = transformed.get() + k * inputs.count * outputs.padded;
-        float* const c = products.get() + k * outputs.size(rows);
+        const float* const b = transformed.get() + k * weights.size();
+        float* const c = products.get() + k * sums.size();
         for (const auto& panel : outputs.panels) {
           const int64_t at = panel.first * kLanes;
           for (int64_t i = 0; i < inputs.count; i += kDepth) {
@@ -510,11 +622,47 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
           }
         }
       }
-      transform_outputs(products.get(), result, outputs, tile, end, rows,
-                        bias.typed_data(), relu, streamed, results->typed_data());
+      transform_outputs(products.get(), result, sums, tile, end, bias.typed_data(),
+                        relu, streamed, results->typed_data());
     }
   });
   return ffi::Error::Success();
+}
+
+// A weight gradient whose transform would not stay in the caches: panel by panel, each
+// from all tiles.
+void weight_gradient_by_panels(ffi::ThreadPool& pool, const float* images,
+                               const float* errors, ffi::RemainingArgs& gates,
+                               const Image& image, const Image& error, float* kernel,
+                               float* bias) {
+  const Channels inputs(image.channels), outputs(error.channels);
+  const int64_t rows = (image.tiles + kRows - 1) / kRows * kRows;
+  const int64_t height = (inputs.count + kRows - 1) / kRows * kRows;
+  const std::vector<float> zeros(std::max(inputs.padded, outputs.padded), 0.0f);
+  // The products read up to kRows channels beyond the last.
+  Memory tiles(kPlaces * inputs.size(rows) + kRows);
+  transform_all_inputs(pool, images, nullptr, image, inputs, rows, zeros.data(),
+                       tiles.get());
+  std::vector<float> totals(outputs.padded, 0.0f);
+  const int64_t panels = outputs.panels.size();
+  share_rows(pool, panels, panels, [&](int64_t panel, int64_t) {
+    const Matrices changes(outputs, rows, panel, panel + 1);
+    const Matrices sums(outputs, height, panel, panel + 1);
+    const int64_t width = outputs.panels[panel].width;
+    Memory changed(kPlaces * changes.size()), products(kPlaces * sums.size());
+    with_gate(gates, [&](auto gated, const float* gate) {
+      transform_errors<gated>(errors, gate, error, changes, 0, image.tiles,
+                              zeros.data(), changed.get(), totals.data());
+    });
+    for (int64_t k = 0; k < kPlaces; ++k) {
+      multiply_panel(width, inputs.count, image.tiles,
+                     tiles.get() + k * inputs.size(rows), 1, inputs.padded,
+                     changed.get() + k * changes.size(),
+                     products.get() + k * sums.size(), false);
+    }
+    transform_products(products.get(), 1, sums, inputs.count, 0, inputs.count, kernel);
+  });
+  std::copy_n(totals.begin(), outputs.count, bias);
 }
 
 ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
@@ -522,11 +670,17 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
                            ffi::Result<Array> bias) {
   const Image image(images.dimensions()), error(errors.dimensions());
   const Channels inputs(image.channels), outputs(error.channels);
+  if (has_large_kernel(image.tiles, inputs, outputs)) {
+    weight_gradient_by_panels(pool, images.typed_data(), errors.typed_data(), gates,
+                              image, error, kernel->typed_data(), bias->typed_data());
+    return ffi::Error::Success();
+  }
   const int64_t threads = std::max<int64_t>(1, pool.num_threads());
   const int64_t rows = tiles_of_block(image.tiles, inputs, outputs, threads);
   const int64_t blocks = (image.tiles + rows - 1) / rows;
   const int64_t height = (inputs.count + kRows - 1) / kRows * kRows;
-  const int64_t size = height * outputs.padded;
+  const Matrices results(outputs, height);
+  const int64_t size = results.size();
   // Threads share the tiles and have sums of their own, which are added in a fixed
   // order; or if these are large, they share the outputs.
   const int64_t panels = outputs.panels.size();
@@ -545,32 +699,30 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
     const int64_t finish = by_outputs ? blocks : std::min(blocks, begin + share);
     const int64_t from = by_outputs ? which * share : 0;
     const int64_t until = by_outputs ? std::min(panels, from + share) : panels;
-    const auto& edge = outputs.panels[until - 1];
+    const Matrices changes(outputs, rows, from, until);
     // The products read up to kRows channels beyond the last.
     Memory tiles(kPlaces * inputs.size(rows) + kRows);
-    Memory changes(kPlaces * outputs.size(rows));
+    Memory changed(kPlaces * changes.size());
     for (int64_t block = begin; block < finish; ++block) {
       const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
       transform_inputs<false>(images.typed_data(), nullptr, image, inputs, tile, end,
                               rows, zeros.data(), tiles.get());
       std::vector<float> total(outputs.padded, 0.0f);
       with_gate(gates, [&](auto gated, const float* gate) {
-        transform_errors<gated>(errors.typed_data(), gate, error, outputs, tile, end,
-                                outputs.panels[from].first, edge.first + edge.width,
-                                rows, zeros.data(), changes.get(), total.data());
+        transform_errors<gated>(errors.typed_data(), gate, error, changes, tile, end,
+                                zeros.data(), changed.get(), total.data());
       });
-      for (int64_t c = outputs.panels[from].first * kLanes;
-           c < (edge.first + edge.width) * kLanes; ++c) {
+      for (int64_t c = changes.first * kLanes; c < changes.last * kLanes; ++c) {
         totals[set][c] += total[c];
       }
       for (int64_t k = 0; k < kPlaces; ++k) {
         const float* const a = tiles.get() + k * inputs.size(rows);
-        const float* const b = changes.get() + k * outputs.size(rows);
+        const float* const b = changed.get() + k * changes.size();
         float* const c = sums.get() + (set * kPlaces + k) * size;
         for (int64_t panel = from; panel < until; ++panel) {
           const auto& [first, width] = outputs.panels[panel];
           multiply_panel(width, inputs.count, end - tile, a, 1, inputs.padded,
-                         b + first * kLanes * rows, c + first * kLanes * height,
+                         b + changes.at(0, first), c + results.at(0, first),
                          block > begin);
         }
       }
@@ -581,28 +733,11 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
     for (const auto& total : totals) sum += total[c];
     bias->typed_data()[c] = sum;
   }
-  const auto finish = [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      for (int64_t v = 0; v < outputs.vectors; ++v) {
-        const int64_t c = v * kLanes, count = outputs.count - c;
-        const int64_t at = outputs.at(height, i, v);
-        transform<kSide, 3>(
-            of_products,
-            [&](int64_t y, int64_t x) {
-              Vector sum{};
-              for (int64_t k = y * kSide + x; k < sets * kPlaces; k += kPlaces) {
-                sum += load(sums.get() + k * size + at);
-              }
-              return sum;
-            },
-            [&](int64_t k, Vector value) {
-              store(kernel->typed_data() + (k * inputs.count + i) * outputs.count + c,
-                    value, count);
-            });
-      }
-    }
-  };
-  share_rows(pool, inputs.count, std::min(threads, inputs.count / 8 + 1), finish);
+  share_rows(pool, inputs.count, std::min(threads, inputs.count / 8 + 1),
+             [&](int64_t first, int64_t last) {
+               transform_products(sums.get(), sets, results, inputs.count, first, last,
+                                  kernel->typed_data());
+             });
   return ffi::Error::Success();
 }
 
