@@ -141,6 +141,7 @@ def test_workers_leave_when_the_main_process_is_killed(folder, tmp_path):
         _assert_gone(workers)
 
 
+@pytest.mark.extended
 def test_ctrl_c_ends_main_process_and_workers(folder, tmp_path):
     with _running(tmp_path, _ENDLESS, folder) as process:
         workers = [int(pid) for pid in process.stdout.readline().split()]

@@ -44,6 +44,7 @@ def photo_pair(size=(176, 180), noise=20.0, n=3, seed=0):
 
 
 @pytest.mark.parametrize("noise", [5.0, 100.0])
+@pytest.mark.extended
 def test_they_equal_tensorflow(noise):
     # Not at still lower noise: there TensorFlow's float32 rounding reaches 1e-4, while
     # the values here stay within 1e-6 of float64 arithmetic (next test).

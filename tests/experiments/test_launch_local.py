@@ -237,6 +237,7 @@ command.run(lambda _: main(), shares_work=True, positional=True)
         ("break", 1, "[1] RuntimeError: process 1 is broken"),
     ],
 )
+@pytest.mark.extended
 def test_real_processes_join_and_leave(local, tmp_path, argument, status, told):
     program = tmp_path / "program.py"
     program.write_text(_PROGRAM)

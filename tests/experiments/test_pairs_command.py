@@ -128,6 +128,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.extended
 def test_every_block_of_the_document_runs_and_more_lines_of_pairs(
     package, decoder, tmp_path
 ):

@@ -62,6 +62,7 @@ def reference_ms_ssim(x, y, white=255.0):
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.extended
 def test_it_equals_tensorflow(size):
     tf = pytest.importorskip("tensorflow")
     for noise in (5.0, 20.0, 100.0, 400.0):

@@ -79,6 +79,7 @@ def test_the_best_state_is_that_of_the_metric_that_the_config_names(run):
     assert systems.load_trained(workdir / "best").step == best["step"]
 
 
+@pytest.mark.extended
 def test_an_interrupted_run_ends_in_the_same_bits(run, tmp_path, assert_same_tree):
     config, _, result = run
     for _ in range(3):
@@ -129,6 +130,7 @@ def test_it_is_released_and_loaded_like_the_systems_of_the_package(run, tmp_path
         load_pair(path)
 
 
+@pytest.mark.extended
 def test_damage_depends_neither_on_workers_nor_on_the_photos_beside(photos):
     config = toy.make_config(f"folder:{photos}")
     split = open_splits(config.data)["train"]

@@ -243,6 +243,7 @@ print(len(states))
 """
 
 
+@pytest.mark.extended
 def test_orbax_alone_reads_all_on_other_devices(programs, workdir, state, tmp_path):
     np.savez(tmp_path / "expected.npz", **dict(leaves_by_name(vars(state))))
     (programs / "read.py").write_text(READ)

@@ -271,6 +271,7 @@ def test_a_run_goes_on_from_a_released_decoder_of_its_block_with_its_statistics(
         ),
     ],
 )
+@pytest.mark.extended
 def test_a_closed_form_that_cannot_be_fitted_is_refused(
     make_config, tmp_path, fields, wanted
 ):

@@ -92,6 +92,7 @@ def test_a_stage_that_the_model_cannot_take_is_refused_at_once(make_config, tmp_
         train_and_evaluate(config, tmp_path)
 
 
+@pytest.mark.extended
 def test_photos_kept_on_the_device_give_the_same_run(
     make_config, tmp_path, assert_same_tree
 ):

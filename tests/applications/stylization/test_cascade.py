@@ -220,6 +220,7 @@ def test_styles_are_mixed_by_shares(cascade, style, other_style):
 # --- bits, batches, compilations ------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_a_batch_is_its_photos_one_by_one(cascade, style):
     photos = np.stack([_photo(), _photo(seed=5)])
     found = cascade.stylize(photos, style, _halves(40, 60))
@@ -279,6 +280,7 @@ def _assert_tiled_is_whole(tiled, whole, guide):
     assert np.abs(smoothed[0] - smoothed[1]).max() < 1
 
 
+@pytest.mark.extended
 def test_tiles_give_the_whole_photo(pairs):
     photo, regions = _photo(130, 60), _halves(130, 60)
     found, steps = {}, []

@@ -91,6 +91,7 @@ def test_a_folder_with_masks_gets_a_file_for_every_photo(folder, stylizer, tmp_p
     assert names == {"a.webp", "b.webp", "a_grid.png", "b_grid.png"}
 
 
+@pytest.mark.extended
 def test_masks_change_the_result_and_unknown_regions_are_told(
     folder, stylizer, tmp_path
 ):
@@ -159,6 +160,7 @@ def test_a_table_of_the_colours_is_written_and_used(folder, stylizer, tmp_path):
     assert 0.5 < np.abs(whole - result).mean() < 60
 
 
+@pytest.mark.extended
 def test_automatic_regions_are_found_and_shown(folder, stylizer, tmp_path):
     (file,) = list_content_files(folder / "photos/a.png", tmp_path / "a.png")
     styles = [StyleFile(folder / "style.png")]

@@ -136,6 +136,7 @@ def test_a_large_style_is_reduced(stylizer):
     assert large.colors.shape == (1, 4096, 3)
 
 
+@pytest.mark.extended
 def test_each_region_takes_its_own_style(stylizer):
     photo, style = _photo(64, 96, 7), _photo(64, 96, 8)
     style[:, 48:] *= (0.3, 0.3, 1.0)

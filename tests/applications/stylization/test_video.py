@@ -68,7 +68,10 @@ def _run(frames, **options):
     return work, np.stack([pixels for _, pixels in work.stylize(lambda: film)])
 
 
-@pytest.mark.parametrize("smoothing", ["none", "difference", "lut"])
+@pytest.mark.parametrize(
+    "smoothing",
+    ["none", "difference", pytest.param("lut", marks=pytest.mark.extended)],
+)
 def test_the_map_of_a_shot_is_that_of_its_keyframes(smoothing):
     first, second = _scene(0, 16, drift=2), _scene(1, 8)
     work, results = _run(first + second, smoothing=smoothing)

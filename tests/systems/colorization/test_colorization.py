@@ -177,6 +177,7 @@ def test_luminance_stays_and_hints_are_followed(workdir):
         trained.colorize(photo, hints=hints[:-1])
 
 
+@pytest.mark.extended
 def test_small_and_narrow_photos_and_a_release(workdir):
     trained = load_trained(workdir)
     photo = make_source("samples")[0]
@@ -241,6 +242,7 @@ def test_a_network_on_vgg19_is_trained_told_and_released(tmp_path):
     np.testing.assert_array_equal(again.colorize(photo), found)
 
 
+@pytest.mark.extended
 def test_the_decoder_of_vgg19_sees_hints_at_all_levels():
     model = make_model(photos.get_config("runlocal"))
     rng = np.random.default_rng(0)
@@ -272,6 +274,7 @@ def test_predictions_are_paler_without_the_weights_of_bins(workdir):
     assert sizes[1] < 0.9 * sizes[0]
 
 
+@pytest.mark.extended
 def test_dropout_takes_channels_from_photos_in_training():
     model = make_model(photos.get_config("runlocal"))
     rng = np.random.default_rng(0)

@@ -112,6 +112,7 @@ def test_unchanged_features_give_the_photo_back_whatever_the_parameters(
     assert np.abs(decode(decoder, variables, encoding) - images).mean() > 20
 
 
+@pytest.mark.extended
 def test_changed_features_have_the_statistics_drawn_for_them(encoding):
     x = encoding.inputs[2][0]
     mean = jnp.full((1, x.shape[-1]), 1e4)

@@ -75,6 +75,7 @@ def test_the_fitted_layers_are_those_that_the_decoder_before_lacks(block):
     ]
 
 
+@pytest.mark.extended
 def test_the_decoder_gives_the_fitted_layers_errors():
     """Patches, borders, unpooling and units are those of the decoder."""
     photos = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)

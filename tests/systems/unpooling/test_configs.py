@@ -68,12 +68,9 @@ def test_an_unknown_variant_is_named_with_the_known_ones():
         _module(1).get_config("bset")
 
 
-# The first always; the others are the same with more layers.
+@pytest.mark.extended
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "block",
-    [1, *(pytest.param(b, marks=pytest.mark.extended) for b in (2, 3, 4, 5))],
-)
+@pytest.mark.parametrize("block", BLOCKS)
 def test_runlocal_trains_as_it_is_shipped(block, tmp_path):
     result = train_and_evaluate(_module(block).get_config("runlocal"), tmp_path)
     assert int(result.state.step) == result.total_steps > 0

@@ -292,6 +292,7 @@ np.savez(sys.argv[3], spread=spread, odd=odd, tiled=tiled, **found)
 """
 
 
+@pytest.mark.extended
 def test_several_devices_share_a_batch_and_the_tiles(trained, pair, tmp_path):
     photos = _photos(61, 47, n=4)
     np.save(tmp_path / "photos.npy", photos)

@@ -295,6 +295,7 @@ def test_whatever_was_trained_is_loaded(run, pair_workdir, photos):
 
 
 @pytest.mark.parametrize("system", ["vae", "pair"])
+@pytest.mark.extended
 def test_an_evaluation_is_kept_whatever_was_evaluated(
     system, run, pair_workdir, photos, tmp_path
 ):
