@@ -25,7 +25,7 @@ NETWORKS = (
     *("pyramidal51", "pyramidal51cat", "pyramidal52", "densenet"),
 )
 # Ours: the published widths are not known.
-_WIDTHS = (16, 32, 64, 128, 256, 512)
+WIDTHS = (16, 32, 64, 128, 256, 512)
 # Multiplications per pixel of one pass forward.
 PRODUCTS = {
     "basic21": 5_472,
@@ -163,7 +163,7 @@ def _set_network(config: ml_collections.ConfigDict, name: str) -> None:
         model.transitions, model.dropout = "as_code", 0.2
     else:
         levels = 2 if name.startswith("basic2") else 5
-        model.widths = _WIDTHS[: levels + 1]
+        model.widths = WIDTHS[: levels + 1]
 
 
 def _as_code(config: ml_collections.ConfigDict) -> None:

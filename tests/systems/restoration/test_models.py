@@ -8,7 +8,7 @@ import pytest
 
 from configs.restoration import base
 from vgg_unpool_jax.nets.dropout import Dropout
-from vgg_unpool_jax.systems.restoration.autoencoders import FORMS, WIDTHS, Autoencoder
+from vgg_unpool_jax.systems.restoration.autoencoders import FORMS, Autoencoder
 from vgg_unpool_jax.systems.restoration.densenet import DenseNet
 
 SMALL_DENSENET = {"width": 6, "growth": 3, "blocks": (2, 1, 2), "last_block": 2}
@@ -18,7 +18,7 @@ def _model(name, widths=None):
     if name == "densenet":
         return DenseNet(**SMALL_DENSENET)
     levels, convolutions, skips = FORMS[name]
-    return Autoencoder((widths or WIDTHS)[: levels + 1], convolutions, skips)
+    return Autoencoder((widths or base.WIDTHS)[: levels + 1], convolutions, skips)
 
 
 def _count(model):
@@ -35,7 +35,7 @@ def test_the_densenet_has_the_published_numbers_of_parameters():
 def _by_hand(name):
     """Weights, biases and two numbers of each normalised channel."""
     levels, convolutions, skips = FORMS[name]
-    c = WIDTHS[: levels + 1]
+    c = base.WIDTHS[: levels + 1]
     more = convolutions - 1
     factor = 2 if skips == "append" else 1
     plain = [(3, c[0]), (factor * c[0], 3)]

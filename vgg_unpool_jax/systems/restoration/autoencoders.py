@@ -35,7 +35,6 @@ FORMS = {
     "pyramidal52": (5, 2, "add"),
 }
 SKIPS = ("none", "add", "append")
-WIDTHS = (16, 32, 64, 128, 256, 512)
 
 
 class Autoencoder(nn.Module):
