@@ -32,8 +32,8 @@ from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 from vgg_unpool_jax.systems.unpooling.release import photos_seen
 from vgg_unpool_jax.training.stages import examples_seen, make_stages
 
-# How the package stores a block: the deep decoders in a quarter of float32, so that the
-# package stays below 30 MB.
+# How the package stores a block: the deep decoders, which are most of its size, in a
+# quarter of float32.
 DTYPES = {1: "float16", 2: "float16", 3: "float16", 4: "int8", 5: "int8"}
 
 
