@@ -153,6 +153,7 @@ def test_ctrl_c_ends_main_process_and_workers(folder, tmp_path):
         _assert_gone(workers)
 
 
+@pytest.mark.extended
 def test_workers_leave_the_accelerator_alone(tmp_path):
     script = """
         import jax

@@ -174,6 +174,7 @@ def test_over_a_still_guide_it_is_the_filter_of_the_mean_image():
         np.testing.assert_allclose(found[last], wanted, atol=2e-2)
 
 
+@pytest.mark.extended
 def test_moments_are_those_of_all_frames_together():
     # Two frames of equal weight are one window of twice the pixels: with a window as
     # large as the frame, the fit is least squares over both.

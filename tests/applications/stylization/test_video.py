@@ -89,6 +89,7 @@ def test_the_map_of_a_shot_is_that_of_its_keyframes(smoothing):
 
 
 @pytest.mark.parametrize("smoothing", ["difference", "guided"])
+@pytest.mark.extended
 def test_a_cut_begins_again(smoothing):
     first, second = _scene(2, 9, drift=1), _scene(3, 9, drift=-1)
     look = Look("ot", {}, 0.05, 30.0, rounds=1)
@@ -130,6 +131,7 @@ def test_still_frames_are_still_and_texture_keeps_its_contrast():
     np.testing.assert_allclose(changes, [1, 2], atol=0.12)
 
 
+@pytest.mark.extended
 def test_colours_are_matched_once_a_shot():
     frames, style = _scene(7, 4), _style().colors
     look = Look("ot", {}, 0.05, 30.0, rounds=2)

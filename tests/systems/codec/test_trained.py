@@ -96,7 +96,7 @@ def test_large_photos_are_coded_in_tiles_and_windows(codec, photo, monkeypatch):
     assert changed.any() and changed.mean() < 0.5
 
 
-@pytest.mark.parametrize("window", [64, 8])
+@pytest.mark.parametrize("window", [64, pytest.param(8, marks=pytest.mark.extended)])
 def test_effort_lowers_the_cost_of_files(codec, photo, monkeypatch, window):
     monkeypatch.setattr(windows, "WINDOW", window)
     large = np.tile(photo, (4, 3, 1))[:150, :202]

@@ -60,6 +60,7 @@ def test_basic21_has_47395_parameters():
     assert _count(_model("basic21")) == sum(layers) == 47_395
 
 
+@pytest.mark.extended
 def test_photos_of_any_size_are_padded_and_cropped():
     model = DenseNet(**SMALL_DENSENET)
     assert DenseNet().multiple == 32 and model.multiple == 4

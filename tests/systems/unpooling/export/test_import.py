@@ -205,6 +205,7 @@ def published(tf, pair, tmp_path_factory):
     return folder
 
 
+@pytest.mark.extended
 def test_a_pair_of_tensorflow_modules(tf, pair, published):
     imported = _assert_imported(tf, published, pair)
     assert imported.weights.origin == "savedmodel:encoder"
