@@ -239,6 +239,7 @@ def test_a_fitted_stage_undoes_two_convolutions(monkeypatch):
     assert error({**params, **fitted}) < 0.3 * error(params)
 
 
+@pytest.mark.extended
 def test_the_last_stage_is_that_of_a_pair():
     config = vgg19.get_config("runlocal")
     config.initialize_shared_from = "vgg19-block1"
