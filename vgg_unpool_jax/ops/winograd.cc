@@ -524,34 +524,30 @@ bool has_large_kernel(int64_t tiles, const Channels& inputs, const Channels& out
 }
 
 // B^T x B of all tiles, (36, rows, channels padded to vectors).
+template <bool kGated>
 void transform_all_inputs(ffi::ThreadPool& pool, const float* images,
                           const float* gates, const Image& image,
                           const Channels& channels, int64_t rows, const float* zeros,
                           float* to) {
   const int64_t shares = std::max<int64_t>(1, pool.num_threads());
   share_rows(pool, image.tiles, shares, [&](int64_t first, int64_t last) {
-    float* const place = to + first * channels.padded;
-    if (gates == nullptr) {
-      transform_inputs<false>(images, gates, image, channels, first, last, rows, zeros,
-                              place);
-    } else {
-      transform_inputs<true>(images, gates, image, channels, first, last, rows, zeros,
-                             place);
-    }
+    transform_inputs<kGated>(images, gates, image, channels, first, last, rows, zeros,
+                             to + first * channels.padded);
   });
 }
 
 // A convolution whose transformed kernel would not stay in the caches: panel by panel,
 // each for all tiles.
-void convolve_by_panels(ffi::ThreadPool& pool, const Array& images, const float* gates,
+template <bool kGated>
+void convolve_by_panels(ffi::ThreadPool& pool, const float* images, const float* gates,
                         const float* kernel, const float* bias, bool relu,
                         const Image& image, const Image& result, float* results) {
   const Channels inputs(image.channels), outputs(result.channels);
   const int64_t rows = (image.tiles + kRows - 1) / kRows * kRows;
   const std::vector<float> zeros(inputs.padded, 0.0f);
   Memory tiles(kPlaces * inputs.size(rows));
-  transform_all_inputs(pool, images.typed_data(), gates, image, inputs, rows,
-                       zeros.data(), tiles.get());
+  transform_all_inputs<kGated>(pool, images, gates, image, inputs, rows, zeros.data(),
+                               tiles.get());
   const int64_t panels = outputs.panels.size();
   share_rows(pool, panels, panels, [&](int64_t panel, int64_t) {
     const Matrices weights(outputs, inputs.count, panel, panel + 1);
@@ -578,9 +574,10 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
   const Image image(images.dimensions()), result(results->dimensions());
   const Channels inputs(image.channels), outputs(result.channels);
   if (has_large_kernel(image.tiles, inputs, outputs)) {
-    with_gate(gates, [&](auto, const float* gate) {
-      convolve_by_panels(pool, images, gate, kernel.typed_data(), bias.typed_data(),
-                         relu, image, result, results->typed_data());
+    with_gate(gates, [&](auto gated, const float* gate) {
+      convolve_by_panels<gated>(pool, images.typed_data(), gate, kernel.typed_data(),
+                                bias.typed_data(), relu, image, result,
+                                results->typed_data());
     });
     return ffi::Error::Success();
   }
@@ -641,8 +638,8 @@ void weight_gradient_by_panels(ffi::ThreadPool& pool, const float* images,
   const std::vector<float> zeros(std::max(inputs.padded, outputs.padded), 0.0f);
   // The products read up to kRows channels beyond the last.
   Memory tiles(kPlaces * inputs.size(rows) + kRows);
-  transform_all_inputs(pool, images, nullptr, image, inputs, rows, zeros.data(),
-                       tiles.get());
+  transform_all_inputs<false>(pool, images, nullptr, image, inputs, rows, zeros.data(),
+                              tiles.get());
   std::vector<float> totals(outputs.padded, 0.0f);
   const int64_t panels = outputs.panels.size();
   share_rows(pool, panels, panels, [&](int64_t panel, int64_t) {
