@@ -109,6 +109,7 @@ install() {
   local arguments=()
   for file in "$@"; do arguments+=(-r "$ROOT/$file"); done
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-compile \
     "$JAX_PACKAGE" "${arguments[@]}"
   echo "$current" >"$stamp"
 }

@@ -22,6 +22,7 @@ from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.saved import model_files
+from vgg_unpool_jax.training import run_photos
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _SOURCE = flags.DEFINE_string(
@@ -62,6 +63,8 @@ def main() -> None:
     trained = load_trained(workdir, _WEIGHTS.value)
     data = trained.config.get("data", {})  # a pair of other programs has none
     part = _whole() if _SOURCE.value else open_splits(data)[_PART.value]
+    if not _SOURCE.value:
+        run_photos.compare(workdir, {_PART.value: part})
     check_outputs(evaluation_files(workdir, output), source_files(part.source))
     if not len(part.indices):
         raise ConfigError(

@@ -91,8 +91,29 @@ def test_fractions_that_make_no_split_are_refused(make_folder):
 def test_validating_on_the_training_photos_is_refused(make_folder):
     source = f"folder:{make_folder(3)}"
     config = _config(source, validation_source=f"{source}/")
-    with pytest.raises(ConfigError, match=r"are both folder .*: training photos would"):
+    with pytest.raises(ConfigError, match=r"both hold folder .*: training photos wou"):
         open_splits(config)
+
+
+def test_a_photo_of_training_is_not_validated_on_under_another_name(
+    make_folder, tmp_path
+):
+    train, other = make_folder(3), make_folder(2, name="others")
+    link = tmp_path / "link"
+    link.symlink_to(train, target_is_directory=True)
+    (train / "inner").mkdir()
+    (train / "photo001.png").rename(train / "inner" / "photo001.png")
+    for source, validation in (
+        (train, link),
+        (train, train / "inner"),
+        (f"{train},folder:{other}", other),
+    ):
+        config = _config(f"folder:{source}", validation_source=f"folder:{validation}")
+        with pytest.raises(ConfigError, match=r"both hold .*png: training photos wou"):
+            open_splits(config)
+    with pytest.raises(SourceError, match=r"names .*photo001.png twice"):
+        make_source(f"folder:{train},folder:{train / 'inner'}")
+    open_splits(_config(f"folder:{train}", validation_source=f"folder:{other}"))
 
 
 def test_people_are_split_instead_of_their_photos(make_folder, tmp_path):

@@ -58,6 +58,26 @@ def test_reconstructions_are_clipped_before_they_are_compared(source):
     assert max(images["output"].max() for images in score.examples.values()) == 255.0
 
 
+@pytest.mark.parametrize("small", ["0.png", "9.png"])
+def test_the_smallest_of_whole_photos_counts_wherever_it_is(small, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(1, 9):
+        photo = rng.integers(20, 200, (64, 64, 3), np.uint8)
+        Image.fromarray(photo).save(tmp_path / f"{number}.png")
+    Image.fromarray(photo[:20, :30]).save(tmp_path / small)
+    score = evaluate_reconstruction(
+        lambda images: images + 1.0,
+        make_source(f"folder:{tmp_path}"),
+        np.arange(9),
+        image_size=1,
+        crop="whole",
+    )
+    assert score.size == (20, 30) and score.to_dict()["image_size"] == 20
+    assert score.metrics["border_l1"].photos == 8
+    report = score.report()
+    assert "grid are left out at 20 x 30" in report and "worst / best" in report
+
+
 def test_examples_are_the_first_photos_by_name(source):
     score = evaluate_reconstruction(
         lambda images: images + 1.0,
@@ -96,7 +116,7 @@ def test_a_whole_photo_of_any_shape_is_evaluated(tmp_path):
     assert seen == [(1, 20, 33, 3), (1, 41, 18, 3)]
     assert score.metrics["l1"].mean == pytest.approx(1.5)
     assert list(score.broken) == ["2.png"]
-    assert score.size == (20, 18)
+    assert score.size == (41, 18)
     assert score.pictures()["evaluation"].ndim == 3
 
 

@@ -134,6 +134,9 @@ OTHERS = {
     f"{_TRAIN}=w --config.optimizer.b1=inf --config.data.source=folder:film": (
         "optimizer.b1 must be finite"
     ),
+    f"{_TRAIN}=w --config.checkpoints.max_to_keep=0 --config.data.source=folder:film": (
+        "checkpoints.max_to_keep must be at least 1, got 0"
+    ),
     f"{_TRAIN}=w --config.data.sorce=a": "data.sorce: did you mean data.source?",
     f"{_TRAIN}=w --config.dta.source=a": "dta.source: did you mean data.source?",
     "train --config=vgg19_blok1 --workdir=w": "did you mean vgg19_block1?",

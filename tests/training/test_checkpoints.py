@@ -120,6 +120,16 @@ def test_a_step_is_saved_once(tmp_path, assert_same_tree):
         assert_same_tree(saved.restore(_state()), _state(step=1))
 
 
+def test_a_step_behind_the_newest_is_not_left_out_silently(tmp_path):
+    with Checkpoints(tmp_path) as saved:
+        saved.save(_state(step=3), RECORD)
+        with pytest.raises(ValueError, match="has step 3, got step 2 to save"):
+            saved.save(_state(step=2), RECORD)
+        saved.delete([3])
+        saved.save(_state(step=2), RECORD)
+        assert saved.steps() == [2]
+
+
 # --- what is refused ------------------------------------------------------------------
 
 

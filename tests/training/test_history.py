@@ -32,6 +32,44 @@ def test_what_came_after_the_step_of_a_restart_is_forgotten(tmp_path):
         again.would_be_best({"loss": 0.5}, "psnr", "max")
 
 
+def test_a_metric_that_is_no_number_does_not_count_as_the_best(tmp_path):
+    history = ValidationHistory(tmp_path, 0)
+    history.add(2, {"loss": float("nan")})
+    assert history.would_be_best({"loss": 5.0})
+    history.add(4, {"loss": 5.0})
+    again = ValidationHistory(tmp_path, 4)
+    assert again.would_be_best({"loss": 1.0})
+    assert not again.would_be_best({"loss": 6.0})
+
+
+def test_the_best_state_is_of_the_run_that_is_in_the_workdir(
+    make_config, tmp_path, uninterrupted
+):
+    """As where the checkpoints of a run were deleted, to begin again with another."""
+    shutil.copytree(uninterrupted.workdir, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "checkpoints")
+    config = make_config()
+    config.num_steps = 2
+    result = train_and_evaluate(config, tmp_path)
+    with Checkpoints(tmp_path / BEST_FOLDER, create=False) as best:
+        assert best.steps() == [2]
+    entries = json.loads((tmp_path / "validation.json").read_text())["validations"]
+    assert [entry["step"] for entry in entries] == [2]
+    assert entries[0]["metrics"]["loss"] == pytest.approx(result.metrics["loss"])
+
+
+def test_a_metric_that_no_validation_has_loses_no_step(make_config, tmp_path):
+    config = make_config(
+        num_steps=2, evaluation__every_steps=1, checkpoints__best_metric="psnr"
+    )
+    with pytest.raises(ConfigError, match="best_metric must be one of .*'psnr'"):
+        train_and_evaluate(config, tmp_path)
+    with Checkpoints(tmp_path, create=False) as saved:
+        assert saved.steps() == [1]
+    config.checkpoints.best_metric = "photo_l1"
+    assert int(train_and_evaluate(config, tmp_path).state.step) == 2
+
+
 def test_a_run_keeps_its_best_state_as_a_workdir(uninterrupted):
     workdir = uninterrupted.workdir
     entries = json.loads((workdir / "validation.json").read_text())["validations"]

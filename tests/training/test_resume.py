@@ -91,6 +91,7 @@ def test_the_average_and_the_optimizer_differ_from_fresh_ones(uninterrupted):
     assert all(np.any(moment) for moment in moments)
 
 
+@pytest.mark.extended
 def test_time_boxes_of_one_step_add_up_to_the_whole_run(
     make_config, tmp_path, uninterrupted, assert_same_tree
 ):
@@ -126,6 +127,31 @@ def test_a_finished_run_started_again_trains_and_logs_nothing(
     assert read_scalars(workdir) == read_scalars(uninterrupted.workdir)
     told = [r.getMessage() for r in caplog.records if "resuming" in r.getMessage()]
     assert told == [f"resuming {workdir} at step 6"]
+
+
+# --- other photos under the same name -------------------------------------------------
+
+
+def test_a_run_goes_on_with_its_own_photos_alone(make_config, tmp_path, photos):
+    folder, workdir = tmp_path / "photos", tmp_path / "run"
+    shutil.copytree(photos, folder)
+    config = make_config(data__source=f"folder:{folder}")
+    train_and_evaluate(config, workdir, max_minutes=0.0)
+    names = sorted(path.name for path in folder.iterdir())
+    (folder / names[0]).rename(tmp_path / "kept")
+    with pytest.raises(ConfigError, match=r"the train photos of folder .* then, .*now"):
+        train_and_evaluate(config, workdir, max_minutes=0.0)
+    # The same number of others.
+    shutil.copy(folder / names[1], folder / "other.png")
+    with pytest.raises(ConfigError, match=r"photos of folder .* are not those of the "):
+        train_and_evaluate(config, workdir, max_minutes=0.0)
+    (folder / "other.png").unlink()
+    (tmp_path / "kept").rename(folder / names[0])
+    result = train_and_evaluate(config, workdir, max_minutes=0.0)
+    assert int(result.state.step) == 2
+    (folder / names[0]).unlink()
+    (workdir / "photos.json").unlink()
+    assert int(train_and_evaluate(config, workdir).state.step) == 6
 
 
 # --- another config in the same workdir -----------------------------------------------

@@ -1,5 +1,7 @@
 """Sizes of crops and batches that change within a run."""
 
+import shutil
+
 import ml_collections
 import numpy as np
 import pytest
@@ -101,6 +103,21 @@ def test_photos_kept_on_the_device_give_the_same_run(
     config = make_config(**fields, data__keep_on_device=True)
     device = train_and_evaluate(config, tmp_path / "device")
     assert_same_tree(device.state, host.state)
+
+
+def test_a_broken_photo_cannot_be_kept(make_config, photos, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    for path in sorted(folder.iterdir())[::2]:
+        path.write_bytes(path.read_bytes()[:60])
+    config = make_config(
+        data__crop="random",
+        data__keep_on_device=True,
+        data__source=f"folder:{folder}",
+        data__max_broken_share=1.0,
+    )
+    with pytest.raises(ConfigError, match=r"needs readable photos: .*\.png.*to false"):
+        train_and_evaluate(config, tmp_path / "run")
 
 
 def test_photos_that_are_too_small_to_keep_are_named(make_config, tmp_path):

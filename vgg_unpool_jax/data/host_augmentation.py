@@ -81,9 +81,11 @@ class HostAugmentation:
         for kind in rng.permutation(4):
             if kind < 3:
                 factor = rng.uniform(1 - self.jitter, 1 + self.jitter)
-                image = enhancers[kind](image).enhance(factor)
+                image = enhancers[kind](image).enhance(factor) if self.jitter else image
             else:
-                image = shift_hue(image, rng.uniform(-self.hue, self.hue))
+                # Even without a shift, HSV in 8 bits is not the same photo.
+                share = rng.uniform(-self.hue, self.hue)
+                image = shift_hue(image, share) if self.hue else image
         return image
 
 

@@ -17,7 +17,7 @@ from vgg_unpool_jax.data.crops import make_crop
 from vgg_unpool_jax.data.examples import ExampleStream
 from vgg_unpool_jax.data.sources import Source
 from vgg_unpool_jax.data.transforms import random_corner
-from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.errors import ConfigError, PhotoError
 
 
 class ResidentPhotos:
@@ -32,7 +32,13 @@ class ResidentPhotos:
     def __init__(self, source: Source, indices: np.ndarray, *, num_threads: int):
         self.source, self.indices = source, np.asarray(indices, np.int64)
         with concurrent.futures.ThreadPoolExecutor(max(num_threads, 1)) as pool:
-            photos = list(pool.map(source.__getitem__, map(int, self.indices)))
+            try:
+                photos = list(pool.map(source.__getitem__, map(int, self.indices)))
+            except PhotoError as error:
+                raise ConfigError(
+                    f"data.keep_on_device needs readable photos: {error}; set it to "
+                    "false, and broken ones are skipped"
+                ) from error
         self.shapes = {
             int(index): photo.shape[:2]
             for index, photo in zip(self.indices, photos, strict=True)

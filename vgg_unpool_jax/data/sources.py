@@ -13,6 +13,7 @@ Only a folder may be in gs://; a zip file is read from this machine.
 
 import bisect
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -129,6 +130,30 @@ def source_files(source: Source) -> list[str]:
     return list(getattr(source, "files", ()))
 
 
+def overlap(one: Source, other: Source) -> str | None:
+    """What two sources both hold: a file, whatever its name in each, or all.
+
+    Data sets of TFDS are compared by their names and splits alone.
+
+    Returns:
+      The file or the whole source in words, None if there is nothing.
+    """
+    if repr(one) == repr(other):
+        return repr(one)
+    held = set(map(_identity, source_files(one)))
+    shared = (file for file in source_files(other) if _identity(file) in held)
+    return next(shared, None)
+
+
+def _identity(file: str) -> tuple[int, int] | str:
+    """Equal for all names of a file of this machine."""
+    try:
+        status = os.stat(file)
+    except OSError:  # in gs://, or a photo that vanished
+        return file
+    return status.st_dev, status.st_ino
+
+
 def make_source(spec: str) -> Source:
     """Open the source that `spec` names.
 
@@ -149,11 +174,11 @@ def make_source(spec: str) -> Source:
     if len(specs) == 1:
         return _make_single_source(spec)
     parts = [_make_single_source(part) for part in specs]
-    for number, part in enumerate(parts):
-        if repr(part) in map(repr, parts[:number]):
+    for one, other in itertools.combinations(parts, 2):
+        if found := overlap(one, other):
             raise SourceError(
-                f"the photo source {spec!r} names {part!r} twice, which would put its "
-                f"photos into training and test at once"
+                f"the photo source {spec!r} names {found} twice, which could put it "
+                f"into training and test at once"
             )
     return JoinedSource(parts)
 

@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data.cached import CachedSource
-from vgg_unpool_jax.data.sources import Source, make_source
+from vgg_unpool_jax.data.sources import Source, make_source, overlap
 from vgg_unpool_jax.data.split import split_groups, split_indices
 from vgg_unpool_jax.errors import ConfigError, first_line
 from vgg_unpool_jax.io.paths import to_path
@@ -55,10 +55,10 @@ def open_splits(config: ml_collections.ConfigDict) -> dict[str, Split]:
     # Absent in runs that are older than the field.
     if config.get("validation_source", ""):
         other = make_source(config.validation_source)
-        if repr(other) == repr(source):
+        if found := overlap(source, other):
             raise ConfigError(
-                f"data.validation_source and data.source are both {source!r}: training "
-                "photos would be validated on; leave the first empty to split it"
+                f"data.validation_source and data.source both hold {found}: training "
+                "photos would be validated on; leave the first empty to split the second"
             )
         parts["validation"] = Split(other, np.arange(len(other), dtype=np.int64))
     return parts

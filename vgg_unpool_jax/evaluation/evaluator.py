@@ -35,6 +35,8 @@ class Evaluation:
       collected: arrays of all photos in the order of their "index", (photos, ...).
       examples: the first photos by name: "input", "output" and "target", each
         (h, w, 3) float32 in [0, 255].
+      size: height and width of the photo with the shortest side, in pixels; None
+        without any.
       too_small: photos that the crop does not fit into, name to (height, width).
       broken: photos that could not be read, name to reason.
       drawn: the report's pictures by name, uint8.
@@ -45,23 +47,18 @@ class Evaluation:
     metrics: dict[str, Summary]
     collected: dict[str, np.ndarray]
     examples: dict[str, dict[str, np.ndarray]]
+    size: tuple[int, int] | None = None
     too_small: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
     drawn: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     perceptual: Sequence[PerceptualMetric] = ()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the smallest example in pixels."""
-        shapes = [images[TARGET].shape[:2] for images in self.examples.values()]
-        return tuple(map(min, zip(*shapes, strict=True)))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pictures, ready for `write_results`."""
         return {
             "metrics": {k: dataclasses.asdict(v) for k, v in self.metrics.items()},
             **self.system_report.results(self.metrics, self.collected),
-            "image_size": min(self.size) if self.examples else None,
+            "image_size": min(self.size) if self.size else None,
             "too_small": self.too_small,
             "broken": self.broken,
             "perceptual_weights": {m.name: m.record for m in self.perceptual},
@@ -155,13 +152,14 @@ def evaluate_batches(
     Returns:
       The evaluation, without metrics if there was no photo; None if abandoned.
     """
-    kept, examples = [], {}
+    kept, examples, sizes = [], {}, set()
     for batch in batches:
         mask = batch["mask"]
         if not batch["image"].size:
             continue  # an unreadable photo of the crop "whole" has no shape
         metrics, collected, outputs = apply(batch)
         if OUTPUT in outputs:
+            sizes.add(outputs[TARGET].shape[1:3])
             for row in np.flatnonzero(mask)[: num_examples - len(examples)]:
                 examples[name_of(int(batch["index"][row]))] = {
                     name: np.asarray(outputs[name][row], np.float32).clip(0.0, 255.0)
@@ -180,7 +178,13 @@ def evaluate_batches(
         else summarize(values)
         for name, values in metrics.items()
     }
-    return Evaluation(report, summaries, _in_order([c for _, c in kept]), examples)
+    return Evaluation(
+        report,
+        summaries,
+        _in_order([c for _, c in kept]),
+        examples,
+        min(sizes, key=min, default=None),
+    )
 
 
 def _in_order(batches: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -99,17 +99,17 @@ class Report:
         Args:
           metrics: of the evaluated photos.
           collected: arrays of all photos.
-          size: height and width of the smallest evaluated photo in pixels.
+          size: height and width of the smallest evaluated photo in pixels; larger ones
+            may have metrics that it lacks.
         """
         if not set(COLOR_ERRORS) <= set(metrics):
             return []
         colors = (f"{metrics[name].mean:+.3f}" for name in COLOR_ERRORS)
         red, green, blue = colors
         lines = [f"colour error, output - input: red {red}, green {green}, blue {blue}"]
-        left_out = missing_artefacts(*size)
-        if left_out:
+        if left_out := missing_artefacts(*size):
             lines.append(left_out)
-        else:
+        if "border_l1" in metrics:
             values = grid_ratios(collected).items()
             grids = ", ".join(f"{value:.3f} at {period}" for period, value in values)
             lines.insert(0, f"border L1 / centre L1: {border_ratio(metrics):.3f}")

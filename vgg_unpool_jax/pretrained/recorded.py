@@ -19,6 +19,18 @@ from vgg_unpool_jax.pretrained.vgg19 import (
 # Name of random weights in a config, with which their origin begins, too.
 RANDOM_ORIGIN = "random"
 _FACTS = ("origin", "sha256", "preprocessing")
+# The released decoders of blocks 4 and 5 saw a copy of Keras' file in which the kernels
+# of these blocks had been rounded to 8 bits; the public file will do. Digest of the
+# copy's layers -> that of their biases, which are those of the public file and tell its
+# network from all others.
+_ROUNDED = {
+    "943183b738f00a8b8a71a8915b078e5af047f1790dcd48dedfecd566c7d6e8fe": (
+        "0c3ed3279c2067e5b7d71bd91ae6d59d1778fec06339906cd4c8016316a3da8f"
+    ),
+    "2e865c396ea6c969db9de56d68fd28ef6355563aad44b9e36761e5b1cd3bb8dd": (
+        "ba1b01f2f79a13e502ec1e61e8db9f73b5f83bbc2bc6d1c002535df7edcb7958"
+    ),
+}
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,6 +96,9 @@ def load_released_weights(
 ) -> VGG19Weights:
     """Find weights that equal those of a released decoder as far as it uses them.
 
+    Weights that differ from these by a rounding of the kernels alone are taken with a
+    warning, where that is known of the release (blocks 4 and 5 of the package).
+
     Args:
       release: metadata of the decoder, see `releases.file`.
       path: a weight file; None is the order of `load_vgg19_weights`.
@@ -105,7 +120,14 @@ def load_released_weights(
         weights = load_vgg19_weights(path, block=block, flavour=flavour)
     wanted = recorded["layers_sha256"], preprocessing
     found = arrays_sha256(weights.params, block), weights.preprocessing
-    if found != wanted:
+    if found != wanted and _is_rounding(weights, block, *wanted):
+        _LOG.warning(
+            "%s: its kernels are not quite those that the decoder was trained with, a "
+            "copy that had been rounded to 8 bits; docs/training_notes.md has the "
+            "effect of such a rounding",
+            weights.origin,
+        )
+    elif found != wanted:
         named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
         layer = f"block{block}_conv2"
         raise WeightsMismatchError(
@@ -114,6 +136,12 @@ def load_released_weights(
             f"{named(weights.origin, layer, *found)}: name the right file"
         )
     return weights
+
+
+def _is_rounding(weights: VGG19Weights, block: int, digest: str, preprocessing: str):
+    """Whether weights differ from recorded ones by a known rounding of kernels."""
+    biases = arrays_sha256(weights.params, block, kinds=("bias",))
+    return weights.preprocessing == preprocessing and _ROUNDED.get(digest) == biases
 
 
 def _describe(facts: Mapping[str, str]) -> str:

@@ -63,6 +63,7 @@ def arrays_sha256(
     params: Mapping[str, Mapping[str, np.ndarray]],
     block: int = 5,
     layers: Sequence[Convolution] | None = None,
+    kinds: Sequence[str] = KINDS,
 ) -> str:
     """SHA-256 of parameters, the same on every machine.
 
@@ -70,6 +71,7 @@ def arrays_sha256(
       params: layer name -> {"kernel": (3, 3, in, out), "bias": (out,)}.
       block: layers after blockX_conv2 are left out, 1 to 5.
       layers: those of another network, or a selection of VGG19's.
+      kinds: of the arrays, "kernel" and "bias" or one of them.
 
     Returns:
       The hexadecimal digest over names, shapes and little-endian float32 values, in
@@ -79,7 +81,7 @@ def arrays_sha256(
     for layer in layers or convolutions_up_to(block):
         if layer.name not in params:
             continue
-        for kind in KINDS:
+        for kind in kinds:
             array = np.ascontiguousarray(params[layer.name][kind], dtype="<f4")
             digest.update(f"{layer.name}/{kind}{array.shape}".encode())
             digest.update(array.tobytes())

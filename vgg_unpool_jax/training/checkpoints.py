@@ -14,7 +14,7 @@ saved as NumPy arrays, and items by orbax's own handlers. See docs/orbax.md.
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import jax
@@ -128,10 +128,17 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, record: Mapping[str, Any]) -> None:
-        """Write a checkpoint of `state` in the background, once per step."""
+        """Write a checkpoint of `state` in the background, once per step.
+
+        A step before the newest raises ValueError: orbax would leave it out.
+        """
         step = int(state.step)
         if step in self._manager.all_steps():
             return
+        if step < (self.latest_step() or 0):
+            raise ValueError(
+                f"{self._folder} has step {self.latest_step()}, got step {step} to save"
+            )
         # On the host: else a reader needs the devices that the run had. All processes
         # hold the same; orbax writes the first's. Copied: the next step reuses memory.
         tree = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _as_dict(state))
@@ -142,6 +149,13 @@ class Checkpoints:
         }
         with self._writing():
             self._manager.save(step, args=ocp.args.Composite(**items))
+
+    def delete(self, steps: Iterable[int]) -> None:
+        """Delete the checkpoints of some steps; all processes must call this."""
+        for step in steps:
+            self.wait()  # orbax would delete what it is writing
+            with self._writing():
+                self._manager.delete(step)
 
     def read_record(self, step: int | None = None) -> dict[str, Any]:
         """The record of a checkpoint (default: the newest)."""

@@ -6,6 +6,7 @@ From it a run that was killed between a checkpoint and its validation learns tha
 validation is missing, and which one was the best.
 """
 
+import math
 import os
 from collections.abc import Mapping
 
@@ -79,6 +80,8 @@ class ValidationHistory:
             )
         sign = 1.0 if mode == "min" else -1.0
         before = [sign * m[name] for m in self._metrics.values() if name in m]
+        # Correlations of constant outputs, as in the beginning, are not numbers.
+        before = [value for value in before if not math.isnan(value)]
         return sign * metrics[name] < min(before, default=float("inf"))
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -58,6 +58,7 @@ LATER_FIELDS = {
     "loss.lpips": 0.0,
     "loss.lpips_vgg": 0.0,
     "loss.dists": 0.0,
+    "comparator.shift": 1,
 }
 
 # Values that older configs call otherwise: (field, value) -> today's value.

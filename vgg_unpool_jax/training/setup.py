@@ -254,6 +254,7 @@ def check_numbers(config: ml_collections.ConfigDict, stages: tuple[Stage, ...]) 
         "log_every_steps": (config.log_every_steps, 1),
         "evaluation.every_steps": (config.evaluation.every_steps, 0),
         "checkpoints.every_steps": (config.checkpoints.every_steps, 0),
+        "checkpoints.max_to_keep": (config.checkpoints.max_to_keep, 1),
         "evaluation.num_photos": (config.evaluation.num_photos, 0),
         "evaluation.num_pictures": (config.evaluation.num_pictures, 0),
     }

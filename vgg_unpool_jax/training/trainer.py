@@ -18,7 +18,7 @@ from vgg_unpool_jax.io.paths import check_reachable, is_remote, to_path
 from vgg_unpool_jax.pretrained.load import weight_files
 from vgg_unpool_jax.runtime.lock import locked
 from vgg_unpool_jax.runtime.preemption import StopRequest
-from vgg_unpool_jax.training import parallel, run_config, setup
+from vgg_unpool_jax.training import parallel, run_config, run_photos, setup
 from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.history import ValidationHistory
 from vgg_unpool_jax.training.optimizers import make_optimizer
@@ -109,11 +109,12 @@ def train_and_evaluate(
             workdir,
             saved,
             optimizer.transformation,
-            splits["train"],
+            splits,
             stages,
         )
         # Saved only now, so that a start that fails because of its config leaves none.
         run_config.save(workdir, config)
+        run_photos.save(workdir, splits)
         first_step = int(state.step)
         by = parallel.parallelism(config)
         # In place of the state on one device, which would be kept during the training.
@@ -130,7 +131,7 @@ def train_and_evaluate(
         validation = Validation(config, system, objective, splits, workdir)
         history = ValidationHistory(workdir, first_step)
         with (
-            _best_checkpoint(config, workdir) as best,
+            _best_checkpoint(config, workdir, splits, history) as best,
             setup.make_train_loader(
                 config, system, splits["train"], stages, step=first_step
             ) as loader,
@@ -192,29 +193,37 @@ def _check_written(workdir, config, splits) -> None:
     check_outputs(writes, reads)
 
 
-def _best_checkpoint(config, workdir):
-    """The checkpoints of the best validation, if the config keeps them."""
+@contextlib.contextmanager
+def _best_checkpoint(config, workdir, splits, history):
+    """The checkpoint of the best validation, if the config keeps it."""
     if not config.checkpoints.get("keep_best", True):
-        return contextlib.nullcontext()
-    # With its config it is a workdir from which a model can be loaded.
-    run_config.save(workdir / BEST_FOLDER, config)
-    return Checkpoints(workdir / BEST_FOLDER, max_to_keep=1)
+        yield None
+        return
+    folder = workdir / BEST_FOLDER
+    # With them it is a workdir from which a model can be loaded and evaluated.
+    run_config.save(folder, config)
+    run_photos.save(folder, splits)
+    with Checkpoints(folder, max_to_keep=1) as best:
+        # Of another run that began here, or of steps that are trained once more.
+        best.delete(step for step in best.steps() if step not in history)
+        yield best
 
 
 def _start_or_resume(
-    config, system, workdir, saved, transformation, photos, stages
+    config, system, workdir, saved, transformation, splits, stages
 ) -> tuple[Objective, TrainState]:
     """The system, and its first state or that of the newest checkpoint."""
     saved.set_damaged_aside()
     resumed = saved.latest_step() is not None
     if resumed:
         run_config.compare(workdir, config)
+        run_photos.compare(workdir, splits)
     record = setup.read_record(config, system, saved, resumed)
     objective = system.make_objective(config, record)
     shapes = setup.check_images(config, system, objective, stages)
     if not resumed:
         state = setup.initial_state(
-            config, system, objective, transformation, photos, stages
+            config, system, objective, transformation, splits["train"], stages
         )
         return objective, state
     state = saved.restore(like=setup.state_shapes(config, transformation, *shapes))
@@ -338,7 +347,7 @@ class _Run:
             self.preempted = True
             return {}
         if step not in self.history:
-            if self.best is not None and self._is_best(metrics):
+            if self.best is not None and self._is_best(state, metrics):
                 if jax.process_count() > 1:  # orbax cannot write two at once there
                     self.saved.wait()
                 self.best.save(state, self.objective.record)
@@ -346,13 +355,18 @@ class _Run:
             self.history.add(step, metrics)
         return metrics
 
-    def _is_best(self, metrics) -> bool:
+    def _is_best(self, state, metrics) -> bool:
         checkpoints = self.config.checkpoints
-        return self.history.would_be_best(
-            metrics,
-            checkpoints.get("best_metric", "loss"),
-            checkpoints.get("best_mode", "min"),
-        )
+        try:
+            return self.history.would_be_best(
+                metrics,
+                checkpoints.get("best_metric", "loss"),
+                checkpoints.get("best_mode", "min"),
+            )
+        except ConfigError:
+            # Names of metrics are known only now; the right one resumes from here.
+            self.saved.save(state, self.objective.record)
+            raise
 
     def _log(self, pending, progress, loader) -> None:
         """Check, average and write the metrics of the steps since the last log."""

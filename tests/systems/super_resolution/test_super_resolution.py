@@ -125,6 +125,7 @@ def test_training_improves_on_bicubic(workdir):
     assert found["psnr_y"].mean > found["bicubic_psnr_y"].mean + 0.05
 
 
+@pytest.mark.extended
 def test_nothing_beyond_the_margin_has_an_influence():
     model = FastUpscaler(2, 4, 3)
     side = 2 * model.margin + 9

@@ -150,6 +150,7 @@ def _lpips():
     return LPIPS("alex", random_network_weights("alexnet"), Heads(arrays, "h", "0"))
 
 
+@pytest.mark.extended
 def test_a_metric_is_a_term():
     metric = _lpips()
     coefficients = LossCoefficients(1.0, 0.0, 0.0, 0.0)

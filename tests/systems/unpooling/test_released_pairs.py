@@ -23,9 +23,11 @@ from vgg_unpool_jax.errors import (
     WeightsError,
     WeightsMismatchError,
 )
+from vgg_unpool_jax.pretrained import recorded
+from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.recorded import weights_record
 from vgg_unpool_jax.pretrained.safetensors_file import save_safetensors
-from vgg_unpool_jax.pretrained.vgg19 import random_vgg19_weights
+from vgg_unpool_jax.pretrained.vgg19 import arrays_sha256, random_vgg19_weights
 from vgg_unpool_jax.releases import index
 from vgg_unpool_jax.releases.file import read, write
 from vgg_unpool_jax.systems.results import results_file, write_evaluation
@@ -258,6 +260,44 @@ def test_weights_with_another_hash_but_the_same_used_layers_are_taken(
     # A workdir is as strict as it was.
     with pytest.raises(WeightsMismatchError):
         load_pair(workdir, path)
+
+
+def test_a_known_rounding_of_the_kernels_is_taken_with_a_warning(
+    file, vgg19_file, tmp_path, monkeypatch, caplog
+):
+    weights = vgg19_file[1]
+    params = {name: dict(layer) for name, layer in weights.params.items()}
+    params["block2_conv1"]["kernel"] = params["block2_conv1"]["kernel"] * 1.001
+    path = tmp_path / "rounded.safetensors"
+    save_safetensors(dataclasses.replace(weights, params=params), path)
+    with pytest.raises(WeightsMismatchError):
+        load_pair(file, path)
+    layers = read(file).metadata["pretrained"]["layers_sha256"]
+    biases = arrays_sha256(weights.params, 2, kinds=("bias",))
+    monkeypatch.setattr(recorded, "_ROUNDED", {layers: biases})
+    assert load_pair(file, path).record["origin"] == weights.origin
+    assert "its kernels are not quite those" in caplog.text
+    for change in (_nudged, _other_preprocessing):
+        save_safetensors(change(dataclasses.replace(weights, params=params)), path)
+        with pytest.raises(WeightsMismatchError):
+            load_pair(file, path)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["vgg19-block4", "vgg19-block5"])
+def test_the_deep_released_pairs_take_the_public_kernels(
+    name, vgg19_weights_path, tmp_path, caplog
+):
+    # Any others in place of the public ones, which are not at hand.
+    weights = load_vgg19_weights(vgg19_weights_path)
+    params = {name: dict(layer) for name, layer in weights.params.items()}
+    params["block4_conv1"]["kernel"] = params["block4_conv1"]["kernel"] * 1.001
+    path = tmp_path / "public.safetensors"
+    save_safetensors(dataclasses.replace(weights, params=params), path)
+    load_pair(name, vgg19_weights_path)
+    assert "not quite those" not in caplog.text
+    load_pair(name, path)
+    assert "not quite those" in caplog.text
 
 
 def _nudged(weights):
