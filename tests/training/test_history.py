@@ -62,7 +62,7 @@ def test_a_metric_that_no_validation_has_loses_no_step(make_config, tmp_path):
     config = make_config(
         num_steps=2, evaluation__every_steps=1, checkpoints__best_metric="psnr"
     )
-    with pytest.raises(ConfigError, match="best_metric must be one of .*'psnr'"):
+    with pytest.raises(ConfigError, match=r"best_metric must be one of .*'psnr'"):
         train_and_evaluate(config, tmp_path)
     with Checkpoints(tmp_path, create=False) as saved:
         assert saved.steps() == [1]

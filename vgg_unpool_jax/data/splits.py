@@ -58,7 +58,7 @@ def open_splits(config: ml_collections.ConfigDict) -> dict[str, Split]:
         if found := overlap(source, other):
             raise ConfigError(
                 f"data.validation_source and data.source both hold {found}: training "
-                "photos would be validated on; leave the first empty to split the second"
+                "photos would be validated on; empty the first to split the second"
             )
         parts["validation"] = Split(other, np.arange(len(other), dtype=np.int64))
     return parts
