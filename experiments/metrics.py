@@ -4,7 +4,7 @@
 
 Pictures of two folders are paired by name, whatever their extensions. Prints the values
 of each pair, their means and 95 % intervals; --output also gets results.json and
-table.md. docs/metrics.md has ranges, definitions and weights.
+table.md. docs/metrics.md has networks and weights.
 """
 
 from absl import flags

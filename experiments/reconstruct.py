@@ -22,7 +22,7 @@ from vgg_unpool_jax.systems import load_trained
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.training.progress import follow
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released decoder.")
 _INPUT = flags.DEFINE_string("input", None, "A photo, or a folder (searched in depth).")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the PNG files.")
 _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")

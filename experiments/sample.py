@@ -24,7 +24,7 @@ from vgg_unpool_jax.io.outputs import check_outputs
 from vgg_unpool_jax.systems.saved import model_files
 from vgg_unpool_jax.systems.vae.pictures import walk
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Training run, or released model.")
 _OUTPUT = flags.DEFINE_string("output", None, "Picture to write, such as grid.png.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of samples.", lower_bound=1)
 _TEMPERATURE = flags.DEFINE_float(

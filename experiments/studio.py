@@ -1,4 +1,4 @@
-"""Open a page in the browser with the models: style, rebuild, compress, edit.
+"""Open a page in the browser: style, rebuild, edit, compress, restore, sample, invert.
 
 Needs the extra [studio].
 

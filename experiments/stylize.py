@@ -42,7 +42,7 @@ _LUT = flags.DEFINE_string(
 _FORMAT = flags.DEFINE_enum(
     "format", ".png", PHOTO_SUFFIXES, "Format of the files in an output folder."
 )
-_QUALITY = flags.DEFINE_integer("quality", 95, "Quality of JPEG and WebP.", 1, 100)
+_QUALITY = flags.DEFINE_integer("quality", 95, "Quality of JPEG, WebP, AVIF.", 1, 100)
 _GRID = flags.DEFINE_bool("grid", False, "Write side-by-side pictures as well.")
 _SHEET = flags.DEFINE_bool(
     "contact_sheet", False, "Write one picture of the photo in each of the styles."

@@ -3,7 +3,7 @@
 Each stage is trained on the encoder's own features; see
 `vgg_unpool_jax/systems/staged`. 5,865,027 parameters.
 
-The released file has 800 steps (`--config.num_steps=800`), about 30 core-minutes of a
+The released file has 800 steps (`--config.num_steps=800`), 0.6 hours of two cores of a
 shared AMD EPYC server, and 8-bit kernels. Errors of the stages on true features, 15
 validation photos, after 200, 400 and 800 steps: 0.631, 0.601, 0.579 (sum of four, in
 units of the channels' RMS), image 2.93, 2.89, 2.87 grey levels. In a row, without the

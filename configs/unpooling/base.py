@@ -60,7 +60,7 @@ def _published(block: int) -> ml_collections.ConfigDict:
     # the batch sizes.
     config.device_per_core = True
     # "blocks" keeps only the input of each block for the gradient and recomputes the
-    # rest: a sixth to a third more time; docs/performance.md has the memory.
+    # rest; docs/performance.md has the time.
     config.remat = "none"
 
     config.data = data = ml_collections.ConfigDict()

@@ -23,7 +23,7 @@ from vgg_unpool_jax.releases.file import (
     without_folders,
     write,
 )
-from vgg_unpool_jax.releases.storage import DTYPES, pack, unpack
+from vgg_unpool_jax.releases.storage import DTYPES, digest, pack, unpack
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 RECORD = {"origin": "keras:vgg19.h5", "sha256": "12ab", "layers_sha256": "34cd"}
@@ -265,6 +265,15 @@ def test_other_files_are_refused(tmp_path, assert_refused):
     save_safetensors(random_vgg19_weights(block=1), path)
     words = (path, "no released model")
     assert_refused(lambda: read(path), *words, error=ReleaseError)
+
+
+def test_an_array_with_the_name_of_a_group_is_refused(tmp_path, assert_refused):
+    file = write_toy(tmp_path / "toy.safetensors")
+    arrays = {"params": np.zeros(2, np.float32), "params/x": np.zeros(2, np.float32)}
+    text = json.dumps(read_metadata(file) | {"arrays_sha256": digest(arrays)})
+    file.write_bytes(safetensors.numpy.save(arrays, {KEY: text}))
+    words = (file, "one of its arrays has the name of a group")
+    assert_refused(lambda: read(file), *words, error=ReleaseError)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -36,7 +36,11 @@ from vgg_unpool_jax.pretrained.networks import (
     load_network_weights,
     random_network_weights,
 )
-from vgg_unpool_jax.pretrained.recorded import RANDOM_ORIGIN, weights_record
+from vgg_unpool_jax.pretrained.recorded import (
+    RANDOM_ORIGIN,
+    has_layers,
+    weights_record,
+)
 from vgg_unpool_jax.pretrained.vgg19 import (
     VGG19Weights,
     arrays_sha256,
@@ -147,12 +151,12 @@ def load_weights(
         weights = random_vgg19_weights(block=layer.block)
     else:
         weights = load_vgg19_weights(path or None, block=layer.block)
-    found = {"preprocessing": weights.preprocessing}
+    fits = facts.get("preprocessing") == weights.preprocessing
     if "layers_sha256" in facts:  # of a release
-        found["layers_sha256"] = layers_sha256(layer, weights)
+        fits = fits and has_layers(weights, facts["layers_sha256"], layer.convolutions)
     elif not (is_random and was_random):  # whose digest depends on the last layer
-        found["sha256"] = weights.sha256
-    if facts and any(facts.get(name) != value for name, value in found.items()):
+        fits = fits and facts.get("sha256") == weights.sha256
+    if facts and not fits:
         raise WeightsMismatchError(
             f"this model was trained with {facts.get('origin')} (SHA-256 "
             f"{facts.get('sha256', '')[:12]}…) for {layer.network}, not with "
@@ -200,15 +204,10 @@ def frozen_params(weights: Mapping[str, Weights]) -> dict[str, Any]:
     }
 
 
-def layers_sha256(layer: FeatureLayer, weights: Weights) -> str:
-    """SHA-256 of the parameters that a layer depends on."""
-    return arrays_sha256(weights.params, layers=layer.convolutions)
-
-
 def released_record(layer: FeatureLayer, weights: Weights) -> dict[str, str]:
     """The facts by which a release recognises the weights of its network."""
     return {
         **weights_record(weights),
         "network": layer.network,
-        "layers_sha256": layers_sha256(layer, weights),
+        "layers_sha256": arrays_sha256(weights.params, layers=layer.convolutions),
     }

@@ -2,13 +2,14 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
 
 from vgg_unpool_jax.errors import WeightsMismatchError, WeightsUnavailableError
 from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.nets.vgg19_layers import Convolution, convolutions_up_to
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.vgg19 import (
     VGG19Weights,
@@ -19,11 +20,11 @@ from vgg_unpool_jax.pretrained.vgg19 import (
 # Name of random weights in a config, with which their origin begins, too.
 RANDOM_ORIGIN = "random"
 _FACTS = ("origin", "sha256", "preprocessing")
-# The released decoders of blocks 4 and 5 saw a copy of Keras' file in which the kernels
-# of these blocks had been rounded to 8 bits; the public file will do. Digest of the
+# Releases that need blocks 4 and 5 saw a copy of Keras' file in which the kernels of
+# these blocks had been rounded to 8 bits; the public file will do. Digest of the
 # copy's layers -> that of their biases, which are those of the public file and tell its
 # network from all others.
-_ROUNDED = {
+ROUNDED = {
     "943183b738f00a8b8a71a8915b078e5af047f1790dcd48dedfecd566c7d6e8fe": (
         "0c3ed3279c2067e5b7d71bd91ae6d59d1778fec06339906cd4c8016316a3da8f"
     ),
@@ -120,14 +121,9 @@ def load_released_weights(
         weights = load_vgg19_weights(path, block=block, flavour=flavour)
     wanted = recorded["layers_sha256"], preprocessing
     found = arrays_sha256(weights.params, block), weights.preprocessing
-    if found != wanted and _is_rounding(weights, block, *wanted):
-        _LOG.warning(
-            "%s: its kernels are not quite those that the decoder was trained with, a "
-            "copy that had been rounded to 8 bits; docs/training_notes.md has the "
-            "effect of such a rounding",
-            weights.origin,
-        )
-    elif found != wanted:
+    if weights.preprocessing != preprocessing or not has_layers(
+        weights, wanted[0], convolutions_up_to(block)
+    ):
         named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
         layer = f"block{block}_conv2"
         raise WeightsMismatchError(
@@ -138,10 +134,26 @@ def load_released_weights(
     return weights
 
 
-def _is_rounding(weights: VGG19Weights, block: int, digest: str, preprocessing: str):
-    """Whether weights differ from recorded ones by a known rounding of kernels."""
-    biases = arrays_sha256(weights.params, block, kinds=("bias",))
-    return weights.preprocessing == preprocessing and _ROUNDED.get(digest) == biases
+def has_layers(weights, layers_sha256: str, layers: Sequence[Convolution]) -> bool:
+    """Whether layers are those of a digest, but for a rounding that is known of it.
+
+    Args:
+      weights: with the attributes of `VGG19Weights`.
+      layers_sha256: of the layers that a release was trained with.
+      layers: which they are.
+    """
+    if arrays_sha256(weights.params, layers=layers) == layers_sha256:
+        return True
+    biases = arrays_sha256(weights.params, layers=layers, kinds=("bias",))
+    if ROUNDED.get(layers_sha256) != biases:
+        return False
+    _LOG.warning(
+        "%s: its kernels are not quite those that this model was trained with, a copy "
+        "that had been rounded to 8 bits; docs/training_notes.md has the effect of "
+        "such a rounding",
+        weights.origin,
+    )
+    return True
 
 
 def _describe(facts: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from vgg_unpool_jax.evaluation.artefacts import ARTEFACT_METRICS
 from vgg_unpool_jax.evaluation.metrics import METRICS, MetricInfo
 from vgg_unpool_jax.evaluation.statistics import interval_text
 from vgg_unpool_jax.evaluation.tables import markdown_table
+from vgg_unpool_jax.pretrained.recorded import ROUNDED
 from vgg_unpool_jax.releases.file import without_folders
 
 _KNOWN = METRICS | ARTEFACT_METRICS
@@ -15,6 +16,7 @@ _KNOWN = METRICS | ARTEFACT_METRICS
 _SHOWN = ("l1", "psnr", "ssim", "ms_ssim")
 _NETWORK_LICENCES = {
     "alexnet": "AlexNet: torchvision, BSD 3-Clause.",
+    "vgg16": "VGG16: torchvision, BSD 3-Clause.",
     "vgg19": "VGG19: Visual Geometry Group, University of Oxford, CC BY 4.0.",
 }
 
@@ -188,6 +190,11 @@ def _licences(metadata: Mapping[str, Any], licence: str | None) -> str:
             "Files with the same layers can be used (their digest: "
             f"`{record['layers_sha256']}`), others are refused."
         )
+        if record["layers_sha256"] in ROUNDED:
+            items[-1] += (
+                " Keras' public file, whose kernels of blocks 4 and 5 are not rounded "
+                "to 8 bits as those were, is taken with a warning."
+            )
         items.append(_NETWORK_LICENCES[record.get("network", "vgg19")])
     return _items(items)
 

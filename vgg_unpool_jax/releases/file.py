@@ -142,7 +142,13 @@ def read(path: str | os.PathLike) -> Release:
     variables = storage.unpack(path, arrays)
     import flax.traverse_util
 
-    return Release(flax.traverse_util.unflatten_dict(variables, sep="/"), metadata)
+    try:
+        tree = flax.traverse_util.unflatten_dict(variables, sep="/")
+    except (IndexError, TypeError) as error:
+        raise ReleaseError(
+            f"{path} is no released model: one of its arrays has the name of a group"
+        ) from error
+    return Release(tree, metadata)
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import ml_collections
@@ -36,9 +37,25 @@ class SavedModel:
     record: Mapping[str, Any]
     release: Mapping[str, Any] | None
 
+    @property
+    def networks(self) -> Mapping[str, Any]:
+        """Network -> facts about the weights that a run or a release was trained on."""
+        pretrained = (self.release or {}).get("pretrained")
+        return {pretrained["network"]: pretrained} if pretrained else self.record
+
+    def weight_file(self, named: str) -> str:
+        """A weight file of the config; "" for a release, which knows no folders."""
+        return named if self.release is None or named == RANDOM_ORIGIN else ""
+
 
 class Exported:
-    """A trained model of whose `variables`, `config` and `step` nothing is left out."""
+    """A trained model of whose `variables`, `config` and `step` nothing is left out.
+
+    Attributes:
+      pretrained: facts of its pretrained weights, see `releases.file`.
+    """
+
+    pretrained: Mapping[str, str] = MappingProxyType({})
 
     def export(
         self,
@@ -54,8 +71,15 @@ class Exported:
           dtype: of the stored parameters, one of `releases.storage.DTYPES`.
           facts: JSON-ready facts for the users of the file.
         """
-        options = {"step": self.step, "dtype": dtype, "facts": facts}
-        file.write(path, self.variables, config=self.config.to_dict(), **options)
+        file.write(
+            path,
+            self.variables,
+            config=self.config.to_dict(),
+            step=self.step,
+            pretrained=self.pretrained,
+            dtype=dtype,
+            facts=facts,
+        )
 
 
 def model_files(

@@ -225,8 +225,13 @@ def test_training_lowers_the_loss_and_evaluation_compares(workdir):
 
 
 @pytest.mark.extended
-def test_a_network_on_vgg19_is_trained_told_and_released(tmp_path):
+def test_a_network_on_vgg19_is_trained_told_and_released(tmp_path, monkeypatch):
     config = photos.get_config("runlocal")
+    files = [tmp_path / "elsewhere" / "vgg19.safetensors", tmp_path / "o.safetensors"]
+    files[0].parent.mkdir()
+    for seed, path in enumerate(files):
+        save_weights(random_vgg19_weights(seed), path)
+    config.model.weights = str(files[0])
     config.optimizer.average_decay = 0.0
     train_and_evaluate(config, tmp_path / "run")
     trained = load_trained(tmp_path / "run")
@@ -238,8 +243,12 @@ def test_a_network_on_vgg19_is_trained_told_and_released(tmp_path):
     told = trained.colorize(photo, hints=hints)
     assert np.abs(told - found)[10:14, 10:14].max() > 1
     trained.export(tmp_path / "color.safetensors")
+    # The file has a name without a folder, which is not looked for.
+    monkeypatch.setenv("VGG19_WEIGHTS", str(files[0]))
     again = load_trained(tmp_path / "color.safetensors")
     np.testing.assert_array_equal(again.colorize(photo), found)
+    with pytest.raises(WeightsMismatchError, match=r"trained with random.* for vgg19"):
+        load_trained(tmp_path / "color.safetensors", files[1])
 
 
 @pytest.mark.extended

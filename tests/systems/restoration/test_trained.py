@@ -64,6 +64,16 @@ def test_grey_photos_stay_grey(restorer, photo):
     assert np.ptp(restorer.restore(photo), axis=-1).max() > 1
 
 
+def test_the_estimate_does_not_see_the_padding():
+    # At 130 pixels 62 rows and columns are padded, in which JPEG's blocks are mirrored.
+    restorer = load_restorer("restore-photos")
+    photo = make_source("samples")[0][:130, :130]
+    compressed = make_damage("jpeg:20")(photo, np.random.default_rng(0)).photo
+    alone = restorer.estimate(compressed[:128, :128])
+    padded = restorer.estimate(compressed)
+    assert abs(padded.quality - alone.quality) < 4
+
+
 def test_no_output_depends_on_pixels_beyond_the_margin(restorer):
     model, margin = restorer.model, restorer.model.margin
     side = 2 * margin + 64
@@ -225,7 +235,10 @@ def test_damaged_faces_train_as_shipped(variant, tmp_path, photo):
     result = train_and_evaluate(config, tmp_path)
     assert np.isfinite(list(result.metrics.values())).all()
     trained = load_restorer(tmp_path)
-    assert trained.restore(photo[:37, :41]).shape == (37, 41, 3)
+    restored = trained.restore(photo[:37, :41])
+    assert restored.shape == (37, 41, 3) and np.ptp(restored, axis=-1).max() > 0
+    grey = trained.restore(np.repeat(photo[:37, :41, :1], 3, axis=-1))
+    assert np.ptp(grey, axis=-1).max() == 0
     with pytest.raises(ConfigError, match="neither estimates nor takes"):
         trained.restore(photo, noise=3)
     split = Split(make_source(config.data.source), np.arange(2))

@@ -274,7 +274,7 @@ def test_a_known_rounding_of_the_kernels_is_taken_with_a_warning(
         load_pair(file, path)
     layers = read(file).metadata["pretrained"]["layers_sha256"]
     biases = arrays_sha256(weights.params, 2, kinds=("bias",))
-    monkeypatch.setattr(recorded, "_ROUNDED", {layers: biases})
+    monkeypatch.setattr(recorded, "ROUNDED", {layers: biases})
     assert load_pair(file, path).record["origin"] == weights.origin
     assert "its kernels are not quite those" in caplog.text
     for change in (_nudged, _other_preprocessing):

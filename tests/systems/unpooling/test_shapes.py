@@ -8,6 +8,7 @@ import pytest
 
 from tests.systems.unpooling.export.conftest import make_pair
 from vgg_unpool_jax.systems.unpooling import shapes
+from vgg_unpool_jax.systems.unpooling.decoder import UnpoolingDecoder
 
 # In one bucket, with sides that are even and sides that are not.
 SIZES = [(100, 84), (97, 70), (65, 127), (122, 68)]
@@ -53,6 +54,27 @@ def test_sizes_of_a_bucket_share_a_program_and_keep_their_results(traced):
         # At the borders, too, and what they affect is more than 5 % of the pixels. One
         # switch of two values that are equal up to rounding affects 0.3 %.
         assert np.mean(np.abs(outputs - wanted) < 1e-2) > 0.99
+
+
+def test_a_bias_of_upsampling_stays_out_of_the_padding():
+    decoder = UnpoolingDecoder(2, upsampling="transposed", convolution="xla")
+    rng = np.random.default_rng(0)
+
+    def encoded(height, width):
+        features = rng.uniform(0, 2, (1, height // 2, width // 2, 128))
+        switches = np.zeros((1, height // 2, width // 2, 64), np.uint8)
+        return features.astype(np.float32), (switches,)
+
+    variables = jax.tree.map(np.array, decoder.init(jax.random.key(0), *encoded(8, 8)))
+    variables["params"]["transposed1"]["bias"][:] = rng.normal(size=64)
+    decode = shapes.ShapedPrograms(
+        lambda variables, arrays, size: decoder.apply(variables, *arrays, size)[0]
+    )
+    for size in [(8, 8), (8, 12), (20, 26)][: shapes.EXACT_SHAPES + 1]:
+        arrays = encoded(*size)
+        found = decode(variables, arrays, size)
+    wanted = decoder.apply(variables, *arrays)[0]
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
 def test_features_and_switches_are_those_of_the_size_alone(traced):

@@ -23,7 +23,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError, WeightsMismatchError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
-from vgg_unpool_jax.nets.vgg16 import VGG16
+from vgg_unpool_jax.nets.vgg16 import VGG16, VGG16_CONVOLUTIONS
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.ops.lab import fit_into_rgb, rgb_to_lab
 from vgg_unpool_jax.pretrained.feature_layers import (
@@ -31,13 +31,19 @@ from vgg_unpool_jax.pretrained.feature_layers import (
     FeatureLayer,
     frozen_params,
     load_weights,
+    released_record,
 )
 from vgg_unpool_jax.pretrained.networks import (
     load_network_weights,
     random_network_weights,
     require_torchvision,
 )
-from vgg_unpool_jax.pretrained.recorded import RANDOM_ORIGIN, weights_record
+from vgg_unpool_jax.pretrained.recorded import (
+    RANDOM_ORIGIN,
+    has_layers,
+    weights_record,
+)
+from vgg_unpool_jax.pretrained.vgg19 import arrays_sha256
 from vgg_unpool_jax.systems.colorization import bins
 from vgg_unpool_jax.systems.colorization.guided import upsample_chroma
 from vgg_unpool_jax.systems.colorization.model import (
@@ -52,6 +58,7 @@ LOSSES = ("mse", "bins")
 # Photos with the mean colour of the training photos, (n, h, w, 3).
 MEAN_COLOR = "mean_color"
 STATISTICS = "statistics"
+_VGG19_DEEPEST = FeatureLayer(VGG19, VGG19_LAYERS[0])
 # Smallest share of known positions, as a power of ten; the largest is a tenth.
 _LEAST_KNOWN = -3.5
 # Mean and standard deviation that VGG16's preprocessing takes out, and its range.
@@ -90,14 +97,23 @@ class ColorizationObjective:
         self._vgg_preprocessing = vgg_preprocessing
         self.frozen: PyTree = {}
         self.record: Mapping[str, Any] = {}
+        # The facts of a release about its weights, see `releases.file`.
+        self.pretrained: Mapping[str, str] = {}
         if vgg16 is not None:
             params = require_torchvision(vgg16, "the colourisation network vgg16")
             self.frozen = {"vgg16": jax.tree.map(jnp.asarray, params)}
             self.record = {"vgg16": {"origin": vgg16.origin, "sha256": vgg16.sha256}}
+            digest = arrays_sha256(vgg16.params, layers=VGG16_CONVOLUTIONS)
+            self.pretrained = {
+                **weights_record(vgg16),
+                "network": "vgg16",
+                "layers_sha256": digest,
+            }
         if vgg19 is not None:
             self._vgg19 = VGG19Encoder(5, vgg19.preprocessing)
             self.frozen = frozen_params({VGG19: vgg19})
             self.record = {VGG19: weights_record(vgg19)}
+            self.pretrained = released_record(_VGG19_DEEPEST, vgg19)
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """Initialise the network."""
@@ -305,8 +321,7 @@ def from_config(
 
 
 def _find_vgg19(named: str, record):
-    layer = FeatureLayer(VGG19, VGG19_LAYERS[0])
-    weights = load_weights(layer, named, (record or {}).get(VGG19))
+    weights = load_weights(_VGG19_DEEPEST, named, (record or {}).get(VGG19))
     if weights.preprocessing != "caffe":
         raise WeightsMismatchError(
             "the colourisation network vgg19 needs Keras' VGG19 weights, got "
@@ -319,10 +334,13 @@ def _find_vgg16(named: str, record):
     if named == RANDOM_ORIGIN:
         return random_network_weights("vgg16")
     weights = load_network_weights("vgg16", named or None)
-    recorded = (record or {}).get("vgg16")
-    if recorded and recorded["sha256"] != weights.sha256:
+    recorded = (record or {}).get("vgg16") or {}
+    fits = recorded.get("sha256", weights.sha256) == weights.sha256
+    if "layers_sha256" in recorded:  # of a release
+        fits = has_layers(weights, recorded["layers_sha256"], VGG16_CONVOLUTIONS)
+    if not fits:
         raise WeightsMismatchError(
-            f"this run was trained with the VGG16 weights {recorded['origin']} "
+            f"this network was trained with the VGG16 weights {recorded['origin']} "
             f"(SHA-256 {recorded['sha256'][:12]}…), not with {weights.origin}: name "
             "the right file in model.weights"
         )

@@ -50,6 +50,7 @@ class TrainedColorizer(Exported, Recompiled):
       variables: its variables, and the statistics of the training photos.
       step: number of training steps.
       record: of the pretrained weights of `vgg16` or `vgg19`, else empty.
+      pretrained: the same for a release.
       crop: the crop of evaluation, see `data/crops`.
       image_size: side of the crops of evaluation; photos are coloured at a size of
         this shorter side, and the colours follow the edges of the photo.
@@ -74,6 +75,7 @@ class TrainedColorizer(Exported, Recompiled):
         self.image_size = config.evaluation.image_size
         self._objective = from_config(config, record)
         self.model, self.record = self._objective.model, self._objective.record
+        self.pretrained = self._objective.pretrained
         self.takes_hints = self._objective.takes_hints
         self.variables = jax.tree.map(jnp.asarray, dict(variables))
 
@@ -252,4 +254,8 @@ def load_colorizer(
                     f"{weights}"
                 )
             saved.config.model.weights = os.fspath(weights)
-        return TrainedColorizer(saved.config, saved.variables, saved.step, saved.record)
+        else:
+            saved.config.model.weights = saved.weight_file(saved.config.model.weights)
+        return TrainedColorizer(
+            saved.config, saved.variables, saved.step, saved.networks
+        )

@@ -65,15 +65,16 @@ class TrainedInverter(Recompiled):
     def __init__(self, saved: SavedModel, weights: str | os.PathLike | None = None):
         """Put module and parameters together."""
         config = ml_collections.ConfigDict(saved.config.to_dict())
-        self.config, self.step, self.record = config, saved.step, saved.record
+        self.config, self.step, self.record = config, saved.step, saved.networks
+        self.model, self.layer = make_model(config), inverted_layer(config)
+        for network in config.weights:
+            config.weights[network] = saved.weight_file(config.weights[network])
         if weights is not None:
-            config.weights[config.model.network] = os.fspath(weights)
-        if saved.release is not None and saved.release["pretrained"]:
-            pretrained = saved.release["pretrained"]
-            self.record = {pretrained["network"]: pretrained}
+            # Those of an autoencoder compare images in `evaluate`.
+            network = (self.layer or config.comparator).network
+            config.weights[network] = os.fspath(weights)
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
-        self.model, self.layer = make_model(config), inverted_layer(config)
         params = dict(saved.variables["params"])
         self.variables = {"params": jax.tree.map(jnp.asarray, params[GENERATOR])}
         if self.layer is not None:
@@ -298,8 +299,10 @@ def load_inverter(
 
     Args:
       workdir: folder of a training run, or a release, see `releases.index.find`.
-      weights: weight file of the network that it inverts; None for the one of the
-        training. It is not needed for `invert`.
+      weights: weight file of the network that it inverts, or by which `evaluate`
+        compares images of an autoencoder; None for the one of the training, of a
+        release for the one that the environment names or the public one. It is not
+        needed for `invert`.
 
     Raises:
       ConfigError: when the folder is not a workdir, or of another system.

@@ -128,14 +128,15 @@ class TrainedRestorer(Exported, Recompiled):
                 self._require_blind()
             with any_range():
                 outputs = self._jitted_apply(self.variables, as_float32(photo[None]))
-            return np.asarray(outputs)[0]
-        told = self._told(photo, noise, quality, strength, tile)
+            restored = np.asarray(outputs)[0]
+        else:
+            told = self._told(photo, noise, quality, strength, tile)
 
-        def apply(windows):
-            return self._jitted_restore(self.variables, as_float32(windows), told)
+            def apply(windows):
+                return self._jitted_restore(self.variables, as_float32(windows), told)
 
-        restored = self._in_tiles(apply, photo, tile, progress=progress)
-        restored = restored[: photo.shape[0], : photo.shape[1]]
+            restored = self._in_tiles(apply, photo, tile, progress=progress)
+            restored = restored[: photo.shape[0], : photo.shape[1]]
         if (photo == photo[..., :1]).all():
             restored = np.repeat(restored.mean(axis=-1, keepdims=True), 3, axis=-1)
         return restored
@@ -199,6 +200,9 @@ class TrainedRestorer(Exported, Recompiled):
             return self._jitted_features(self.variables, as_float32(windows))
 
         found = self._in_tiles(features, photo, tile, scale=ESTIMATOR_SCALE)
+        # Mirrored padding has JPEG's grid of 8 pixels at another place.
+        rows, columns = (-(-side // ESTIMATOR_SCALE) for side in photo.shape[:2])
+        found = found[:rows, :columns]
         pooled = found.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
         return np.asarray(self._jitted_head(self.variables, pooled[None]))[0]
 

@@ -110,6 +110,8 @@ class UnpoolingDecoder(nn.Module):
             if layer.block != previous:
                 outputs = checkpoint_name(outputs, BLOCK_INPUT)
                 outputs = self._upsample(outputs, layer.block, switches)
+                if self.upsampling == "transposed":  # whose bias is everywhere
+                    outputs = zero_beyond(outputs, size, 2 ** (layer.block - 1))
                 intermediates[f"unpool{layer.block}"] = outputs
                 previous = layer.block
             last = layer is layers[0]
