@@ -134,6 +134,8 @@ def _import_peer(name: str) -> str:
         return module.__version__
     if name == "torch":
         reaches = platform() == "gpu" and module.cuda.is_available()
+        # As XLA, which tries algorithms before the first call; shapes are fixed.
+        module.backends.cudnn.benchmark = True
     else:
         reaches = bool(module.config.list_physical_devices(platform().upper()))
         for device in module.config.list_physical_devices("GPU"):
@@ -145,6 +147,14 @@ def _import_peer(name: str) -> str:
             f"{platform()} that jax uses"
         )
     return module.__version__
+
+
+def names_of_models(models: Sequence[str]) -> list[str]:
+    """The last part of each path of the flag --model; no two may be equal."""
+    names = [os.path.basename(model.rstrip("/")) for model in models]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--model must have different last names, got {names}")
+    return names
 
 
 def is_unsupported(error: Exception) -> bool:

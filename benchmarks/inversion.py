@@ -15,17 +15,15 @@ reconstructions are rounded as a saved picture is. Columns beside the usual metr
     cosine            of these features
 """
 
-import os
-
 import jax
 import numpy as np
 from absl import flags
 
+from benchmarks.harness import names_of_models
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
 from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.data.crops import make_crop
-from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation import spectrum
 from vgg_unpool_jax.evaluation.perceptual import available_metrics
 from vgg_unpool_jax.evaluation.pictures import enlarge, picture_grid, save_png
@@ -68,9 +66,7 @@ def main() -> None:
     """Run the command."""
     folder = output_folder(_OUTPUT.value)
     check_outputs([folder / name for name in _FILES])
-    names = [os.path.basename(model.rstrip("/")) for model in _MODEL.value]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"--model must have different last names, got {names}")
+    names = names_of_models(_MODEL.value)
     models = dict(zip(names, map(load_trained, _MODEL.value), strict=True))
     source, perceptual = make_source(_PHOTOS.value), available_metrics()[0]
     common = _common_features()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks import torch_pair
+from benchmarks import torch_ops, torch_pair
 from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to, size_multiple
 from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS
 from vgg_unpool_jax.systems.unpooling.pair import Pair
@@ -36,13 +36,16 @@ class TorchPair:
         encoder = torch_pair.Encoder(pair.block, pair.encoder_params)
         decoder = torch_pair.Decoder(pair.block, _folded(pair))
         self._encoder, self._decoder = (
-            module.to(memory_format=torch.channels_last).requires_grad_(False)
+            module.to(
+                torch_ops.device(), memory_format=torch.channels_last
+            ).requires_grad_(False)
             for module in (encoder, decoder)
         )
 
     def image(self, photo: np.ndarray) -> torch.Tensor:
         """(h, w, 3) to (1, 3, h, w)."""
         image = torch.from_numpy(np.array(photo, np.float32)).permute(2, 0, 1)[None]
+        image = image.to(torch_ops.device())
         return image.contiguous(memory_format=torch.channels_last)
 
     def encode(self, image: torch.Tensor) -> tuple[dict[int, torch.Tensor], list]:
@@ -97,7 +100,7 @@ def _folded(pair: Pair) -> dict[str, dict[str, np.ndarray]]:
 
 def _picture(image: torch.Tensor) -> np.ndarray:
     """(1, 3, h, w) to (h, w, 3) clipped to [0, 255]."""
-    return image[0].clamp(0, 255).permute(1, 2, 0).contiguous().numpy()
+    return image[0].clamp(0, 255).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def whiten_and_color(
@@ -119,7 +122,7 @@ def whiten_and_color(
     mean = content.mean(1, keepdim=True)
     centred = content - mean
     covariance = centred @ centred.T / (content.shape[1] - 1)
-    covariance += identity * torch.eye(len(covariance))
+    covariance += identity * torch.eye(len(covariance), device=covariance.device)
     style_mean = style.mean(1, keepdim=True)
     style_centred = style - style_mean
     style_covariance = style_centred @ style_centred.T / (style.shape[1] - 1)
@@ -155,6 +158,7 @@ def valid_labels(content: np.ndarray, style: np.ndarray) -> list[int]:
 def _resized(labels: np.ndarray, size: Sequence[int]) -> torch.Tensor:
     """Nearest labels on a feature grid, flat."""
     image = torch.from_numpy(labels.astype(np.float64))[None, None]
+    image = image.to(torch_ops.device())
     return F.interpolate(image, tuple(size), mode="nearest")[0, 0].reshape(-1)
 
 

@@ -19,6 +19,7 @@ import time
 import numpy as np
 from absl import flags
 
+from benchmarks.harness import names_of_models
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
 from vgg_unpool_jax.data.damage import Damaged
@@ -42,6 +43,7 @@ _REPETITIONS = 5
 
 def main() -> None:
     """Run the command."""
+    names_of_models(_MODEL.value)
     names = [f"ours={model}" for model in _MODEL.value] + _PEERS.value
     if _TIME.value:
         print(_time_table(names))

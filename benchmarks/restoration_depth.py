@@ -13,7 +13,6 @@ deconvolution with the true kernel; of Pillow bilinear enlargement. Their settin
 the best of a few on training faces.
 """
 
-import os
 import re
 
 import jax
@@ -23,6 +22,7 @@ from absl import flags
 from PIL import Image
 from skimage import restoration
 
+from benchmarks.harness import names_of_models
 from configs.restoration.base import PRODUCTS
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
@@ -63,7 +63,8 @@ def main() -> None:
     """Run the command."""
     folder = output_folder(_OUTPUT.value)
     check_outputs([folder / name for name in _FILES])
-    runs = {os.path.basename(m.rstrip("/")): load_restorer(m) for m in _MODEL.value}
+    names = names_of_models(_MODEL.value)
+    runs = dict(zip(names, map(load_restorer, _MODEL.value), strict=True))
     for name, run in runs.items():
         if run.is_blind:
             raise ConfigError(f"{name} is a blind restorer, expected another network")

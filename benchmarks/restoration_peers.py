@@ -14,6 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks import torch_ops
+
 # Photo (h, w, 3) in [0, 255], standard deviation of its noise -> restored photo.
 Peer = Callable[[np.ndarray, float], np.ndarray]
 
@@ -56,11 +58,11 @@ PEERS = {"dncnn": load_dncnn, "ffdnet": load_ffdnet}
 
 def _image(photo: np.ndarray) -> torch.Tensor:
     image = torch.from_numpy(np.asarray(photo, np.float32) / np.float32(255))
-    return image.permute(2, 0, 1)[None].contiguous()
+    return image.permute(2, 0, 1)[None].contiguous().to(torch_ops.device())
 
 
 def _photo(image: torch.Tensor) -> np.ndarray:
-    return image[0].permute(1, 2, 0).mul(255).clamp(0, 255).numpy()
+    return image[0].permute(1, 2, 0).mul(255).clamp(0, 255).cpu().numpy()
 
 
 def _apply(layers, x):
@@ -83,5 +85,6 @@ def _read_convolutions(path) -> list[tuple[torch.Tensor, torch.Tensor]]:
                 for part in np.array(layer["weights"]).ravel()
             )
             kernel = torch.from_numpy(kernel.transpose(0, 1, 3, 2).copy())
-            found.append((kernel, torch.from_numpy(bias.ravel())))
+            layer = kernel, torch.from_numpy(bias.ravel())
+            found.append(tuple(array.to(torch_ops.device()) for array in layer))
     return found

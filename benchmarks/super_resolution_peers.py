@@ -12,7 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks import torch_ops
+
 FACTOR = 4
+_DEVICE = torch_ops.device()
 # Photo (h, w, 3) in [0, 255] -> (4 h, 4 w, 3).
 Peer = Callable[[np.ndarray], np.ndarray]
 
@@ -21,7 +24,7 @@ class _Layers:
     """Convolutions by name, from a file."""
 
     def __init__(self, path: str | os.PathLike, suffix: str = ""):
-        self._arrays = torch.load(path, weights_only=True, map_location="cpu")
+        self._arrays = torch.load(path, weights_only=True, map_location=_DEVICE)
         self._suffix = suffix
 
     def __call__(self, name: str, x: torch.Tensor, **options) -> torch.Tensor:
@@ -76,7 +79,8 @@ def load_rfdn(path: str | os.PathLike) -> Peer:
 def load_span(path: str | os.PathLike) -> Peer:
     """SPAN; inputs are in [0, 255] less their mean, outputs in [0, 1]."""
     layers = _Layers(path, ".eval_conv")
-    mean = 255 * torch.tensor([0.4488, 0.4371, 0.4040])[None, :, None, None]
+    mean = 255 * torch.tensor([0.4488, 0.4371, 0.4040], device=_DEVICE)
+    mean = mean[None, :, None, None]
 
     def block(name, x):
         first = layers(f"{name}.c1_r", x)
@@ -104,8 +108,8 @@ PEERS = {"rfdn": load_rfdn, "span": load_span}
 
 def _image(photo: np.ndarray) -> torch.Tensor:
     image = torch.from_numpy(np.asarray(photo, np.float32))
-    return image.permute(2, 0, 1)[None].contiguous()
+    return image.permute(2, 0, 1)[None].contiguous().to(_DEVICE)
 
 
 def _photo(image: torch.Tensor) -> np.ndarray:
-    return image[0].permute(1, 2, 0).clip(0, 255).numpy()
+    return image[0].permute(1, 2, 0).clip(0, 255).cpu().numpy()

@@ -33,8 +33,8 @@ def main(runs: list[str]) -> None:
         raise ConfigError("name runs or released models after the flags")
     models = {run: load_trained(run) for run in runs}
     for run, model in models.items():
-        if not hasattr(model, "encode"):
-            raise ConfigError(f"{run} has no codes: {model.describe()}")
+        if not hasattr(model, "encode") or model.tiles:
+            raise ConfigError(f"{run} has no codes of one size: {model.describe()}")
     parts = [_labelled(flag) for flag in (_TRAIN, _TEST)]
     missing = set(parts[1][1]) - set(parts[0][1])
     if missing:

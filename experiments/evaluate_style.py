@@ -24,6 +24,7 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.path_list_flag import define_path_list
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.applications.stylization.looks import LOOKS
 from vgg_unpool_jax.applications.stylization.options import AUTOMATIC_REGIONS
 from vgg_unpool_jax.errors import ConfigError, PhotoError
@@ -61,6 +62,10 @@ def main() -> None:
     from vgg_unpool_jax.evaluation.provenance import provenance
     from vgg_unpool_jax.evaluation.results import write_results
 
+    if not _LOOKS.value:
+        note_unused("no --looks are stylised", "model", "auto_regions")
+    if not _SELF.value:
+        note_unused("pairs are not made from --photos", "count")
     folders, output = _result_folders(), output_folder(_OUTPUT.value)
     if bool(_PAIRS.value) == _SELF.value or _SELF.value != bool(_PHOTOS.value):
         raise ConfigError("name --pairs, or --self_reference and --photos")

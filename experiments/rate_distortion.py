@@ -16,6 +16,7 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.perceptual_flag import define_perceptual, load_perceptual
+from experiments.cli.unused import note_unused
 from vgg_unpool_jax.data import (
     Crop,
     Source,
@@ -83,6 +84,9 @@ def main() -> None:
     writes = [output / name for name in _FILES]
     check_outputs(writes, [*model_files(_CODEC.value), *source_files(source)])
     check_crop(_CROP.value, allow_random=False)
+    is_whole = _CROP.value == "whole"
+    if is_whole:
+        note_unused("photos are taken whole", "image_size")
     crop = make_crop(_CROP.value, _IMAGE_SIZE.value)
     count = min(_COUNT.value or len(source), len(source))
     photos = [_cut(crop, source, index) for index in range(count)]
@@ -107,7 +111,7 @@ def main() -> None:
         "photos": count,
         "source": _PHOTOS.value,
         "crop": _CROP.value,
-        "image_size": _IMAGE_SIZE.value,
+        "image_size": None if is_whole else _IMAGE_SIZE.value,
         "codec": codec.describe(),
         "model_hash": codec.model_hash.hex(),
         **curves.numbers(measured, ("psnr", *metrics)),

@@ -8,7 +8,7 @@ RUN is a workdir of any system but the pairs, for which there is `results.replac
 model is measured as it is stored, over photos that must not be those of its training,
 by default on the crops of its own evaluation; LPIPS and DISTS where their weights are.
 If the package has a model of that name, it is measured too, and stays unless its metric
-is worse, or for a codec, unless its estimated rate at equal PSNR is larger; status 1
+is worse, or for a codec, unless its estimated rate at equal PSNR is larger; status 3
 then.
 """
 
@@ -28,9 +28,13 @@ from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.evaluation.results import write_results
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases.card import check_results
+from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.systems import find, load_trained
 from vgg_unpool_jax.systems.codec.rate_distortion import Point, bd_rate
 
+# Status of a command that found the model of the package better.
+STAYS = 3
 # Metrics that decide, if not the PSNR; the first that was measured.
 _METRICS = {
     "colorization": ("ciede2000",),
@@ -58,7 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trained_on", help="the training photos, for the card")
     options = parser.parse_args(arguments)
     run, facts = load_trained(options.run), {}
-    system = run.config.system
+    system, known = run.config.system, index.read(index.PACKAGE)
+    if options.name in known and known[options.name].facts["system"] != system:
+        parser.error(
+            f"--name={options.name} is a model of the system "
+            f"{known[options.name].facts['system']}, and {options.run} of {system}"
+        )
     if options.trained_on:
         facts["training_photos"] = options.trained_on
     if options.hours is not None:
@@ -72,10 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             theirs = _measure(options.name, options, aside)
             if not _is_better(results, theirs, system, options.metric):
                 print(f"{options.name} stays")
-                return 1
+                return STAYS
+        results |= {"training_steps": run.step, "released_decoder": {"file": path.name}}
+        check_results(read_metadata(path), results)
         with replacing(index.PACKAGE / path.name) as file:
             file.write(path.read_bytes())
-    results |= {"training_steps": run.step, "released_decoder": {"file": path.name}}
     index.register(index.PACKAGE / path.name, results=results, licence="MIT")
     documents.write()
     return 0

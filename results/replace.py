@@ -6,7 +6,7 @@ RUN is a workdir or a release. Both it and the decoder of its block in the packa
 measured, as they are stored, on the validation split of the photos. Only if its L1 is
 smaller is it measured on centre crops of 256² of the test photos, stored, entered into
 the index and results/pairs.json, and the documents and model cards are renewed. Status
-1 if it is not better. The VGG19 weights are those of VGG19_WEIGHTS.
+3 if it is not better. The VGG19 weights are those of VGG19_WEIGHTS.
 """
 
 import argparse
@@ -22,11 +22,14 @@ import numpy as np
 from configs.unpooling import base
 from results import __main__ as documents
 from results import blocks
+from results.package import STAYS
 from vgg_unpool_jax.data import Split, make_source, open_splits
 from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.evaluation.provenance import provenance
 from vgg_unpool_jax.io.atomic import replacing
 from vgg_unpool_jax.releases import index
+from vgg_unpool_jax.releases.card import check_results
+from vgg_unpool_jax.releases.file import read_metadata
 from vgg_unpool_jax.runtime.cpu_devices import device_per_core
 from vgg_unpool_jax.systems.unpooling.pair import Pair, load_pair
 from vgg_unpool_jax.systems.unpooling.release import photos_seen
@@ -41,7 +44,7 @@ def main() -> int:
     """Run the command."""
     options = parse()
     device_per_core(8)
-    return 0 if replace(options) else 1
+    return 0 if replace(options) else STAYS
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -85,17 +88,18 @@ def replace(options: argparse.Namespace) -> bool:
         photos = Split(source, np.arange(len(source)))
         test = load_pair(path).evaluate(photos, image_size=256)
         print(f"test photos: L1 {_l1(test):.3f}")
+        results = {
+            **test.to_dict(),
+            "source": f"folder:{options.test_photos}",
+            "crop": run.crop,
+            "image_size": 256,
+            "training_steps": run.step,
+            "released_decoder": {"file": path.name},
+        }
+        results = json.loads(json.dumps(results, default=dataclasses.asdict))
+        check_results(read_metadata(path), results)
         with replacing(index.PACKAGE / path.name) as file:
             file.write(path.read_bytes())
-    results = {
-        **test.to_dict(),
-        "source": f"folder:{options.test_photos}",
-        "crop": run.crop,
-        "image_size": 256,
-        "training_steps": run.step,
-        "released_decoder": {"file": path.name},
-    }
-    results = json.loads(json.dumps(results, default=dataclasses.asdict))
     index.register(index.PACKAGE / path.name, results=results, licence="MIT")
     _note(options.run, run, facts)
     documents.write()

@@ -11,7 +11,13 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 fail() { echo "collect.sh: $*" >&2; exit 2; }
 [ $# -eq 3 ] && [ -d "$1" ] || fail "expected FOLDER --photos=FOLDER --test_photos=FOLDER"
 FOLDER=$(cd "$1" && pwd)
-PYTHON=${PYTHON:-${VENV:-$ROOT/.venv}/bin/python}
+# Relative paths mean what they mean where the command was typed; what it writes is in
+# the checkout.
+absolute() { case "${1#*=}" in /*) echo "$1" ;; *) echo "${1%%=*}=$PWD/${1#*=}" ;; esac; }
+set -- "$FOLDER" "$(absolute "$2")" "$(absolute "$3")"
+case "${VENV:=$ROOT/.venv}" in /*) ;; *) VENV=$PWD/$VENV ;; esac
+PYTHON=${PYTHON:-$VENV/bin/python}
+if [ -n "${VGG19_WEIGHTS:-}" ]; then VGG19_WEIGHTS=$(realpath "$VGG19_WEIGHTS"); fi
 cd "$ROOT"
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
@@ -30,5 +36,6 @@ for block in 1 2 3 4 5; do
     echo "block $block: nothing came back"
     continue
   fi
-  "$PYTHON" -m results.replace "$WORK/$file" "$2" "$3" || [ $? -eq 1 ]
+  # Status 3: the pair of the package is better.
+  "$PYTHON" -m results.replace "$WORK/$file" "$2" "$3" || [ $? -eq 3 ]
 done

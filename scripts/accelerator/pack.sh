@@ -8,5 +8,5 @@
 # wheels that images with jax, flax, optax, orbax and torch usually lack.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-cd "$ROOT"
+export PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}
 exec "${PYTHON:-${VENV:-$ROOT/.venv}/bin/python}" -m scripts.accelerator.pack "$@"

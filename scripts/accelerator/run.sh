@@ -61,13 +61,16 @@ measure step "$(box 12 60)" --suite=step --peers=torch --dtypes=bfloat16 --block
 
 # What is left but 40 seconds, in which the last state is written.
 LEFT=$((MINUTES * 60 - ($(date +%s) - BEGAN) - 40))
+STATUS=0
 echo "== training: $LEFT s"
 timeout --signal=TERM --kill-after=20 $((LEFT + 20)) "$PYTHON" \
   -m scripts.accelerator.train_pairs --seconds="$LEFT" --input="$INPUT" \
   --workdirs="$WORK/runs" --output="$OUTPUT" 2>&1 | tee "$WORK/training.log" ||
-  echo "training ended early"
+  { STATUS=$? && echo "training ended with status $STATUS"; }
 {
   nvidia-smi 2>/dev/null || true
   tail -n 200 "$WORK"/*.log
 } >"$OUTPUT/log.txt"
 ls -l "$OUTPUT"
+# 124: its time was over, after a state was written.
+[ "$STATUS" -eq 124 ] || exit "$STATUS"

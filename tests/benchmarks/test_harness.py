@@ -11,10 +11,12 @@ from benchmarks.harness import (
     Peers,
     Report,
     Settings,
+    names_of_models,
     require_close,
 )
 from benchmarks.tables import suite_table
 from benchmarks.timing import Timing, compare
+from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.nets.vgg19_layers import convolutions_up_to
 
 
@@ -135,3 +137,9 @@ def test_different_results_are_refused():
     with pytest.raises(MismatchError, match="image of torch differs"):
         other = np.array([[1, np.nextafter(1, 2)]])
         require_close("pool", "torch", {**ours, "image": other}, ours, 0)
+
+
+def test_models_of_one_name_are_refused():
+    assert names_of_models(["runs/a", "runs/b/"]) == ["a", "b"]
+    with pytest.raises(ConfigError, match=r"different last names, got \['b', 'b'\]"):
+        names_of_models(["runs/a/b", "runs/c/b"])

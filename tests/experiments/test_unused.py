@@ -14,6 +14,7 @@ _WHY_NO_MASK = {
     "stylize_video": ["films have no masks"],
     "edit": [],
     "pairs": [],
+    "rate_distortion": [],
 }
 
 
@@ -56,13 +57,18 @@ def _noted(folder, command, *arguments):
             "steps factors switches",
             marks=pytest.mark.extended,
         ),
+        (
+            "rate_distortion --codec={0}/missing.safetensors --output={0}/out "
+            "--photos=folder:{0} --image_size=64",
+            "image_size",
+        ),
         pytest.param(
             "pairs show missing --dtype=int8 --licence=MIT --source=samples",
             "dtype licence source",
             marks=pytest.mark.extended,
         ),
     ],
-    ids=["photos", "film", "edit", "pairs"],
+    ids=["photos", "film", "edit", "codec", "pairs"],
 )
 def test_a_flag_without_effect_is_noted(folder, line, noted):
     command, *arguments = line.split()

@@ -174,6 +174,7 @@ def test_a_generator_is_put_into_the_package_once(run, photos, tmp_path, monkeyp
     for name, photo in zip("ab", photos, strict=True):
         Image.fromarray(photo).save(folder / f"{name}.png")
     (packaged / index.FILE).write_text('{"format_version": 1, "models": {}}')
+    ours = index.PACKAGE
     monkeypatch.setattr(index, "PACKAGE", packaged)
     monkeypatch.setattr(package.documents, "write", lambda: None)
     arguments = [str(run[1]), "--name=invert-conv5", f"--photos={folder}"]
@@ -183,7 +184,10 @@ def test_a_generator_is_put_into_the_package_once(run, photos, tmp_path, monkeyp
     assert entry.facts["metrics"]["l1"]["photos"] == 2
     assert entry.facts["dtype"] == "int8"
     # An equal one stays.
-    assert package.main(arguments) == 1
+    assert package.main(arguments) == package.STAYS
+    monkeypatch.setattr(index, "PACKAGE", ours)
+    with pytest.raises(SystemExit):
+        package.main([*arguments, "--name=vae-faces"])
 
 
 @pytest.mark.extended

@@ -157,7 +157,7 @@ def test_a_better_restorer_comes_into_the_package(run, photo, tmp_path, monkeypa
     (card,) = blocks.cards().values()
     assert "damage `noise:25:unclipped`" in card and "| PSNR, dB |" in card
     # The same is not better.
-    assert package.main(arguments) == 1
+    assert package.main(arguments) == package.STAYS
 
 
 def test_restore_writes_what_the_library_makes(run, photo, tmp_path):

@@ -154,6 +154,18 @@ def test_tiles_are_as_the_whole(workdir):
     np.testing.assert_allclose(trained.upscale(photo, tile=40), whole, atol=1e-3)
 
 
+def test_a_photo_is_reduced_once_to_be_enlarged_again(workdir):
+    trained = load_trained(workdir)
+    photo = trained.prepare(make_source("samples")[0][:70, :91])
+    assert photo.shape == (68, 88, 3)
+    found = trained.reconstruct_photo(photo)
+    wanted = trained.upscale(reduce_bicubic(photo, 4))
+    assert found.shape == photo.shape and np.abs(found - wanted).mean() < 1
+    assert np.abs(found - photo).mean() < 15
+    with pytest.raises(PhotoError, match="at least 4 pixels, got 3×9"):
+        trained.prepare(photo[:3, :9])
+
+
 def test_small_and_grey_photos_and_a_release(workdir):
     trained = load_trained(workdir)
     photo = make_source("samples")[0][:3, :5]

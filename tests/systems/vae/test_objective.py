@@ -261,6 +261,12 @@ def test_configs_build_both_losses():
             True,
             "must be False with loss.name 'published'",
         ),
+        (
+            "deepsim",
+            "model.learn_decoder_std",
+            True,
+            "must be False with loss.name 'deepsim'",
+        ),
         ("", "loss.name", "beta", "'beta' goes with the fields beta, free_bits, kl_"),
     ],
 )

@@ -252,6 +252,11 @@ def test_another_crop_can_be_asked_for(trained, part):
 
 
 @pytest.mark.extended
+def test_whole_photos_are_refused(trained, part):
+    with pytest.raises(ConfigError, match=r"a VAE takes photos of .* crop 'whole'"):
+        trained.evaluate(part, crop="whole")
+
+
 def test_weights_of_a_vgg19_bring_frechet_distances(run, part, weights_file):
     trained = load_trained(run[0], weights_file)
     # The weights of a distance stand beside it in the result file.

@@ -140,10 +140,13 @@ def measure(
     points, settings = [], method.settings
     if follow is not None:
         settings = follow(settings, desc=method.name)
-    flat = {
-        photo.shape: len(method.compress(np.full_like(photo, 128), method.settings[0]))
-        for photo in photos
-    }
+    # Sizes of containers. Both directions, so that no time has a compilation in it.
+    flat = {}
+    for photo in photos:
+        if photo.shape not in flat:
+            content = method.compress(np.full_like(photo, 128), method.settings[0])
+            method.decompress(content)
+            flat[photo.shape] = len(content)
     for setting in settings:
         rows = [
             _measure_one(method, photo, setting, flat[photo.shape], metrics or {})

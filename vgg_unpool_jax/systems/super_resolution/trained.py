@@ -111,9 +111,14 @@ class TrainedUpscaler(Exported, Recompiled):
         return TrainedUpscaler(self.config, variables, self.step, self.record)
 
     def prepare(self, photo: np.ndarray) -> np.ndarray:
-        """The photo reduced by the factor, as evaluation gives it to the network."""
-        example = make_example(self.config, "evaluation")
-        return example(photo, np.random.default_rng(0))["input"]
+        """The photo with sides cut to multiples of the factor."""
+        height, width = (side // self.factor * self.factor for side in photo.shape[:2])
+        if not height or not width:
+            raise PhotoError(
+                f"the sides must have at least {self.factor} pixels, got "
+                f"{photo.shape[0]}×{photo.shape[1]}"
+            )
+        return photo[:height, :width]
 
     def upscale(
         self,
@@ -182,11 +187,11 @@ class TrainedUpscaler(Exported, Recompiled):
         return np.stack([self.reconstruct_photo(image) for image in np.asarray(images)])
 
     def reconstruct_photo(self, photo, **tiling) -> np.ndarray:
-        """Reduce a photo as evaluation does, and enlarge it.
-
-        Sides are cut to multiples of the factor.
-        """
-        return self.upscale(self.prepare(np.asarray(photo, np.uint8)), **tiling)
+        """Reduce a photo as evaluation does, and enlarge it; sides as of `prepare`."""
+        photo = self.prepare(np.asarray(photo, np.uint8))
+        example = make_example(self.config, "evaluation")
+        reduced = example(photo, np.random.default_rng(0))["input"]
+        return self.upscale(reduced, **tiling)
 
     def evaluate(self, split: Split, **options) -> Evaluation:
         """Evaluate over photos, reduced bicubically.

@@ -246,6 +246,11 @@ def from_config(
     fields = config.loss.to_dict()
     name = fields.pop("name")
     name = _OLD_NAMES.get(name, name)
+    if name in ("published", "deepsim") and config.model.learn_decoder_std:
+        raise ConfigError(
+            f"model.learn_decoder_std must be False with loss.name {name!r}: it has "
+            "no standard deviation to learn"
+        )
     if name == "deepsim":
         layers, weights = load_layers(comparator_of(config), config.weights, record)
         return VAEObjective(
@@ -267,11 +272,6 @@ def from_config(
         raise ConfigError(
             f"loss.name {name!r} goes with the fields {listed}, this config has "
             f"{found}: take the variant with that loss"
-        )
-    if name == "published" and config.model.learn_decoder_std:
-        raise ConfigError(
-            "model.learn_decoder_std must be False with loss.name 'published': it has "
-            "no standard deviation to learn"
         )
     return VAEObjective(make_model(config), _LOSSES[name](**fields))
 

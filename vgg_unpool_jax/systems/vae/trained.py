@@ -181,6 +181,11 @@ class TrainedVAE(Recompiled):
             raise ConfigError(
                 f"image_size must be {self.image_size} for this VAE, got {image_size}"
             )
+        if options.get("crop") == "whole":
+            raise ConfigError(
+                f"a VAE takes photos of {self.image_size}×{self.image_size}, got the "
+                "crop 'whole'"
+            )
         features = None
         if self.encoder is not None:
             encode = self.encoder.encode
