@@ -8,6 +8,7 @@ from vgg_unpool_jax.data import make_source
 from vgg_unpool_jax.errors import UserError
 from vgg_unpool_jax.evaluation.evaluator import evaluate_split, example_rows
 from vgg_unpool_jax.evaluation.reports import Report
+from vgg_unpool_jax.evaluation.statistics import paired_differences
 
 
 @pytest.fixture
@@ -56,6 +57,31 @@ def test_reconstructions_are_clipped_before_they_are_compared(source):
     )
     assert score.metrics["l1"].mean <= 255.0
     assert max(images["output"].max() for images in score.examples.values()) == 255.0
+
+
+def test_photos_have_their_own_metrics_to_be_compared_in_pairs(source):
+    scores = [
+        evaluate_reconstruction(
+            lambda images, error=error: images + error * (images > 100),
+            source,
+            np.array([4, 5, 0, 2]),
+            image_size=16,
+            batch_size=2,
+        )
+        for error in (2.0, 3.0)
+    ]
+    ours, theirs = (score.to_dict()["photos"] for score in scores)
+    assert list(ours) == ["0.png", "2.png", "4.png"]
+    mean = np.mean([metrics["l1"] for metrics in ours.values()])
+    assert mean == pytest.approx(scores[0].metrics["l1"].mean)
+    bright = np.mean(source[2][2:18, 4:20] > 100)
+    assert ours["2.png"]["l1"] == pytest.approx(2 * bright, rel=1e-5)
+    found = paired_differences(ours, {**theirs, "0.png": {"psnr": "inf"}})
+    assert found["l1"].photos == 2 and found["psnr"].photos == 3
+    wanted = -np.mean([ours[name]["l1"] / 2 for name in ("2.png", "4.png")])
+    assert found["l1"].mean == pytest.approx(wanted, rel=1e-5)
+    assert found["psnr"].mean == -np.inf
+    assert not paired_differences(ours, {})
 
 
 @pytest.mark.parametrize("small", ["0.png", "9.png"])

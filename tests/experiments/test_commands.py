@@ -88,6 +88,24 @@ def test_evaluate_writes_a_table_results_and_a_picture(workdir, photos):
     assert results["provenance"]["config"]["encoder"]["block"] == 2
     with Image.open(workdir / "pictures" / "evaluation.png") as grid:
         assert grid.height > 3 * 64 and grid.width > 4 * 64
+    assert len(results["photos"]) == 4
+
+
+@pytest.mark.extended
+def test_evaluate_compares_two_models_photo_by_photo(workdir, photos, tmp_path):
+    evaluate = ["evaluate", f"--workdir={workdir}", "--image_size=64"]
+    first, source = tmp_path / "first.json", f"--source=folder:{photos}"
+    assert run_command(*evaluate, source, f"--output={first}").returncode == 0
+    second = f"--output={tmp_path / 'second.json'}"
+    done = run_command(*evaluate, source, second, f"--against={first}")
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.partition("photo by photo:")[2]
+    assert re.search(r"^L1 .* -?0\.000 +too few photos +4$", table, re.M)
+    refused = run_command(*evaluate, "--source=samples", second, f"--against={first}")
+    assert refused.returncode == 1 and "has no photo of sample" in refused.stderr
+    first.write_text("{}")
+    refused = run_command(*evaluate, source, second, f"--against={first}")
+    assert "first.json has no metrics of single photos" in refused.stderr
 
 
 def test_reconstruct_writes_every_size_and_names_what_it_cannot_read(

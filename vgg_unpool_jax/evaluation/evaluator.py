@@ -35,6 +35,7 @@ class Evaluation:
       collected: arrays of all photos in the order of their "index", (photos, ...).
       examples: the first photos by name: "input", "output" and "target", each
         (h, w, 3) float32 in [0, 255].
+      photos: the metrics of each photo by its name.
       size: height and width of the photo with the shortest side, in pixels; None
         without any.
       too_small: photos that the crop does not fit into, name to (height, width).
@@ -47,6 +48,7 @@ class Evaluation:
     metrics: dict[str, Summary]
     collected: dict[str, np.ndarray]
     examples: dict[str, dict[str, np.ndarray]]
+    photos: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     size: tuple[int, int] | None = None
     too_small: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -59,6 +61,7 @@ class Evaluation:
             "metrics": {k: dataclasses.asdict(v) for k, v in self.metrics.items()},
             **self.system_report.results(self.metrics, self.collected),
             "image_size": min(self.size) if self.size else None,
+            "photos": self.photos,
             "too_small": self.too_small,
             "broken": self.broken,
             "perceptual_weights": {m.name: m.record for m in self.perceptual},
@@ -172,6 +175,11 @@ def evaluate_batches(
             return None
     metrics = _in_order([{**m, "index": c["index"]} for m, c in kept])
     metrics.pop("index", None)
+    photos = {
+        int(number): {name: float(values[row]) for name, values in found.items()}
+        for found, collected in kept
+        for row, number in enumerate(collected["index"])
+    }
     summaries = {
         name: summarize(values, report.metrics[name].bounds)
         if name in report.metrics
@@ -183,6 +191,7 @@ def evaluate_batches(
         summaries,
         _in_order([c for _, c in kept]),
         examples,
+        {name_of(number): photos[number] for number in sorted(photos)},
         min(sizes, key=min, default=None),
     )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -60,6 +60,28 @@ def summarize(
     half = quantile * deviation / math.sqrt(photos)
     lowest, highest = bounds
     return Summary(mean, (max(mean - half, lowest), min(mean + half, highest)), photos)
+
+
+def paired_differences(
+    ours: Mapping[str, Mapping[str, float]], theirs: Mapping[str, Mapping[str, float]]
+) -> dict[str, Summary]:
+    """Mean differences of the metrics of two models over the photos of both.
+
+    How hard photos are is the same for both and drops out, so that far smaller
+    differences can be told from chance than by two separate intervals.
+
+    Args:
+      ours: photo -> metric -> value.
+      theirs: the same of the other model, which is subtracted.
+    """
+    rows: dict[str, list[float]] = {}
+    for photo in ours.keys() & theirs.keys():
+        for name in ours[photo].keys() & theirs[photo].keys():
+            # A result file writes infinity and NaN as strings.
+            values = float(ours[photo][name]), float(theirs[photo][name])
+            difference = 0.0 if values[0] == values[1] else values[0] - values[1]
+            rows.setdefault(name, []).append(difference)
+    return {name: summarize(np.asarray(rows[name])) for name in sorted(rows)}
 
 
 def interval_text(
