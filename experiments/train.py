@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments.cli import command
 from experiments.cli.config_flag import define_config
-from vgg_unpool_jax.systems import train_and_evaluate
+from vgg_unpool_jax.systems import find, train_and_evaluate
 
 _CONFIG = define_config("config", "Experiment: NAME or FILE, optionally with :VARIANT.")
 _WORKDIR = flags.DEFINE_string(
@@ -26,6 +26,9 @@ _MAX_MINUTES = flags.DEFINE_float(
     None,
     "Stop with a checkpoint after this many minutes; the same command resumes.",
     lower_bound=0.0,
+)
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Check and print the config and the size of the run; no training."
 )
 
 
@@ -44,6 +47,11 @@ def main() -> None:
             processes=layout.count,
             here=layout.here,
         )
+    if _DRY_RUN.value:
+        from vgg_unpool_jax.training.dry_run import describe_run
+
+        print(describe_run(config, _WORKDIR.value, find(config.system)))
+        return
     result = train_and_evaluate(config, _WORKDIR.value, max_minutes=_MAX_MINUTES.value)
     print(f"step {int(result.state.step)} of {result.total_steps} in {_WORKDIR.value}")
     for name, value in result.metrics.items():
