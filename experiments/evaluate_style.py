@@ -36,9 +36,7 @@ _FILES = ("results.json", "table.md", "plot.png", "page.jpg")
 
 _PAIRS = flags.DEFINE_string("pairs", None, "Folder of content and style photos.")
 _RESULTS = define_path_list("results", [], "Folders of results, NAME=FOLDER or FOLDER.")
-_LOOKS = flags.DEFINE_list(
-    "looks", [], f"Looks of `stylize` to measure: {', '.join(LOOKS)}."
-)
+_LOOKS = flags.DEFINE_list("looks", [], f"Looks to measure: {', '.join(LOOKS)}.")
 _MODEL = flags.DEFINE_string("model", "vgg19-style", "Staged decoder of --looks.")
 _AUTO = flags.DEFINE_integer(
     "auto_regions", AUTOMATIC_REGIONS, "Regions that --looks finds without masks.", 0
@@ -52,12 +50,8 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "VGG19 weight file up to block 5
 
 def main() -> None:
     """Run the command."""
-    from vgg_unpool_jax.applications.stylization import report
+    from vgg_unpool_jax.applications.stylization import photo_pairs, report
     from vgg_unpool_jax.applications.stylization.metrics import StyleMeter
-    from vgg_unpool_jax.applications.stylization.photo_pairs import (
-        find_file,
-        score_pair,
-    )
     from vgg_unpool_jax.applications.stylization.stylized_pairs import stylize_pairs
     from vgg_unpool_jax.evaluation.provenance import provenance
     from vgg_unpool_jax.evaluation.results import write_results
@@ -71,12 +65,12 @@ def main() -> None:
         raise ConfigError("name --pairs, or --self_reference and --photos")
     pairs, left_out = _list_pairs(output)
     reads = [file for pair in pairs for file in pair.files]
-    for folder in folders.values():
-        reads += filter(None, (find_file(to_path(folder), p.name) for p in pairs))
-    writes = [output / name for name in _FILES]
-    check_outputs(writes, [*reads, *weight_files(_WEIGHTS.value)])
-    for sentence in left_out:
-        print(sentence)
+    for folder in map(to_path, folders.values()):
+        found = (photo_pairs.find_file(folder, pair.name) for pair in pairs)
+        reads += filter(None, found)
+    reads += weight_files(_WEIGHTS.value)
+    check_outputs([output / name for name in _FILES], reads)
+    print(*left_out, sep="\n", end="\n" if left_out else "")
     vgg19 = load_vgg19_weights(_WEIGHTS.value, block=5)
     made = stylize_pairs(
         pairs,
@@ -88,15 +82,16 @@ def main() -> None:
         progress=lambda line: print(line, flush=True),
     )
     folders, broken = folders | made.folders, list(made.broken)
-    meter, scores, pictures = StyleMeter(vgg19), [], {}
-    lpips = _lpips()
+    meter, lpips, scores, pictures = StyleMeter(vgg19), _lpips(), [], {}
 
     def keep(pair, method, picture):
         pictures.setdefault(pair, {})[method] = picture
 
     for number, pair in enumerate(pairs, start=1):
         try:
-            for score in score_pair(meter, pair, folders, keep, lpips=lpips):
+            for score in photo_pairs.score_pair(
+                meter, pair, folders, keep, lpips=lpips
+            ):
                 known = made.seconds.get((pair.name, score.method))
                 scores.append(dataclasses.replace(score, seconds=known))
                 caption = report.captions([score])[pair.name, score.method]
@@ -110,9 +105,9 @@ def main() -> None:
         raise failure
     print(report.write_report(scores, pictures, output))
     config = {"pairs": _PAIRS.value, "photos": _PHOTOS.value, "results": folders}
-    config |= {"weights": vgg19.sha256}
-    records = [report.score_record(score) for score in scores]
-    facts = provenance(config) | {"scores": records, "left_out": left_out + broken}
+    facts = provenance(config | {"weights": vgg19.sha256})
+    facts["scores"] = [report.score_record(score) for score in scores]
+    facts["left_out"] = left_out + broken
     write_results(output / "results.json", facts)
     if broken:
         raise failure
@@ -123,9 +118,9 @@ def _list_pairs(output):
     from vgg_unpool_jax.applications.stylization.photo_pairs import list_style_pairs
     from vgg_unpool_jax.applications.stylization.self_reference import make_pairs
 
-    if not _SELF.value:
-        return list_style_pairs(_PAIRS.value)
-    return make_pairs(_PHOTOS.value, output / "pairs", count=_COUNT.value), []
+    if _SELF.value:
+        return make_pairs(_PHOTOS.value, output / "pairs", count=_COUNT.value), []
+    return list_style_pairs(_PAIRS.value)
 
 
 def _lpips():

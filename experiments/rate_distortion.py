@@ -84,8 +84,7 @@ def main() -> None:
     writes = [output / name for name in _FILES]
     check_outputs(writes, [*model_files(_CODEC.value), *source_files(source)])
     check_crop(_CROP.value, allow_random=False)
-    is_whole = _CROP.value == "whole"
-    if is_whole:
+    if is_whole := _CROP.value == "whole":
         note_unused("photos are taken whole", "image_size")
     crop = make_crop(_CROP.value, _IMAGE_SIZE.value)
     count = min(_COUNT.value or len(source), len(source))
@@ -123,10 +122,8 @@ def main() -> None:
 def _cut(crop: Crop, source: Source, index: int) -> np.ndarray:
     photo = source[index]
     if not crop.fits(photo.shape):
-        height, width = photo.shape[:2]
-        raise PhotoError(
-            f"{source.name(index)} is too small for the crop: {height}×{width}"
-        )
+        size = "×".join(map(str, photo.shape[:2]))
+        raise PhotoError(f"{source.name(index)} is too small for the crop: {size}")
     return np.asarray(crop.cut(photo))
 
 

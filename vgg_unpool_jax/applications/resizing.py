@@ -15,6 +15,14 @@ def as_photo(photo) -> np.ndarray:
     return photo
 
 
+def reduced_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Height and width of a photo reduced to a longest side; 0 is no limit."""
+    longest = max(size)
+    if not side or longest <= side:
+        return tuple(size)
+    return tuple(max(1, round(n * side / longest)) for n in size)
+
+
 def reduce_to_side(photo: np.ndarray, side: int) -> np.ndarray:
     """Reduce a photo whose longer side exceeds `side`.
 
@@ -26,10 +34,9 @@ def reduce_to_side(photo: np.ndarray, side: int) -> np.ndarray:
       float32 in [0, 255], resized bicubically with antialiasing; the photo as it is
       where it is no larger.
     """
-    longest = max(photo.shape[:2])
-    if not side or longest <= side:
+    size = reduced_size(photo.shape[:2], side)
+    if size == photo.shape[:2]:
         return photo
-    size = tuple(max(1, round(n * side / longest)) for n in photo.shape[:2])
     return np.clip(resize(photo, size), 0.0, 255.0)
 
 

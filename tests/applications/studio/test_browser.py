@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.applications.stylization.cube_files import read_cube
 from tests.experiments.commands import run_command
 from vgg_unpool_jax.applications.studio.photos import MAX_BYTES
-from vgg_unpool_jax.applications.stylization.lut import fit_lut, read_lut
+from vgg_unpool_jax.applications.stylization.lut import fit_lut
 
 pytest.importorskip("gradio", reason="the studio needs gradio (extra [studio])")
 playwright = pytest.importorskip(
@@ -226,7 +227,7 @@ def test_style_with_a_saved_look_and_several_photos(page, tmp_path):
     assert found.value.suggested_filename == "photo_look.cube"
     with page.expect_download() as result:
         panel.get_by_text("Download 96×72 PNG").click()
-    table = read_lut(_kept(found.value, tmp_path))
+    table = read_cube(_kept(found.value, tmp_path))
     before, after = np.asarray(_photo(3)), np.asarray(Image.open(result.value.path()))
     assert np.abs(table - fit_lut(before, after)).mean() < 1
     panel.get_by_text("Saved looks").click()

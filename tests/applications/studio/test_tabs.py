@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.applications.stylization.cube_files import read_cube
 from vgg_unpool_jax.applications.studio import compress, rebuild, restore, style
 from vgg_unpool_jax.applications.studio.commands import command_line
 from vgg_unpool_jax.applications.studio.jobs import Job
@@ -14,7 +15,7 @@ from vgg_unpool_jax.applications.studio.looks import Looks
 from vgg_unpool_jax.applications.studio.models import Models
 from vgg_unpool_jax.applications.studio.page import markup, server
 from vgg_unpool_jax.applications.stylization.files import ContentFile, StyleFile
-from vgg_unpool_jax.applications.stylization.lut import fit_lut, read_lut
+from vgg_unpool_jax.applications.stylization.lut import fit_lut
 from vgg_unpool_jax.applications.stylization.regions import Regions
 from vgg_unpool_jax.errors import ConfigError
 
@@ -78,7 +79,7 @@ def test_a_look_that_was_saved_gives_the_result_of_its_style(released, photo, tm
     job = Job(lambda share, what: shares.append(share))
     file, lut = ContentFile(a, None, tmp_path / "1.png"), tmp_path / "look.cube"
     direct = work.stylize(file, b, settings, 0, job, lut)
-    np.testing.assert_allclose(read_lut(lut), fit_lut(photo, direct.image), atol=1e-3)
+    np.testing.assert_allclose(read_cube(lut), fit_lut(photo, direct.image), atol=1e-3)
     assert shares == sorted(shares) and 0.5 < shares[-1] < 1
     looks = Looks(tmp_path / "looks")
     assert looks.all() == []
@@ -136,11 +137,38 @@ def test_names_of_files_are_text_on_the_page(tmp_path):
 
 
 def test_other_machines_need_a_password():
-    for host in ("127.0.0.1", "::1", "localhost", "127.0.0.2"):
+    for host in ("127.0.0.1", "localhost", "127.0.0.2"):
         server.check_password(host, None)
-    for host in ("0.0.0.0", "192.168.1.5", "::", "studio.example", ""):
+    for host in ("0.0.0.0", "192.168.1.5", "studio.example", ""):
         with pytest.raises(ConfigError, match="reached from other machines"):
             server.check_password(host, None)
         with pytest.raises(ConfigError, match="at least 8 letters"):
             server.check_password(host, "short")
         server.check_password(host, "long enough")
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::", "127.0.0.1:7860"])
+def test_addresses_that_it_cannot_listen_at_are_refused(host):
+    with pytest.raises(ConfigError, match="a name or an IPv4 address"):
+        server.check_password(host, "long enough")
+
+
+def test_without_a_password_only_names_of_this_machine_are_answered():
+    for host in ("127.0.0.1", "localhost", "127.0.0.2"):
+        names = server._allowed_names(host)
+        assert set(names) == {"127.0.0.1", "localhost", host}
+    assert server._allowed_names("0.0.0.0") == ["*"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_pages_whose_name_was_pointed_at_this_machine_are_not_answered(host):
+    pytest.importorskip("starlette", reason="needs the extra [studio]")
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    route = Route("/", lambda request: PlainTextResponse("page"))
+    client = TestClient(Starlette(routes=[route], middleware=server._middleware(host)))
+    for name, status in ((f"{host}:7860", 200), ("evil.example:7860", 400)):
+        assert client.get("/", headers={"Host": name}).status_code == status

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from vgg_unpool_jax.applications.stylization import difference_smoothing
 from vgg_unpool_jax.applications.stylization.difference_smoothing import (
     _solve,
     add_smoothed_difference,
     smooth_along,
 )
+from vgg_unpool_jax.systems.unpooling.shapes import ShapedPrograms
 
 
 def test_rows_are_solved_exactly():
@@ -61,6 +63,25 @@ def test_the_radius_is_the_distance_that_light_spreads():
         spread.append(np.sqrt((shares * (np.arange(401) - 200) ** 2).sum()))
     assert spread[1] / spread[0] == pytest.approx(2, rel=0.05)
     assert 5 < spread[0] < 10
+
+
+def test_photos_of_many_sizes_share_programs(monkeypatch):
+    generator = np.random.default_rng(3)
+    exact, shapes = difference_smoothing._smooth, []
+
+    def traced(options, arrays, size):
+        shapes.append(arrays[0].shape)
+        return exact(options, arrays, size)
+
+    monkeypatch.setattr(difference_smoothing, "_programs", ShapedPrograms(traced))
+    for size in ((8, 9), (9, 8), (40, 1), (33, 60), (64, 63), (50, 50)):
+        guide = generator.uniform(0, 255, (*size, 3)).astype(np.float32)
+        values = generator.uniform(-90, 90, (*size, 2)).astype(np.float32)
+        found = smooth_along(guide, values, radius=7, sigma=300)
+        (expected,) = exact((49.0, 300.0), (guide[None], values[None]), None)
+        assert found.shape == values.shape
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert shapes == [(1, 8, 9, 3), (1, 9, 8, 3), (1, 64, 64, 3)]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Style transfer from files to files, by the library and by the command."""
 
+import gc
 import types
+import weakref
 
 import jax
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 
 from configs.unpooling.base import make_config
+from tests.applications.stylization.cube_files import read_cube
 from vgg_unpool_jax.applications.stylization import faces, style_sheet
 from vgg_unpool_jax.applications.stylization.files import (
     ContentFile,
@@ -17,7 +20,7 @@ from vgg_unpool_jax.applications.stylization.files import (
     load_stylizer,
 )
 from vgg_unpool_jax.applications.stylization.looks import Look
-from vgg_unpool_jax.applications.stylization.lut import apply_lut, read_lut
+from vgg_unpool_jax.applications.stylization.lut import apply_lut
 from vgg_unpool_jax.applications.stylization.one_pass import load_one_pass
 from vgg_unpool_jax.applications.stylization.style_statistics import read_style
 from vgg_unpool_jax.errors import ConfigError, PhotoError
@@ -154,7 +157,7 @@ def test_a_table_of_the_colours_is_written_and_used(folder, stylizer, tmp_path):
     cube = tmp_path / "a.cube"
     result = FileStylizer(stylizer, styles, smoothing="lut").stylize(file, lut=cube)
     # What went through a table is described by one.
-    again = apply_lut(read_lut(cube), _read(file.path))
+    again = apply_lut(read_cube(cube), _read(file.path))
     assert np.abs(again - result).mean() < 6
     whole = FileStylizer(stylizer, styles).stylize(file)
     assert 0.5 < np.abs(whole - result).mean() < 60
@@ -201,6 +204,63 @@ def test_photos_that_have_nothing_alike_change_by_less_than_half(folder, stylize
     same = _encoder({64: eye[0], 48: eye[0]}, [])
     work = FileStylizer(stylizer, styles, automatic=2, encoder=same)
     assert np.abs(work.render(file)[1] - photo).mean() > np.abs(result - photo).mean()
+
+
+def test_styles_measured_for_one_photo_are_not_kept(folder, stylizer, monkeypatch):
+    file = ContentFile(folder / "photos/a.png", None, folder / "unused.png")
+    measured, measure_style = [], stylizer.measure_style
+
+    def measure(*arguments, **options):
+        found = measure_style(*arguments, **options)
+        measured.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(stylizer, "measure_style", measure)
+    styles, eye = [StyleFile(folder / "style.png")], np.eye(512)
+    encoder = _encoder({64: eye[0], 48: eye[1]}, [])
+    work = FileStylizer(stylizer, styles, automatic=2, encoder=encoder)
+    work.render(file)
+    gc.collect()
+    assert [reference() for reference in measured] == [None]
+    # One without such regions serves all photos.
+    work = FileStylizer(stylizer, styles)
+    work.render(file)
+    work.render(file)
+    assert len(measured) == 2 and measured[1]() is not None
+
+
+def test_each_of_several_styles_has_its_regions(folder, stylizer, tmp_path):
+    """A JPEG mask of the content is near the colours of either style's mask."""
+    red, blue = np.array([200, 30, 40]), np.array([20, 60, 180])
+    between = (red + blue) // 2
+
+    def mask(name, colours, size, **options):
+        pixels = np.zeros((*size, 3), np.uint8)
+        for part, colour in zip(
+            np.array_split(pixels, len(colours)), colours, strict=True
+        ):
+            part[:] = colour
+        Image.fromarray(pixels).save(tmp_path / name, **options)
+        return tmp_path / name
+
+    content = mask("c.jpg", [red, blue], (40, 56), quality=85)
+    style, size = folder / "style.png", (48, 48)
+    # In the order of the colours the first style has one between those of the photo.
+    a = StyleFile(style, mask("a.png", [red, between, blue], size))
+    b = StyleFile(style, mask("b.png", [blue + 3, red - 3], size), 1e-6)
+    whole = StyleFile(style, None, 1e-6)
+    file = ContentFile(folder / "photos/a.png", content, tmp_path / "out.png")
+    work = FileStylizer(stylizer, [a])
+    _, alone = work.render(file)
+    (note,) = work.notes
+    assert "in the style alone" in note
+    work = FileStylizer(stylizer, [a, b])
+    _, both = work.render(file)
+    assert work.notes == (note,)
+    work = FileStylizer(stylizer, [a, whole])
+    _, mixed = work.render(file)
+    for found in (both, mixed):
+        np.testing.assert_allclose(found, alone, atol=1)
 
 
 def test_regions_of_one_place_that_show_different_things_are_no_pair(folder, stylizer):

@@ -2,12 +2,12 @@
 
 import importlib.util
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from vgg_unpool_jax.applications.stylization import guided_filter as module
 from vgg_unpool_jax.applications.stylization.guided_filter import (
     SteadyGuidedFilter,
     guided_filter,
@@ -63,7 +63,7 @@ def _scene(height=48, width=61, seed=0):
 def test_definition_in_float64(radius, eps, atol):
     guide, image = _scene()
     result = guided_filter(guide, image, radius=radius, eps=eps)
-    assert isinstance(result, jax.Array) and result.dtype == np.float32
+    assert isinstance(result, np.ndarray) and result.dtype == np.float32
     np.testing.assert_allclose(
         result, _definition(guide, image, radius, eps), atol=atol, rtol=0
     )
@@ -120,6 +120,23 @@ def test_tiles_give_what_the_whole_gives():
     tiled = guided_filter(guide, image, radius=7, eps=TINY, tile=45)
     assert isinstance(tiled, np.ndarray) and tiled.dtype == np.float32
     np.testing.assert_allclose(tiled, whole, atol=2e-3, rtol=0)
+
+
+def test_photos_of_many_sizes_share_programs(monkeypatch):
+    traced, products = [], module._window_products
+    monkeypatch.setattr(
+        module,
+        "_window_products",
+        lambda guide, *rest: traced.append(guide.shape) or products(guide, *rest),
+    )
+    module._programs.cache_clear()
+    for size in ((30, 31), (31, 30), (40, 3), (33, 60), (64, 63), (50, 50)):
+        guide, image = _scene(*size)
+        result = guided_filter(guide, image, radius=9, eps=4e-4)
+        wanted = _definition(guide, image, 9, 4e-4)
+        np.testing.assert_allclose(result, wanted, atol=2e-3, rtol=0)
+    module._programs.cache_clear()
+    assert traced == [(30, 31, 3), (31, 30, 3), (64, 64, 3)]
 
 
 @pytest.mark.parametrize("radius", [0, 13, 40])

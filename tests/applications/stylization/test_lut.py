@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from tests.applications.stylization.cube_files import read_cube
 from vgg_unpool_jax.applications.stylization.lut import (
     SIZE,
     apply_lut,
     fit_lut,
-    read_lut,
     write_lut,
 )
 from vgg_unpool_jax.errors import UserError
@@ -41,7 +41,7 @@ def test_a_file_comes_back_and_other_programs_read_it_alike(tmp_path):
     table = fit_lut(_photo(), _warmer(_photo())[..., ::-1])
     path = tmp_path / "look.cube"
     write_lut(path, table, 'a "look"')
-    np.testing.assert_allclose(read_lut(path), table, atol=1e-3)
+    np.testing.assert_allclose(read_cube(path), table, atol=1e-3)
     lines = path.read_text().splitlines()
     assert lines[:2] == ["TITLE \"a 'look'\"", "LUT_3D_SIZE 33"]
     # The second row is that of a little red.
@@ -53,20 +53,6 @@ def test_a_file_comes_back_and_other_programs_read_it_alike(tmp_path):
     assert np.abs(np.asarray(pillow) - apply_lut(table, photo)).max() < 2
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "LUT_3D_SIZE 2\n0 0 0\n",
-        "LUT_1D_SIZE 4\n0 0 0\n",
-        "LUT_3D_SIZE two\n",
-        "LUT_3D_SIZE 2\n" + "0 0\n" * 8,
-    ],
-)
-def test_other_files_are_refused_in_a_sentence(tmp_path, text):
-    path = tmp_path / "look.cube"
-    path.write_text(text)
-    with pytest.raises(UserError, match=r"look\.cube"):
-        read_lut(path)
+def test_other_names_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"ends in \.cube"):
         write_lut(tmp_path / "look.txt", np.zeros((2, 2, 2, 3)), "look")

@@ -136,6 +136,35 @@ def test_a_large_style_is_reduced(stylizer):
     assert large.colors.shape == (1, 4096, 3)
 
 
+def test_regions_are_compared_at_the_size_that_is_measured(stylizer):
+    names, size = ("rest", "left"), (960, 960)  # reduced to 12 × 12 cells
+    columns = np.arange(960) < np.array([[80], [480]])
+    narrow, wide = (
+        Regions(names, labels=np.broadcast_to(row, size).astype(np.int32))
+        for row in columns
+    )
+    look = stylizer.measure_style(_photo(*size, 13), narrow)
+    np.testing.assert_allclose(look.areas(4), (132, 12))
+    matching = stylizer.match(wide, look)
+    assert matching.pairs == (0, 1) and matching.sentences == ()
+
+
+def test_a_region_without_measured_cells_takes_the_whole_style(stylizer):
+    photo, style = _photo(96, 96, 14), _photo(96, 96, 15, (1.0, 0.4, 0.2))
+    style[:48] *= 0.4
+    line, half = np.zeros((2, 96, 96), np.int32)
+    line[44] = 1  # has 12 cells at level 4; of level 1 odd rows are measured
+    half[:48] = 1
+    look = stylizer.measure_style(style, Regions(("other", "line"), labels=half))
+    regions = Regions(("rest", "line"), labels=line)
+    assert stylizer.match(regions, look).pairs == (-1, 1)
+    strengths = {4: 0.0, 3: 0.0, 2: 0.0}
+    found = stylizer.stylize(photo, look, regions, strengths=strengths)
+    whole = stylizer.stylize(photo, look, strengths=strengths)
+    assert np.abs(whole - photo).mean() > 1
+    np.testing.assert_allclose(found, whole, atol=0.05)
+
+
 @pytest.mark.extended
 def test_each_region_takes_its_own_style(stylizer):
     photo, style = _photo(64, 96, 7), _photo(64, 96, 8)

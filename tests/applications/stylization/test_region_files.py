@@ -73,6 +73,28 @@ def test_jpeg_masks_have_the_labels_that_were_painted(tmp_path):
         assert (pair[0].labels == pair[1].labels).mean() > 0.985
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "avif"])
+@pytest.mark.parametrize("column", [128, 131])
+def test_lossy_masks_without_rims_have_the_labels_that_were_painted(
+    column, suffix, tmp_path
+):
+    labels = (np.arange(256) < column).astype(int) * np.ones((256, 1), int)
+    pixels = np.array([[20, 60, 180], [200, 30, 40]], np.uint8)[labels]
+    exact = _save(tmp_path / "m.png", pixels)
+    lossy = _save(tmp_path / f"m.{suffix}", pixels, quality=95)
+    for paths in ((exact, lossy), (lossy, exact)):
+        pair = read_region_pair(*paths)
+        assert pair[0].names == pair[1].names == ("#143cb4", "#c81e28")
+        assert (pair[0].labels == pair[1].labels).mean() > 0.985
+
+
+def test_label_numbers_that_a_lossy_format_has_kept_stay_apart(tmp_path):
+    labels = np.arange(4, dtype=np.uint8).repeat(16).reshape(2, 32).repeat(32, axis=0)
+    found = read_regions(_save(tmp_path / "m.jp2", labels))  # without loss
+    assert found.names == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(found.labels, labels)
+
+
 @pytest.mark.parametrize("filter_name", ["BOX", "LANCZOS"])
 def test_grey_rims_are_neither_regions_nor_a_grey_region(filter_name, tmp_path):
     labels = _labels(720, 960)

@@ -229,11 +229,7 @@ def painted_labels(layers: Sequence[np.ndarray]) -> np.ndarray | None:
 
 def region_picture(regions: Regions, photo: np.ndarray) -> np.ndarray:
     """Regions as colours over their photo, uint8 (h, w, 3)."""
-    regions = (
-        regions
-        if regions.shape == photo.shape[:2]
-        else regions.on_grid(*photo.shape[:2])
-    )
+    regions = regions.on_grid(*photo.shape[:2])
     colours = [_rgb(PALETTE[n % len(PALETTE)]) for n in range(len(regions.names))]
     coverage = regions.coverage
     if coverage is None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import require_image
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.systems.unpooling.shapes import ShapedPrograms
 
 _ROUNDS = 3
 
@@ -74,30 +75,32 @@ def smooth_along(
         raise ValueError(
             f"radius must be from 0 on and sigma positive, got {radius} and {sigma}"
         )
-    smoothed = _smooth(
-        jnp.asarray(guide, jnp.float32),
-        jnp.asarray(values, jnp.float32),
-        radius**2,
-        sigma,
-    )
-    return np.asarray(smoothed)
+    arrays = [np.asarray(array, np.float32)[None] for array in (guide, values)]
+    options = float(radius**2), float(sigma)
+    return np.asarray(_programs(options, arrays, np.shape(guide)[:2]))[0]
 
 
-@jax.jit
-def _smooth(guide, values, strength, sigma):
-    across = _weights(guide.swapaxes(0, 1), sigma)
-    down = _weights(guide, sigma)
+def _smooth(options, arrays, size):
+    """Of one photo; no weight leads to what is beyond `size`, see `ShapedPrograms`."""
+    (strength, sigma), (guide, values) = options, (array[0] for array in arrays)
+    height, width = guide.shape[:2] if size is None else size
+    across = _weights(guide.swapaxes(0, 1), sigma, width)
+    down = _weights(guide, sigma, height)
     for number in range(_ROUNDS):
         share = 1.5 * 4.0 ** (_ROUNDS - number - 1) / (4.0**_ROUNDS - 1.0)
         values = _solve(values.swapaxes(0, 1), share * strength * across)
         values = _solve(values.swapaxes(0, 1), share * strength * down)
-    return values
+    return values[None]
 
 
-def _weights(guide, sigma):
-    """(n - 1, m) weights between neighbours along the first axis."""
+_programs = ShapedPrograms(_smooth)
+
+
+def _weights(guide, sigma, end):
+    """(n - 1, m) weights between neighbours along the first axis, none beyond `end`."""
     steps = jnp.sqrt(jnp.sum(jnp.square(guide[1:] - guide[:-1]), axis=-1))
-    return jnp.exp(-steps / sigma)
+    within = jnp.arange(1, len(guide)) < end
+    return jnp.where(within[:, None], jnp.exp(-steps / sigma), 0.0)
 
 
 def _solve(values, weights):

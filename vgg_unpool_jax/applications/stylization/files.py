@@ -28,7 +28,11 @@ from vgg_unpool_jax.applications.stylization.region_files import (
     read_region_pair,
     read_regions,
 )
-from vgg_unpool_jax.applications.stylization.regions import Regions, fit_regions
+from vgg_unpool_jax.applications.stylization.regions import (
+    Matching,
+    Regions,
+    fit_regions,
+)
 from vgg_unpool_jax.applications.stylization.smoothing import smooth
 from vgg_unpool_jax.applications.stylization.style_statistics import (
     StyleStatistics,
@@ -326,14 +330,22 @@ class FileStylizer:
             raise MaskError(file.problem)
         photo = decode_photo(file.path, str(file.path), tell_alpha=True)
         reduced = reduce_to_side(photo, self._max_side)
-        styles, regions, self.regions, self._strength = [], None, None, None
+        self.regions, self._strength, styles, matchings = None, None, [], []
+        regions = None
+        # The mask of each of several styles may name the content's regions otherwise.
+        if len(self._styles) > 1 and file.mask is not None:
+            regions = _fit(read_regions(file.mask), reduced, file.mask)
         for style in self._styles:
-            statistics, regions = self._statistics(file, reduced, style)
+            statistics, ours = self._statistics(file, reduced, style)
+            regions = ours if regions is None else regions
             styles.append((statistics, style.share))
-        matchings = [self.stylizer.match(regions, one) for one, _ in styles]
+            matching = self.stylizer.match(ours, statistics)
+            matchings.append(_matching_of(regions, matching, ours))
         notes = [note for matching in matchings for note in matching.sentences]
         self.notes = tuple(dict.fromkeys(notes))
-        result = self.stylizer.stylize(reduced, styles, regions, **self._options)
+        result = self.stylizer.stylize(
+            reduced, styles, regions, matchings=matchings, **self._options
+        )
         if self._smoothing in (DIFFERENCE, LUT):
             result = finish(
                 reduced,
@@ -378,7 +390,8 @@ class FileStylizer:
         if self._automatic and file.mask is None:
             theirs = self._style_photo(style.path)
             self.regions = regions, style_regions = self._find_regions(photo, theirs)
-            return self._measured(style.path, theirs, style_regions), regions
+            # Not kept: no other photo has the same regions of the style.
+            return self._measure_style(theirs, style_regions), regions
         if file.mask is None:
             return self.measure(style), None
         if style.mask is None:
@@ -397,10 +410,12 @@ class FileStylizer:
         # One style serves all photos of a folder whose masks agree about it.
         key = str(path), _fingerprint(regions)
         if key not in self._measured_styles:
-            self._measured_styles[key] = self.stylizer.measure_style(
-                photo, regions, progress=self._options["progress"]
-            )
+            self._measured_styles[key] = self._measure_style(photo, regions)
         return self._measured_styles[key]
+
+    def _measure_style(self, photo, regions):
+        progress = self._options["progress"]
+        return self.stylizer.measure_style(photo, regions, progress=progress)
 
     @functools.cached_property
     def _encoder(self) -> KeptFeatures:
@@ -451,6 +466,16 @@ def _filter_tile(photo) -> int:
 
 def _fit(regions, photo, mask) -> Regions:
     return fit_regions(regions, *photo.shape[:2], str(mask))
+
+
+def _matching_of(others, matching, regions) -> Matching:
+    """The matching of regions for others, each of which is a part of one of them."""
+    if others is regions or regions.labels is None:
+        return matching
+    present, first = np.unique(others.labels, return_index=True)
+    pairs = np.full(len(others.names), -1)
+    pairs[present] = np.array(matching.pairs)[regions.labels.ravel()[first]]
+    return dataclasses.replace(matching, pairs=tuple(pairs.tolist()))
 
 
 def _fingerprint(regions: Regions | None):

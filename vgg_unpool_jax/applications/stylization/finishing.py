@@ -62,15 +62,16 @@ def transfer_look(
     """
     look = find_look(look) if isinstance(look, str) else look
     styles = [(style, 1.0)] if isinstance(style, StyleStatistics) else list(style)
+    matchings = [stylizer.match(regions, one) for one, _ in styles]
     image = stylizer.stylize(
         photo,
         styles,
         regions,
+        matchings=matchings,
         alpha=alpha,
         strengths=look.strengths_at(stylizer.blocks, strengths),
         progress=progress,
     )
-    matchings = [stylizer.match(regions, one) for one, _ in styles]
     result = finish(photo, image, styles, regions, matchings, look, alpha=alpha)
     return np.clip(result, 0.0, 255.0)
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import require_image
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.systems.unpooling.shapes import ShapedPrograms
 from vgg_unpool_jax.systems.unpooling.tiling import tile_spans
 
 _WHITE = 255.0
@@ -30,7 +31,7 @@ _TRIANGLE = tuple((i, j) for i in range(3) for j in range(i, 3))
 
 def guided_filter(
     guide, image, *, radius: int | None = None, eps: float = 1e-4, tile: int = 0
-) -> np.ndarray | jax.Array:
+) -> np.ndarray:
     """Give an image the edges of a guide.
 
     Around every pixel k the image is fitted by an affine map of the guide's colour,
@@ -52,17 +53,17 @@ def guided_filter(
         counts as flat; positive. Rounding the guide to 8 bits adds a variance of
         1.3e-6, and the float32 sums err by about 1e-7.
       tile: an image with a longer side is filtered in tiles of at most this many pixels
-        per side, margins of 2 · radius included, and the result is a host array; 0
-        filters it whole.
+        per side, margins of 2 · radius included; 0 filters it whole.
 
     Returns:
       (h, w, c) float32 on the scale of [0, 255], not clipped.
     """
     radius, eps = _check(guide, image, radius, eps), float(eps)
-    height, width = np.shape(guide)[:2]
-    if not tile or max(height, width) <= tile:
-        return _filter(_float32(guide), _float32(image), eps, radius)
     guide, image = np.asarray(guide), np.asarray(image)
+    height, width = guide.shape[:2]
+    if not tile or max(height, width) <= tile:
+        arrays = [np.asarray(array, np.float32)[None] for array in (guide, image)]
+        return np.asarray(_programs(radius)(eps, arrays, (height, width)))[0]
     rows, columns = (
         tile_spans(length, tile, 2 * radius, 1) for length in (height, width)
     )
@@ -71,8 +72,7 @@ def guided_filter(
         for column in columns:
             window = slice(row.start, row.stop), slice(column.start, column.stop)
             output = guided_filter(guide[window], image[window], radius=radius, eps=eps)
-            kept = np.asarray(output)[row.inner, column.inner]
-            result[row.outer, column.outer] = kept
+            result[row.outer, column.outer] = output[row.inner, column.inner]
     return result
 
 
@@ -134,7 +134,7 @@ class SteadyGuidedFilter:
         """
         radius = _check(guide, image, self._radius, self._eps)
         guide, image = _float32(guide), _float32(image)
-        means = _window_products(guide, image, radius)
+        means = _frame_products(guide, image, radius)
         total = jnp.ones(guide.shape[:2], jnp.float32)
         if self._past is not None and self._keep:
             before = self._past[1].shape
@@ -146,7 +146,7 @@ class SteadyGuidedFilter:
             options = self._eps, self._keep, self._limit
             means, total = _average(*self._past, means, *options)
         self._past = means, total
-        return _apply_fits(means, guide, self._eps, radius)
+        return _frame_fits(means, guide, self._eps, radius)
 
 
 def _check(guide, image, radius, eps) -> int:
@@ -169,13 +169,19 @@ def _float32(array) -> jax.Array:
     return jnp.asarray(array, jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _filter(guide, image, eps, radius):
-    return _apply_fits(_window_products(guide, image, radius), guide, eps, radius)
+@functools.lru_cache(maxsize=4)
+def _programs(radius: int) -> ShapedPrograms:
+    """The filter of one photo; with the radius goes what was compiled for it."""
+
+    def filter_arrays(eps, arrays, size):
+        guide, image = (array[0] for array in arrays)
+        means = _window_products(guide, image, radius, size)
+        return _apply_fits(means, guide, eps, radius, size)[None]
+
+    return ShapedPrograms(filter_arrays)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _window_products(guide, image, radius):
+def _window_products(guide, image, radius, size=None):
     """Window means of guide (3, h, w), image (c, h, w), and of products.
 
     "squares" (6, h, w) are the products of the guide's channels with each other,
@@ -190,14 +196,13 @@ def _window_products(guide, image, radius):
     }
 
     def mean(part):
-        flat = window_means(part.reshape(-1, *part.shape[-2:]), radius)
+        flat = window_means(part.reshape(-1, *part.shape[-2:]), radius, size)
         return flat.reshape(part.shape)
 
     return jax.tree.map(mean, parts)
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _apply_fits(means, guide, eps, radius):
+def _apply_fits(means, guide, eps, radius, size=None):
     """Fit each window from its means, and apply the mean fits to the guide."""
     covariance = _guide_covariance(means)
     for axis in range(3):
@@ -206,9 +211,13 @@ def _apply_fits(means, guide, eps, radius):
     slopes = jnp.stack(_solve(covariance, means["products"] - apart, eps))
     offsets = means["image"] - jnp.sum(slopes * means["guide"][:, None], axis=0)
     fits = jnp.concatenate([slopes.reshape(-1, *offsets.shape[1:]), offsets])
-    fits = window_means(fits, radius).reshape(4, *offsets.shape)
+    fits = window_means(fits, radius, size).reshape(4, *offsets.shape)
     outputs = fits[3] + jnp.sum(fits[:3] * _planes(guide)[:, None], axis=0)
     return (jnp.moveaxis(outputs, 0, -1) + 0.5) * _WHITE
+
+
+_frame_products = jax.jit(_window_products, static_argnums=2)
+_frame_fits = jax.jit(_apply_fits, static_argnums=3)
 
 
 @jax.jit
@@ -248,25 +257,28 @@ def _guide_covariance(means):
     return found
 
 
-def window_means(planes: jax.Array, radius: int) -> jax.Array:
+def window_means(planes: jax.Array, radius: int, size=None) -> jax.Array:
     """Means over windows of (2 · radius + 1)² pixels, for use under jit.
 
     Args:
       planes: (q, height, width) float32.
       radius: of the window in pixels; it may exceed the image.
+      size: height and width of the image, beyond which planes are padding; None is
+        all of them.
     """
-    for _ in range(2):
-        planes = jnp.swapaxes(_means_along_rows(planes, radius), 1, 2)
+    height, width = planes.shape[1:] if size is None else size
+    for side in (width, height):
+        planes = jnp.swapaxes(_means_along_rows(planes, radius, side), 1, 2)
     return planes
 
 
-def _means_along_rows(planes, radius):
+def _means_along_rows(planes, radius, side):
     count, height, width = planes.shape
     size = 2 * radius + 1
     blocks = -(-(width + 2 * radius) // size)
     # The end of the last block is in no window.
-    columns = (np.arange(blocks * size) - radius) % (2 * width)
-    columns = np.minimum(columns, 2 * width - 1 - columns)
+    columns = (np.arange(blocks * size) - radius) % (2 * side)
+    columns = jnp.minimum(columns, 2 * side - 1 - columns)
     blocked = planes[..., columns].reshape(count, height, blocks, size)
     begins = jnp.cumsum(blocked, axis=-1)
     ends = jnp.flip(jnp.cumsum(jnp.flip(blocked, -1), axis=-1), -1)

@@ -18,7 +18,7 @@ import scipy.sparse.linalg
 
 from vgg_unpool_jax.errors import UserError, require_image
 from vgg_unpool_jax.io.atomic import replacing
-from vgg_unpool_jax.io.paths import read_bytes, to_path
+from vgg_unpool_jax.io.paths import to_path
 
 # Points per side of the file, and of the coarser table that is fitted.
 SIZE = 33
@@ -104,39 +104,6 @@ def write_lut(path: str | os.PathLike, table: np.ndarray, title: str) -> None:
     lines += [f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows]
     with replacing(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
-
-
-def read_lut(path: str | os.PathLike) -> np.ndarray:
-    """Read a .cube file with a 3D table of the domain [0, 1].
-
-    Returns:
-      float32 (n, n, n, 3) RGB in [0, 255] by red, green, blue.
-    """
-    size, rows = 0, []
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no .cube file: it is not text") from error
-    for line in text.splitlines():
-        words = line.split()
-        if not words or words[0].startswith(("#", "TITLE", "DOMAIN_")):
-            continue
-        try:
-            if words[0] == "LUT_3D_SIZE":
-                size = int(words[1])
-            else:
-                rows.append([float(word) for word in words])
-        except (ValueError, IndexError) as error:
-            raise UserError(f"{path} is no 3D .cube file: {line[:60]!r}") from error
-    if size < 2 or len(rows) != size**3 or any(len(row) != 3 for row in rows):
-        raise UserError(
-            f"{path} must have LUT_3D_SIZE n and n³ rows of three numbers, got n = "
-            f"{size} and {len(rows)} rows"
-        )
-    table = np.array(rows, np.float32).reshape(size, size, size, 3)
-    return 255 * table.transpose(2, 1, 0, 3)
 
 
 def _weights(colors, size):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from vgg_unpool_jax.applications.resizing import reduce_to_side
+from vgg_unpool_jax.applications.resizing import reduce_to_side, reduced_size
 from vgg_unpool_jax.applications.stylization.canvas import (
     RegionMap,
     Tile,
@@ -27,6 +27,8 @@ from vgg_unpool_jax.applications.stylization.canvas import (
     to_canvas,
 )
 from vgg_unpool_jax.applications.stylization.options import LEVELS
+from vgg_unpool_jax.applications.stylization.regions import Matching, Regions
+from vgg_unpool_jax.applications.stylization.style_statistics import StyleStatistics
 from vgg_unpool_jax.applications.stylization.transfer import (
     RIDGE,
     FeatureTransfer,
@@ -108,6 +110,12 @@ class OnePassStylizer(FeatureTransfer):
             )
             for number in range(len(STAGES))
         ]
+
+    def match(self, regions: Regions | None, style: StyleStatistics) -> Matching:
+        """See `FeatureTransfer`; areas are those of photos reduced to `side`."""
+        if regions is not None:
+            regions = regions.on_grid(*reduced_size(regions.shape, self.side))
+        return super().match(regions, style)
 
     def measure_moments(
         self, photo: np.ndarray, region_map: RegionMap, progress: Callable | None

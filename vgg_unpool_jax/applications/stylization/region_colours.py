@@ -10,7 +10,9 @@ a rim is thin.
    lowest or highest of the 3×3 pixels around.
 2. A mask with no more rims than solid colours is *exact*: all its colours but the rims
    are labels, even 0, 1, 2 and 3. A mask of 16 bits or more is always exact, rims and
-   all.
+   all. A mask in a lossy format, which changes colours a little, is exact only if all
+   its colours are solid and two of them differ by up to 8 of 255 in every channel:
+   label numbers that the file has kept.
 3. In all other masks the labels are found by frequency: the most frequent colour takes
    those that differ by up to 8 of 255 in every channel, then the next of those that are
    left, and so on. It is a label where it fills squares of 3×3 pixels that cover 0.05 %
@@ -85,7 +87,8 @@ def separate(pixels: np.ndarray, *, lossless: bool = True) -> Separated | None:
     solid[indices[_is_uniform(indices)]] = True
     between = np.bincount(indices[_is_between(pixels)], minlength=len(colours))
     rims = ~solid & (2 * between > counts)
-    if solid.any() and rims.sum() <= solid.sum():
+    is_exact = solid.any() and rims.sum() <= solid.sum()
+    if is_exact and (lossless or (solid.all() and _are_near(colours))):
         labels = np.where(rims[indices], -1, indices)
         return _filled(colours, labels, exact=True)
     labels = _frequent_labels(colours, indices, counts)
@@ -129,6 +132,12 @@ def _snapped(mask: Separated, targets: np.ndarray) -> np.ndarray:
         return mask.colours
     distances, nearest = scipy.spatial.KDTree(targets).query(mask.colours, p=np.inf)
     return np.where(distances[:, None] <= TOLERANCE, targets[nearest], mask.colours)
+
+
+def _are_near(colours: np.ndarray) -> bool:
+    """Whether two of them differ by up to `TOLERANCE` in every channel."""
+    distances, _ = scipy.spatial.KDTree(colours).query(colours, k=2, p=np.inf)
+    return distances[:, 1].min() <= TOLERANCE
 
 
 def _is_uniform(indices: np.ndarray) -> np.ndarray:

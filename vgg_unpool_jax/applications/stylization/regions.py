@@ -93,8 +93,10 @@ class Regions:
 
         Returns:
           Labels of the nearest pixel to each cell's centre, or coverage averaged over
-          the area of each cell.
+          the area of each cell; the regions as they are on their own grid.
         """
+        if self.shape == (height, width):
+            return self
         if self.labels is None:
             # Imported here: it loads for half a second and few photos need it.
             from skimage.transform import resize_local_mean
@@ -134,8 +136,7 @@ def fit_regions(regions: Regions, height: int, width: int, name: str) -> Regions
             f"which is another shape: a mask may have another size but must show the "
             f"whole photo{hint}"
         )
-    same = (rows, columns) == (height, width)
-    return regions if same else regions.on_grid(height, width)
+    return regions.on_grid(height, width)
 
 
 def soft_regions(layers: Sequence[np.ndarray], names: Sequence[str]) -> Regions:

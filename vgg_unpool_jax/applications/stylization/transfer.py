@@ -162,6 +162,7 @@ class FeatureTransfer(Recompiled, abc.ABC):
         *,
         alpha: float = 1.0,
         strengths: Mapping[int, float] | None = None,
+        matchings: Sequence[Matching] | None = None,
         adjust: Callable[[int, Moments], Moments] | None = None,
         progress: Callable | None = None,
     ) -> np.ndarray:
@@ -176,6 +177,7 @@ class FeatureTransfer(Recompiled, abc.ABC):
           alpha: 0 is no change, 1 the whole style.
           strengths: block -> factor on alpha for this block; 1 where it is not named.
             A block of strength 0 is left out, and with it the loss of its decoder.
+          matchings: of the regions, for each style; None are those of `match`.
           adjust: called with each block and the moments of n photos, (n, r, ...), to
             replace these, for instance by their mean over time.
           progress: wraps a list of tiles and takes `desc`, as `tqdm` does.
@@ -205,11 +207,13 @@ class FeatureTransfer(Recompiled, abc.ABC):
         blocks = [block for block in self.blocks if strengths.get(block, 1.0)]
         for one, _ in styles:
             self._check_style(one, blocks)
+        if matchings is None:
+            matchings = [self.match(regions, one) for one, _ in styles]
         task = Task(
             photos,
             regions,
             styles,
-            [self.match(regions, one) for one, _ in styles],
+            list(matchings),
             tuple(blocks),
             {block: alpha * strengths.get(block, 1.0) for block in blocks},
             adjust,
@@ -249,17 +253,22 @@ class FeatureTransfer(Recompiled, abc.ABC):
         return mix_maps(maps, [share for _, share in task.styles])
 
     def _maps(self, measured, style, matching, block, factor) -> AffineMap:
-        content, target = [], []
+        content, target, theirs = [], [], style.moments[block]
         for photo in range(len(measured.count)):
             moments = jax.tree.map(lambda array, i=photo: array[i], measured)
-            whole = merge_sets(moments) if -1 in matching.pairs else None
-            for index, partner in enumerate(matching.pairs):
+            # A thin region may have no cell of this block: it has no moments then.
+            partners = [
+                partner if moments.count[i] and theirs.count[partner] else -1
+                for i, partner in enumerate(matching.pairs)
+            ]
+            whole = merge_sets(moments) if -1 in partners else None
+            for index, partner in enumerate(partners):
                 if partner < 0:
                     content.append(whole)
                     target.append(style.whole[block])
                 else:
                     content.append(_only(moments, index))
-                    target.append(_only(style.moments[block], partner))
+                    target.append(_only(theirs, partner))
         # Threads of LAPACK wait for each other in busy loops: with other work on the
         # cores an eigendecomposition takes ten times as long with two as with one.
         with threadpoolctl.threadpool_limits(1, "blas"):

@@ -54,7 +54,12 @@ def is_loopback(host: str) -> bool:
 
 
 def check_password(host: str, password: str | None) -> None:
-    """Refuse to be reachable from other machines without a password."""
+    """Refuse IPv6, and to be reachable from other machines without a password."""
+    if ":" in host:
+        raise ConfigError(
+            f"the studio listens at a name or an IPv4 address, such as 127.0.0.1, got "
+            f"{host}"
+        )
     if is_loopback(host):
         return
     if password is None or len(password) < _SHORTEST_PASSWORD:
@@ -179,12 +184,20 @@ def _middleware(host: str) -> list:
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    found = [Middleware(_Gate)]
-    if host in _LOCAL_NAMES:
-        # Pages of other sites whose name was pointed at this machine stay outside.
-        names = list(_LOCAL_NAMES)
-        found.append(Middleware(TrustedHostMiddleware, allowed_hosts=names))
-    return found
+    names = _allowed_names(host)
+    return [
+        Middleware(_Gate),
+        Middleware(TrustedHostMiddleware, allowed_hosts=names),
+    ]
+
+
+def _allowed_names(host: str) -> list[str]:
+    """Names under which a page is served; "*" is any.
+
+    Without a password, pages of other sites whose name was pointed at this machine must
+    stay outside.
+    """
+    return [*_LOCAL_NAMES, host] if is_loopback(host) else ["*"]
 
 
 def _fetch_nothing() -> None:
