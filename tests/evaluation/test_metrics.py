@@ -118,6 +118,7 @@ def test_hand_computed_values():
     )
 
 
+@pytest.mark.extended
 def test_predictions_are_clipped_before_anything_is_measured():
     predictions, targets = photo_pair()
     wild = np.where(predictions < 60, predictions - 500, predictions)

@@ -49,7 +49,7 @@ def _images(shape, dtype):
         ((1, 5, 9, 1), jnp.float32, True),
         ((2, 7, 4, 3), jnp.bfloat16, False),
         ((1, 4, 70, 96), jnp.float32, False),
-        ((1, 4, 4, 512), jnp.bfloat16, True),
+        pytest.param(*((1, 4, 4, 512), jnp.bfloat16, True), marks=pytest.mark.extended),
     ],
 )
 def test_interpreted_kernels_equal_xla(monkeypatch, shape, dtype, packed, layout):

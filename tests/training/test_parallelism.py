@@ -48,9 +48,8 @@ def _vae_config(photos):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "system", ["unpooling", pytest.param("vae", marks=pytest.mark.extended)]
-)
+@pytest.mark.extended
+@pytest.mark.parametrize("system", ["unpooling", "vae"])
 def test_three_and_six_steps_on_four_devices(
     make_config, photos, tmp_path, assert_same_tree, system
 ):

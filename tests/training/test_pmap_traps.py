@@ -11,8 +11,6 @@ import json
 import orbax.checkpoint as ocp
 import pytest
 
-from vgg_unpool_jax.training import parallel
-
 # Each process has two devices, as a TPU worker has several.
 _PROGRAM = """
 import json, sys
@@ -68,7 +66,9 @@ print(json.dumps({
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("by", parallel.PARALLELISMS)
+@pytest.mark.parametrize(
+    "by", ["pmap", pytest.param("jit", marks=pytest.mark.extended)]
+)
 def test_fresh_states_are_donated_and_mapped_ones_saved(run_processes, tmp_path, by):
     outputs = run_processes(_PROGRAM, 2, tmp_path / "run", by, devices=2)
     for output, alone in zip(outputs, (37.5, None), strict=True):

@@ -79,6 +79,7 @@ def test_no_photo_of_an_epoch_is_lost_or_repeated_at_the_change(photos):
             np.testing.assert_array_equal(batch["image"], again["image"])
 
 
+@pytest.mark.extended
 def test_a_run_with_stages_resumes_bit_for_bit(make_config, tmp_path, assert_same_tree):
     config = make_config(data__stages=((0.5, 32, 4),))
     whole = train_and_evaluate(config, tmp_path / "whole")

@@ -50,6 +50,7 @@ _FIELDS = {
     "arrays_sha256": str,
     "facts": dict,
 }
+_SLASH = re.compile("/").finditer
 # Several photo sources are separated by commas; see `data.sources`.
 _COMMA = re.compile(r",(?=folder:|zip:|tfds:|samples)")
 
@@ -142,13 +143,12 @@ def read(path: str | os.PathLike) -> Release:
     variables = storage.unpack(path, arrays)
     import flax.traverse_util
 
-    try:
-        tree = flax.traverse_util.unflatten_dict(variables, sep="/")
-    except (IndexError, TypeError) as error:
+    groups = {name[: cut.start()] for name in variables for cut in _SLASH(name)}
+    if groups & variables.keys():
         raise ReleaseError(
             f"{path} is no released model: one of its arrays has the name of a group"
-        ) from error
-    return Release(tree, metadata)
+        )
+    return Release(flax.traverse_util.unflatten_dict(variables, sep="/"), metadata)
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def test_the_radius_is_the_distance_that_light_spreads():
     assert 5 < spread[0] < 10
 
 
+@pytest.mark.extended
 def test_photos_of_many_sizes_share_programs(monkeypatch):
     generator = np.random.default_rng(3)
     exact, shapes = difference_smoothing._smooth, []

@@ -142,6 +142,7 @@ def test_generators_without_discriminator_train(config, tmp_path, photos):
     assert trained.reconstruct(images).shape == images.shape
 
 
+@pytest.mark.extended
 def test_invert_writes_what_the_library_makes(run, photos, tmp_path):
     folder, output = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()

@@ -27,6 +27,7 @@ def _count(model):
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+@pytest.mark.extended
 def test_the_densenet_has_the_published_numbers_of_parameters():
     assert _count(DenseNet()) == 9_320_995
     assert _count(DenseNet(last_block=5)) == 9_358_819
@@ -209,8 +210,8 @@ def _filled(model, images):
 @pytest.mark.parametrize(
     "name",
     [
-        "pyramidal52",
         "densenet",
+        pytest.param("pyramidal52", marks=pytest.mark.extended),
         pytest.param("pyramidal51cat", marks=pytest.mark.extended),
         pytest.param("as_drawn", marks=pytest.mark.extended),
     ],

@@ -160,6 +160,7 @@ def test_a_better_restorer_comes_into_the_package(run, photo, tmp_path, monkeypa
     assert package.main(arguments) == package.STAYS
 
 
+@pytest.mark.extended
 def test_restore_writes_what_the_library_makes(run, photo, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()

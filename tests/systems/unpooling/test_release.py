@@ -52,6 +52,7 @@ def half(config, folder, test_part):
     return step, files, json_file.read(folder / "block1" / "results.json")
 
 
+@pytest.mark.extended
 def test_a_half_trained_run_has_a_release_too(half, folder):
     step, files, results = half
     assert step == 1

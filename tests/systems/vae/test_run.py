@@ -84,12 +84,14 @@ def run(request, make_vae_config, tmp_path_factory):
     return config, workdir, result, sum(traces)
 
 
+@pytest.mark.extended
 def test_a_vae_trains_and_its_step_is_traced_once(run):
     _, _, result, traces = run
     assert int(result.state.step) == result.total_steps == 4
     assert traces == 2  # by the check at the start, which compiles nothing, and then
 
 
+@pytest.mark.extended
 def test_validation_tells_the_numbers_of_the_whole_set(run):
     metrics = run[2].metrics
     wanted = {
@@ -108,6 +110,7 @@ def test_validation_tells_the_numbers_of_the_whole_set(run):
     assert metrics["mse"] == pytest.approx(metrics["photo_l2"] / 255**2, rel=1e-4)
 
 
+@pytest.mark.extended
 def test_every_number_and_picture_is_in_tensorboard(run, read_events):
     config, workdir, _, _ = run
     tags = read_events(workdir / "tensorboard").Tags()
