@@ -2,7 +2,7 @@
 
 Published: 128² crops, batches of 32, Adam at 1e-6, 12,577 epochs of 5,000 frames of
 faces (500 for the test): 43 dB in 4 days of a P100.
-Ours, variant `photos`: docs/codec.md.
+Ours: not run; experiments 4 and 5 are in docs/codec.md.
 
     ./launch.sh train --config=configs/codec/experiment1.py:photos \
         --workdir=runs/experiment1 --config.data.source=folder:PHOTOS

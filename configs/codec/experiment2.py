@@ -2,7 +2,7 @@
 
 Published: 224² crops, batches of 40, Adam at 1e-6, 16,000 epochs of 1,000 frames of
 faces (500 for the test): 32 dB in 31 hours.
-Ours, variant `photos`: docs/codec.md.
+Ours: not run; experiments 4 and 5 are in docs/codec.md.
 
     ./launch.sh train --config=configs/codec/experiment2.py:photos \
         --workdir=runs/experiment2 --config.data.source=folder:PHOTOS

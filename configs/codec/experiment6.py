@@ -2,7 +2,7 @@
 
 Published: 224² crops, batches of 40, Adam at 2e-5, 960 epochs of 60,000 frames of
 faces (6,000 for the test): 44.02 dB in 5 days.
-Ours, variant `photos`: docs/codec.md.
+Ours: not run; experiments 4 and 5 are in docs/codec.md.
 
     ./launch.sh train --config=configs/codec/experiment6.py:photos \
         --workdir=runs/experiment6 --config.data.source=folder:PHOTOS

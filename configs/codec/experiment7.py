@@ -2,7 +2,7 @@
 
 Published: 224² crops, batches of 40, Adam at 1e-8, 350 epochs of 60,000 frames of
 faces (6,000 for the test): 43.08 dB with the quantiser, 43.4 after stage 2.
-Ours, variant `photos`: docs/codec.md.
+Ours: not run; experiments 4 and 5 are in docs/codec.md.
 
     ./launch.sh train --config=configs/codec/experiment7.py:photos \
         --workdir=runs/experiment7 --config.data.source=folder:PHOTOS
