@@ -93,13 +93,13 @@ def refine_photo(
     Args:
       estimate: of `make_estimate`, without its first and last argument.
       photo: (h, w, 3) in [0, 255].
-      hyper: int64 (⌈h / (4 stride)⌉, ⌈w / (4 stride)⌉, hyper channels).
-      integers: int64 (⌈h / stride⌉, ⌈w / stride⌉, channels).
+      hyper: int16 (⌈h / (4 stride)⌉, ⌈w / (4 stride)⌉, hyper channels).
+      integers: int16 (⌈h / stride⌉, ⌈w / stride⌉, channels).
       model: the codec.
       effort: number of times that integers are changed.
 
     Returns:
-      int64, the shape of `integers`.
+      int16, the shape of `integers`.
     """
     size, stride = integers.shape[:2], model.stride
     amounts = [
@@ -125,7 +125,7 @@ def refine_photo(
             effort,
         )
         refined[outer] = found[inner]
-    return np.clip(refined, -LARGEST, LARGEST).astype(np.int64)
+    return np.clip(refined, -LARGEST, LARGEST).astype(np.int16)
 
 
 def _refine(

@@ -185,7 +185,8 @@ class TrainedCodec(Recompiled):
         image = self.decode(integers, head.quality)[: head.height, : head.width]
         if head.grey:
             image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-        return np.round(np.clip(image, 0, 255)).astype(np.uint8)
+        image = np.clip(image, 0, 255, out=image)
+        return np.round(image, out=image).astype(np.uint8)
 
     def read(
         self, content: bytes, *, name: str = "the compressed photo", keep_damaged=False
@@ -255,21 +256,22 @@ class TrainedCodec(Recompiled):
           quality: from 1.
 
         Returns:
-          hyper: int64 (⌈h / (4 stride)⌉, ⌈w / (4 stride)⌉, hyper channels).
-          integers: int64 (⌈h / stride⌉, ⌈w / stride⌉, channels).
+          hyper: int16 (⌈h / (4 stride)⌉, ⌈w / (4 stride)⌉, hyper channels).
+          integers: int16 (⌈h / stride⌉, ⌈w / stride⌉, channels).
         """
         stride = self.model.stride
         below, right = (-side % stride for side in photo.shape[:2])
         padded = np.pad(photo, [(0, below), (0, right), (0, 0)], mode="edge")
         size = tuple(side // stride for side in padded.shape[:2])
-        scaled = np.empty((*size, self.model.channels), np.float32)
+        # The only array of the photo's size beside it and the integers.
+        aligned = [side + -side % RATIO for side in size]
+        whole = np.zeros((*aligned, self.model.channels), np.float32)
+        scaled = whole[: size[0], : size[1]]
         for window, inner, outer in windows(size, self.model.reach):
             pixels = tuple(slice(stride * s.start, stride * s.stop) for s in window)
             part = padded[pixels].astype(np.float32)
             encoded = self._jitted_encode(self.variables, part, quality - 1)
             scaled[outer] = np.asarray(encoded)[inner]
-        below, right = (-side % RATIO for side in size)
-        whole = np.pad(scaled, [(0, below), (0, right), (0, 0)])
         rows, columns = (side // RATIO for side in whole.shape[:2])
         hyper = np.empty((rows, columns, self.model.hyper_channels), np.float32)
         for window, inner, outer in windows(whole.shape[:2], self.model.reach):
@@ -279,12 +281,9 @@ class TrainedCodec(Recompiled):
                 for slices in (inner, outer)
             )
             hyper[place] = np.asarray(encoded)[part]
-        limit = _LARGEST_HYPER
-        hyper = np.clip(np.round(hyper), -limit, limit).astype(np.int64)
-        integers = np.clip(np.round(scaled), -coder.LARGEST, coder.LARGEST).astype(
-            np.int64
-        )
-        return hyper, integers
+        for array, limit in ((hyper, _LARGEST_HYPER), (scaled, coder.LARGEST)):
+            np.clip(np.round(array, out=array), -limit, limit, out=array)
+        return hyper.astype(np.int16), scaled.astype(np.int16)
 
     def decode(self, integers: np.ndarray, quality: int) -> np.ndarray:
         """Integers to float32 (stride h, stride w, 3), not clipped."""

@@ -56,6 +56,6 @@ def tile_places(rows: int, columns: int) -> list[tuple]:
 def tiles(
     hyper: np.ndarray, integers: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The integers of each tile: of the hyper latent, and of the latents."""
+    """The integers of each tile, int64: of the hyper latent, and of the latents."""
     for outer, inner in tile_places(*hyper.shape[:2]):
-        yield hyper[outer], integers[inner]
+        yield hyper[outer].astype(np.int64), integers[inner].astype(np.int64)
