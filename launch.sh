@@ -108,8 +108,8 @@ install() {
   echo "installing $* into $VENV (jax for $ACCELERATOR)"
   local arguments=()
   for file in "$@"; do arguments+=(-r "$ROOT/$file"); done
-  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --no-compile \
+  # Not compiled ahead, a third of the time: Python compiles what it imports.
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
     "$JAX_PACKAGE" "${arguments[@]}"
   echo "$current" >"$stamp"
 }

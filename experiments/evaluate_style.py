@@ -70,7 +70,8 @@ def main() -> None:
         reads += filter(None, found)
     reads += weight_files(_WEIGHTS.value)
     check_outputs([output / name for name in _FILES], reads)
-    print(*left_out, sep="\n", end="\n" if left_out else "")
+    for sentence in left_out:
+        print(sentence)
     vgg19 = load_vgg19_weights(_WEIGHTS.value, block=5)
     made = stylize_pairs(
         pairs,
@@ -89,9 +90,8 @@ def main() -> None:
 
     for number, pair in enumerate(pairs, start=1):
         try:
-            for score in photo_pairs.score_pair(
-                meter, pair, folders, keep, lpips=lpips
-            ):
+            found = photo_pairs.score_pair(meter, pair, folders, keep, lpips=lpips)
+            for score in found:
                 known = made.seconds.get((pair.name, score.method))
                 scores.append(dataclasses.replace(score, seconds=known))
                 caption = report.captions([score])[pair.name, score.method]

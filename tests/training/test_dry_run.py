@@ -4,6 +4,7 @@ import pytest
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.systems import find
+from vgg_unpool_jax.training import run_config
 from vgg_unpool_jax.training.dry_run import describe_run
 
 SYSTEM = find("unpooling")
@@ -22,6 +23,13 @@ def test_config_parameters_and_stages_are_told_and_nothing_is_written(
     assert any(line.startswith("steps 4 to 6: 4 photos of 18²") for line in lines)
     assert lines[-1] == "6 steps, 2.6 passes over the training photos"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_without_a_checkpoint_takes_any_config(make_config, tmp_path):
+    run_config.save(tmp_path, make_config())
+    (tmp_path / run_config.CHECKPOINTS).mkdir()
+    lines = describe_run(make_config(num_steps=7), tmp_path, SYSTEM).splitlines()
+    assert lines[-1].startswith("7 steps")
 
 
 def test_what_a_training_refuses_is_refused(make_config, uninterrupted):

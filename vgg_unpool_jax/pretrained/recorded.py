@@ -119,11 +119,11 @@ def load_released_weights(
         # What to download where no file is named.
         flavour = "torchvision" if preprocessing == "torchvision" else "keras"
         weights = load_vgg19_weights(path, block=block, flavour=flavour)
-    wanted = recorded["layers_sha256"], preprocessing
-    found = arrays_sha256(weights.params, block), weights.preprocessing
-    if weights.preprocessing != preprocessing or not has_layers(
-        weights, wanted[0], convolutions_up_to(block)
-    ):
+    digest, layers = recorded["layers_sha256"], convolutions_up_to(block)
+    fits = weights.preprocessing == preprocessing
+    if not (fits and has_layers(weights, digest, layers)):
+        wanted = digest, preprocessing
+        found = arrays_sha256(weights.params, block), weights.preprocessing
         named = "{} (SHA-256 up to {} {:.12}…, {} preprocessing)".format
         layer = f"block{block}_conv2"
         raise WeightsMismatchError(

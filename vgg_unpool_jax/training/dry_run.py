@@ -7,7 +7,9 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.data import open_splits
-from vgg_unpool_jax.training import run_config, setup
+from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.training import run_config, run_photos, setup
+from vgg_unpool_jax.training.checkpoints import Checkpoints
 from vgg_unpool_jax.training.optimizers import make_optimizer
 from vgg_unpool_jax.training.stages import make_stages, mean_batch_size
 from vgg_unpool_jax.training.system import System
@@ -20,17 +22,19 @@ def describe_run(
 
     Args:
       config: the experiment.
-      workdir: of the run; its config, if it has one, must agree, as in a resume.
+      workdir: of the run; if it holds a checkpoint, config and photos must agree.
       system: that would be trained.
 
     Returns:
       Lines for people.
-
-    Raises:
-      The errors of `train_and_evaluate` for inputs that cannot be used.
     """
-    run_config.compare(workdir, config)
     splits = open_splits(config.data)
+    if (to_path(workdir) / run_config.CHECKPOINTS).is_dir():
+        with Checkpoints(workdir, create=False) as saved:
+            resumed = saved.latest_step() is not None
+        if resumed:
+            run_config.compare(workdir, config)
+            run_photos.compare(workdir, splits)
     count = len(splits["train"].indices)
     steps = setup.count_steps(config, count)
     stages = make_stages(config.data, steps)
