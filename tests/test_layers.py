@@ -247,6 +247,7 @@ def test_training_needs_neither_tensorflow_nor_torch():
     assert not modules & {"tensorflow", "keras", "torch", "torchvision"}
 
 
+@pytest.mark.extended
 def test_benchmarks_import_their_peers_only_where_they_are_asked_for():
     modules = _modules_after(
         "import benchmarks.run, benchmarks.pooling, "

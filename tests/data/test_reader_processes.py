@@ -100,6 +100,7 @@ def _assert_gone(pids, seconds=20):
         time.sleep(0.05)
 
 
+@pytest.mark.extended
 def test_workers_deliver_the_same_batches(folder):
     """Resumed in the middle, with workers, one photo broken: nothing changes."""
     source = make_source(f"folder:{folder}")

@@ -45,6 +45,7 @@ def _run(parts, **options):
     return work, np.stack([pixels for _, pixels in work.stylize(video.frames)])
 
 
+@pytest.mark.extended
 def test_flicker_is_the_change_beyond_that_of_the_film(parts):
     frames = np.stack([frame.pixels for frame in parts[2].frames()])
     work, results = _run(parts, smoothing="none")
@@ -53,6 +54,7 @@ def test_flicker_is_the_change_beyond_that_of_the_film(parts):
     assert work.flicker == pytest.approx(np.maximum(result - film, 0).mean())
 
 
+@pytest.mark.extended
 def test_the_guided_filter_looks_back_within_a_shot(parts):
     _, results = _run(parts, smoothing="guided", steadiness=50)
     _, alone = _run(parts, smoothing="guided")

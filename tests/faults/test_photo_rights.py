@@ -41,6 +41,7 @@ print(json.dumps({"mask": mask, "broken": loader.broken, "refusal": refusal}))
 """
 
 
+@pytest.mark.extended
 def test_what_may_not_be_read_is_named(monkeypatch):
     # Not below pytest's own folder, which is closed to others.
     top = pathlib.Path(tempfile.mkdtemp(prefix="rights"))

@@ -28,18 +28,19 @@ def assert_close(found, expected, tolerance):
 # a time with few and with many tiles, a single tile, several blocks and threads,
 # results past the caches.
 @pytest.mark.parametrize(
-    ("shape", "outputs"),
+    ("shape", "outputs", "gated"),
     [
-        ((1, 1, 1, 1), 1),
-        ((1, 3, 9, 15), 17),
-        ((2, 7, 6, 33), 48),
-        ((3, 13, 6, 80), 95),
-        ((2, 9, 10, 300), 330),
-        ((4, 33, 40, 280), 270),
-        ((2, 130, 90, 64), 64),
+        ((1, 1, 1, 1), 1, False),
+        ((1, 3, 9, 15), 17, True),
+        ((2, 7, 6, 33), 48, False),
+        ((3, 13, 6, 80), 95, True),
+        ((2, 9, 10, 300), 330, False),
+        ((2, 9, 10, 300), 330, True),
+        ((4, 33, 40, 280), 270, True),
+        ((2, 130, 90, 64), 64, False),
+        ((2, 130, 90, 64), 64, True),
     ],
 )
-@pytest.mark.parametrize("gated", [False, True])
 def test_values_are_those_of_xla(shape, outputs, gated):
     images, kernel = draw(*shape), draw(3, 3, shape[3], outputs, seed=1)
     cotangent, bias = draw(*shape[:3], outputs, seed=2), draw(outputs, seed=3)

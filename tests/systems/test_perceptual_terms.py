@@ -56,6 +56,7 @@ def test_a_restorer_adds_the_mean_distance(metric, images):
     np.testing.assert_allclose(losses["all"], 0.16 + _COEFFICIENT * wanted, rtol=1e-4)
 
 
+@pytest.mark.extended
 def test_a_codec_weighs_it_with_the_quality(metric, images):
     config = faces.get_config("runlocal")
     loss = RateDistortion(tuple(config.loss.lambdas), 0)

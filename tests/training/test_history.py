@@ -58,6 +58,7 @@ def test_the_best_state_is_of_the_run_that_is_in_the_workdir(
     assert entries[0]["metrics"]["loss"] == pytest.approx(result.metrics["loss"])
 
 
+@pytest.mark.extended
 def test_a_metric_that_no_validation_has_loses_no_step(make_config, tmp_path):
     config = make_config(
         num_steps=2, evaluation__every_steps=1, checkpoints__best_metric="psnr"
@@ -98,6 +99,7 @@ def test_a_validation_that_a_kill_left_out_is_made_up_for(
     assert (tmp_path / BEST_FOLDER / "config.json").exists()
 
 
+@pytest.mark.extended
 def test_a_validation_is_abandoned_and_made_up_for(
     make_config, tmp_path, uninterrupted, read_scalars, monkeypatch
 ):

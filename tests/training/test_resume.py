@@ -204,6 +204,7 @@ def test_a_start_that_fails_because_of_its_config_leaves_no_config_behind(
 # --- a start from another run's parameters --------------------------------------------
 
 
+@pytest.mark.extended
 def test_a_run_can_start_from_the_averaged_parameters_of_another(
     make_config, tmp_path, uninterrupted, assert_same_tree
 ):
@@ -263,6 +264,7 @@ def test_the_decoder_of_a_deeper_block_starts_with_the_layers_that_both_have(
         np.testing.assert_array_equal(released[name]["kernel"], wanted["kernel"])
 
 
+@pytest.mark.extended
 def test_a_run_goes_on_from_a_released_decoder_of_its_block_with_its_statistics(
     make_config, tmp_path, uninterrupted
 ):

@@ -121,6 +121,7 @@ def test_a_broken_photo_cannot_be_kept(make_config, photos, tmp_path):
         train_and_evaluate(config, tmp_path / "run")
 
 
+@pytest.mark.extended
 def test_photos_that_are_too_small_to_keep_are_named(make_config, tmp_path):
     config = make_config(
         data__crop="random", data__image_size=512, data__keep_on_device=True

@@ -53,7 +53,7 @@ class ResidentPhotos:
                 "most 2,147,483,647 can be numbered; set it to false"
             )
         pixels = [photo.reshape(-1, 3) for photo in photos]
-        self.pixels = jnp.asarray(np.concatenate(pixels))
+        self.pixels = jax.device_put(np.concatenate(pixels))
 
     def require_size(self, image_size: int) -> None:
         """Refuse crops that would need a photo to be enlarged."""

@@ -22,6 +22,7 @@ from vgg_unpool_jax.evaluation.metrics import (
 from vgg_unpool_jax.evaluation.perceptual import PerceptualMetric, compute_perceptual
 from vgg_unpool_jax.evaluation.statistics import Summary, summarize
 from vgg_unpool_jax.io.paths import to_path
+from vgg_unpool_jax.ops.placing import on_device
 
 INFOS = {**METRICS, **PERCEPTUAL_METRICS}
 
@@ -115,7 +116,7 @@ def compare(
     Returns:
       Values by the keys of `INFOS`, without what this size is too small for.
     """
-    a, b = (jnp.asarray(photo, jnp.float32)[None] for photo in (a, b))
+    a, b = (on_device(photo, jnp.float32)[None] for photo in (a, b))
     found = _compute_photo_metrics(a, b) | compute_perceptual(perceptual, a, b)
     return {name: float(found[name][0]) for name in INFOS if name in found}
 

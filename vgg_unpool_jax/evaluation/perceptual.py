@@ -26,6 +26,7 @@ from vgg_unpool_jax.losses import dists, lpips, lpips_maps
 from vgg_unpool_jax.nets.alexnet import MIN_SIDE, AlexNet
 from vgg_unpool_jax.nets.vgg16 import VGG16
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import tree_on_device
 from vgg_unpool_jax.pretrained.metric_heads import (
     Heads,
     head_files,
@@ -74,7 +75,7 @@ class PerceptualMetric(Recompiled):
         """Put weights together."""
         title = PERCEPTUAL_METRICS[self.name].title
         params = require_torchvision(network, title)
-        self.params = jax.tree.map(jnp.asarray, {"net": params, "heads": heads.arrays})
+        self.params = tree_on_device({"net": params, "heads": heads.arrays})
         self.record = {
             "network": {"origin": network.origin, "sha256": network.sha256},
             "heads": {"origin": heads.origin, "sha256": heads.sha256},

@@ -17,6 +17,7 @@ from vgg_unpool_jax.evaluation.distances import (
 )
 from vgg_unpool_jax.evaluation.perceptual import PerceptualMetric
 from vgg_unpool_jax.evaluation.statistics import summarize
+from vgg_unpool_jax.ops.placing import on_device
 
 
 def measure(
@@ -40,7 +41,7 @@ def measure(
     """
     scores = [compare(*pair, perceptual) for pair in zip(outputs, photos, strict=True)]
     found = {name: summarize([s[name] for s in scores]) for name in scores[0]}
-    a, b = (jnp.asarray(images, jnp.float32) for images in (outputs, photos))
+    a, b = (on_device(images, jnp.float32) for images in (outputs, photos))
     spectra = [np.asarray(rows) for rows in spectrum.radial_spectra(a, b)]
     found |= spectrum.spectrum_errors(*spectra)
     found["spectrum_ratio_db"] = spectrum.ratios(*spectra)

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from vgg_unpool_jax.ops.placing import on_device
+
 
 def require_matching(
     predictions: jax.Array,
@@ -23,7 +25,7 @@ def require_matching(
     Returns:
       The two arrays in float32.
     """
-    predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
+    predictions, targets = on_device(predictions), on_device(targets)
     for name, array in zip(names, (predictions, targets), strict=True):
         if array.ndim != 4:
             raise ValueError(

@@ -38,6 +38,7 @@ def _window_weights() -> tuple[float, ...]:
 _WEIGHTS = _window_weights()
 
 
+@functools.partial(jax.jit, static_argnames="axis", inline=True)
 def _weighted_slices(maps: jax.Array, axis: int) -> jax.Array:
     length = maps.shape[axis] - WINDOW_SIZE + 1
     return sum(

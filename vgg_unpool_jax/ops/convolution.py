@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from vgg_unpool_jax.ops import winograd, winograd_native
+from vgg_unpool_jax.ops.placing import on_device
 
 IMPLEMENTATIONS = ("xla", "winograd", "native", "columns")
 
@@ -61,7 +62,7 @@ def convolve(
       ValueError: for shapes or dtypes that do not fit, another implementation, or
         "winograd" or "native" for another dtype than float32.
     """
-    images, kernel, bias = map(jnp.asarray, (images, kernel, bias))
+    images, kernel, bias = map(on_device, (images, kernel, bias))
     if (
         images.ndim != 4
         or kernel.shape[:2] != (3, 3)

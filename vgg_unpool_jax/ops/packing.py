@@ -13,6 +13,8 @@ contiguous runs of channels: vectors of a CPU, lanes of an accelerator, and no s
 import jax
 import jax.numpy as jnp
 
+from vgg_unpool_jax.ops.placing import on_device
+
 CODES_PER_BYTE = 4
 _BITS = 2
 
@@ -32,7 +34,7 @@ def pack_codes(codes: jax.Array) -> jax.Array:
     Returns:
       (..., ceil(c / 4)) uint8 in the layout of this module.
     """
-    codes = jnp.asarray(codes)
+    codes = on_device(codes)
     _check_bytes("codes", codes)
     if not isinstance(codes, jax.core.Tracer) and codes.size:
         with jax.ensure_compile_time_eval():  # also where `jit` closes over an array
@@ -62,7 +64,7 @@ def unpack_codes(packed: jax.Array, channels: int) -> jax.Array:
     Returns:
       (..., channels) uint8 codes, each 0 to 3.
     """
-    packed = jnp.asarray(packed)
+    packed = on_device(packed)
     _check_bytes("packed", packed)
     wanted = packed_channels(channels)
     if packed.shape[-1] != wanted:

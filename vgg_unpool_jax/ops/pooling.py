@@ -31,9 +31,9 @@ import importlib
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from vgg_unpool_jax.ops.placing import on_device
 from vgg_unpool_jax.ops.pooling_checks import (
     check_array,
     check_codes,
@@ -87,7 +87,7 @@ def max_pool_argmax(
       ValueError: for arrays that are not 4-D or not float, a window that does not fit,
         and an implementation or packing that does not have this window.
     """
-    images = jnp.asarray(images)
+    images = on_device(images)
     check_array("images", images)
     grid = make_grid(images.shape[1:3], window, strides, padding)
     return _pool(images, _options(grid, relu, packed, implementation))
@@ -126,7 +126,7 @@ def max_unpool(
         concrete switches with a code outside the window, and an implementation or
         packing that does not have this window.
     """
-    values, switches = jnp.asarray(values), jnp.asarray(switches)
+    values, switches = on_device(values), on_device(switches)
     check_array("values", values)
     check_switches(values, switches, packed)
     grid = unpooling_grid(values.shape, window, strides, padding, output_shape)

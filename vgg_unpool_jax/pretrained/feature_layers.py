@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from vgg_unpool_jax.errors import ConfigError, WeightsMismatchError
 from vgg_unpool_jax.nets.alexnet import (
@@ -30,6 +29,7 @@ from vgg_unpool_jax.nets.vgg19_layers import (
     convolutions_up_to,
     size_multiple,
 )
+from vgg_unpool_jax.ops.placing import tree_on_device
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.networks import (
     NetworkWeights,
@@ -199,7 +199,7 @@ def load_layers(
 def frozen_params(weights: Mapping[str, Weights]) -> dict[str, Any]:
     """Network -> parameters on the device."""
     return {
-        network: jax.tree.map(jnp.asarray, dict(found.params))
+        network: tree_on_device(dict(found.params))
         for network, found in weights.items()
     }
 

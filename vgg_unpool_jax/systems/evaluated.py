@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import Report
+from vgg_unpool_jax.ops.placing import on_device
 from vgg_unpool_jax.training.system import Objective
 
 
@@ -32,7 +33,7 @@ def evaluate_objective(
 
     def compute_outputs(batch):
         names = [name for name in ("image", "input") if name in batch]
-        arrays = {name: jnp.asarray(batch[name], jnp.float32) for name in names}
+        arrays = {name: on_device(batch[name], jnp.float32) for name in names}
         return compute(params, arrays)
 
     return evaluate_split(

@@ -46,7 +46,7 @@ def create_train_state(
         step=jnp.zeros((), jnp.int32),
         params=params,
         model_state=model_state,
-        opt_state=optimizer.init(params),
+        opt_state=jax.jit(optimizer.init)(params),
         # A copy: the step donates its state, and one buffer cannot be donated twice.
         average=jax.tree.map(jnp.copy, params) if averaged else None,
     )

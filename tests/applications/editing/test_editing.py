@@ -37,7 +37,7 @@ def pair():
     encoder, decoder = make_pair_models(config, weights.preprocessing)
     images = jnp.zeros((1, 16, 16, 3))
     features, found = encoder.apply({"params": weights.params}, images)
-    variables = decoder.init(jax.random.key(1), features, found["switches"])
+    variables = jax.jit(decoder.init)(jax.random.key(1), features, found["switches"])
     return Pair(config, weights, variables, step=0)
 
 

@@ -39,7 +39,7 @@ def _pair(block):
     side = 2 ** (block - 1)
     features = np.zeros((1, 1, 1, (64, 128)[block - 1]), np.float32)
     switches = [np.zeros((1, side // 2, side // 2, 64), np.uint8)] * (block - 1)
-    variables = decoder.init(jax.random.key(block), features, switches)
+    variables = jax.jit(decoder.init)(jax.random.key(block), features, switches)
     return Pair(config, weights, variables, 0)
 
 

@@ -38,6 +38,7 @@ def test_flicker_is_the_change_of_the_result_beyond_the_input():
     assert _flicker(moving, half) == pytest.approx(5)
 
 
+@pytest.mark.extended
 def test_a_pan_by_whole_pixels_has_no_warp_error():
     scene = skimage.data.astronaut()[:90, 100:260].astype(np.float64)
     still, blinking = WarpErrorMeter(), WarpErrorMeter()

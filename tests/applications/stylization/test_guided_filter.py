@@ -122,6 +122,7 @@ def test_tiles_give_what_the_whole_gives():
     np.testing.assert_allclose(tiled, whole, atol=2e-3, rtol=0)
 
 
+@pytest.mark.extended
 def test_photos_of_many_sizes_share_programs(monkeypatch):
     traced, products = [], module._window_products
     monkeypatch.setattr(

@@ -183,6 +183,7 @@ def test_impossible_sizes_are_refused(model):
         OnePassStylizer(model, side=10)
 
 
+@pytest.mark.extended
 def test_programs_are_compiled_once_for_all_photos_of_a_bucket(stylizer):
     look = stylizer.measure_style(_photo(50, 60, 9))
     stylizer.stylize(_photo(50, 60, 9), look)

@@ -1,11 +1,16 @@
 """compress and decompress from the command line."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from configs.codec import faces, photos
 from tests.experiments.commands import run_command
 
 
+@pytest.mark.parametrize(
+    "codec", [pytest.param(faces, marks=pytest.mark.extended), photos], indirect=True
+)
 def test_photos_are_compressed_and_decoded(tmp_path, codec, photo):
     path = tmp_path / "codec-small.safetensors"
     codec.export(path)

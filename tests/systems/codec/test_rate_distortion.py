@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from configs.codec import faces, photos
 from vgg_unpool_jax.systems.codec import curves, equal_size
 from vgg_unpool_jax.systems.codec.rate_distortion import (
     Method,
@@ -36,6 +37,9 @@ def test_bd_rate_of_a_constant_factor_is_that_factor():
     assert bd_rate(far, _curve()) is None
 
 
+@pytest.mark.parametrize(
+    "codec", [pytest.param(faces, marks=pytest.mark.extended), photos], indirect=True
+)
 def test_all_methods_are_measured_on_files(codec, photo, tmp_path):
     large = np.tile(photo, (2, 1, 1))
     measured = {}

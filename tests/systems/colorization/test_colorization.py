@@ -256,7 +256,7 @@ def test_the_decoder_of_vgg19_sees_hints_at_all_levels():
     model = make_model(photos.get_config("runlocal"))
     rng = np.random.default_rng(0)
     features = [np.float32(rng.uniform(0, 9, shape)) for shape in _FEATURES]
-    variables = model.init(jax.random.key(0), features)
+    variables = jax.jit(model.init)(jax.random.key(0), features)
     hints = np.zeros((1, 16, 12, 3), np.float32)
     plain = model.apply(variables, features, hints)
     np.testing.assert_array_equal(model.apply(variables, features), plain)
@@ -290,7 +290,7 @@ def test_dropout_takes_channels_from_photos_in_training():
     features = tuple(
         np.float32(rng.uniform(0, 9, (3, *shape[1:]))) for shape in _FEATURES
     )
-    variables = model.init(jax.random.key(0), features)
+    variables = jax.jit(model.init)(jax.random.key(0), features)
     keys = jax.random.split(jax.random.key(1), 3)
     plain = model.apply(variables, features)
     dropped = model.apply(variables, features, None, keys)

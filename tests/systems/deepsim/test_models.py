@@ -65,7 +65,7 @@ def test_the_discriminator_has_the_published_sizes(side, sides):
     assert count(params) == convolutions + biases + 256 * 512 + 512 + 512 * 2 + 2
     assert logits.shape == (3, 2)
     images = np.zeros((1, side, side, 3), np.float32)
-    variables = model.init(jax.random.key(0), images)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
     _, state = model.apply(variables, images, capture_intermediates=True)
     found = state["intermediates"]["features"]
     layers = [found[f"conv{number}"]["__call__"][0] for number in range(1, 6)]
@@ -111,7 +111,7 @@ def test_layers_equal_torchs():
     torch = pytest.importorskip("torch")
     images = np.random.default_rng(0).normal(size=(2, 10, 12, 3)).astype(np.float32)
     stack = Stack((Layer(6, 5, 2), up(4), Layer(5, 3, 2, True)), linear_end=True)
-    variables = stack.init(jax.random.key(1), images)
+    variables = jax.jit(stack.init)(jax.random.key(1), images)
     found = stack.apply(variables, images)
     params = jax.tree.map(lambda x: torch.tensor(np.array(x)), variables["params"])
     x = torch.tensor(images).permute(0, 3, 1, 2)

@@ -76,6 +76,7 @@ def test_levels_become_vectors_and_back():
 def blind():
     """An objective, and its parameters with an estimator that means something."""
     config = photos.get_config("runlocal")
+    config.model.widths, config.model.blocks = (6, 8), (1, 1)
     objective = from_config(config)
     images = jnp.asarray(
         np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)), jnp.float32

@@ -100,7 +100,7 @@ def test_unchanged_features_give_the_photo_back_whatever_the_parameters(
     encoding, images
 ):
     decoder = StagedDecoder(convolution="xla")
-    variables = decoder.init(jax.random.key(1), encoding.inputs)
+    variables = jax.jit(decoder.init)(jax.random.key(1), encoding.inputs)
     features = encoding.inputs[0]
     for number in range(len(STAGES)):
         features = exact_stage(decoder, variables, number, features, encoding)
@@ -227,7 +227,7 @@ def test_a_fitted_stage_undoes_two_convolutions(monkeypatch):
     fitted = start._fit_stage(
         objective, run, number, batches, 4, state[STATISTICS], rng
     )
-    params = objective.decoder.init(jax.random.key(0), found.inputs)["params"]
+    params = jax.jit(objective.decoder.init)(jax.random.key(0), found.inputs)["params"]
 
     def error(params):
         variables = {"params": params, STATISTICS: state[STATISTICS]}
@@ -261,6 +261,7 @@ def test_the_last_stage_is_that_of_a_pair():
     )
 
 
+@pytest.mark.extended
 def test_the_start_refuses_what_does_not_fit(weights):
     config = vgg19.get_config("runlocal")
     objective = from_config(config)
@@ -278,6 +279,7 @@ def test_the_start_refuses_what_does_not_fit(weights):
         start._check_pair(config, Saved)
 
 
+@pytest.mark.extended
 def test_maxima_are_placed_where_the_switches_are():
     features = np.random.default_rng(0).uniform(0.1, 1, (2, 8, 6, 3)).astype("f")
     pooled, switches = max_pool_argmax(features)

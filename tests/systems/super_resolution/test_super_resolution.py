@@ -67,7 +67,7 @@ def test_numbers_of_parameters():
 def test_an_untrained_network_enlarges_bicubically():
     photo = make_source("samples")[0][:20, :24]
     model = FastUpscaler(4, 8, 1)
-    variables = model.init(jax.random.key(0), photo[None].astype(np.float32))
+    variables = jax.jit(model.init)(jax.random.key(0), photo[None].astype(np.float32))
     found = model.apply(variables, photo[None].astype(np.float32))[0]
     expected = resize_bicubic(photo.astype(np.float64), 80, 96)
     np.testing.assert_allclose(found[8:-8, 8:-8], expected[8:-8, 8:-8], atol=2e-3)

@@ -81,7 +81,7 @@ def test_the_decoder_gives_the_fitted_layers_errors():
     photos = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     images = photos.astype(np.float32)
     encoder = VGG19Encoder(4)
-    encoder_params = encoder.init(jax.random.key(0), images)["params"]
+    encoder_params = jax.jit(encoder.init)(jax.random.key(0), images)["params"]
     inner_rms = jnp.linspace(0.5, 2.0, 256)
     fitted = fit_new_layers(
         encoder,
@@ -98,7 +98,7 @@ def test_the_decoder_gives_the_fitted_layers_errors():
         fitted.feature_rms, measure_feature_rms(features), rtol=1e-4
     )
     decoder = UnpoolingDecoder(4, normalize_features=True)
-    variables = decoder.init(jax.random.key(1), features, found["switches"])
+    variables = jax.jit(decoder.init)(jax.random.key(1), features, found["switches"])
     params = {**variables["params"], **fitted.params}
     statistics = {"feature_rms": fitted.feature_rms}
     _, outputs = decoder.apply(

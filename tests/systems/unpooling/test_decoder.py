@@ -76,7 +76,7 @@ def _random_inputs(block, seed=0, **size):
 
 
 def _initialised(decoder, features, switches):
-    return decoder.init(jax.random.key(0), features, switches)
+    return jax.jit(decoder.init)(jax.random.key(0), features, switches)
 
 
 def _random_params(decoder, features, switches):
@@ -178,7 +178,7 @@ def test_a_transposed_convolution_keeps_the_scale_of_the_features():
     assert sizes == {"transposed2": 4 * 128**2 + 128, "transposed1": 4 * 64**2 + 64}
     features, switches = _random_inputs(2, height=8, width=8)
     decoder = UnpoolingDecoder(2, upsampling="transposed")
-    variables = decoder.init(jax.random.key(0), features, switches)
+    variables = jax.jit(decoder.init)(jax.random.key(0), features, switches)
     _, named = decoder.apply(variables, features, switches)
     ratio = jnp.mean(named["unpool1"] ** 2) / jnp.mean(named["block2_conv1"] ** 2)
     assert 0.7 < float(ratio) < 1.4

@@ -241,6 +241,7 @@ def _reconstruct(pair, photos):
     return np.asarray(pair.reconstruct(photos))
 
 
+@pytest.mark.extended
 def test_a_pair_is_copied_and_sent_to_a_process(pair):
     photos = _photos(20, 24)
     wanted = _reconstruct(pair, photos)

@@ -85,6 +85,7 @@ def test_the_same_call_goes_on_and_adds_its_time(half, config, folder, test_part
     _same(load_pair(file), load_pair(folder / "block1"), rtol=1e-3)
 
 
+@pytest.mark.extended
 def test_where_rounding_matters_the_decoder_is_stored_as_it_is(
     half, folder, test_part, monkeypatch
 ):

@@ -65,7 +65,9 @@ def test_a_bias_of_upsampling_stays_out_of_the_padding():
         switches = np.zeros((1, height // 2, width // 2, 64), np.uint8)
         return features.astype(np.float32), (switches,)
 
-    variables = jax.tree.map(np.array, decoder.init(jax.random.key(0), *encoded(8, 8)))
+    variables = jax.tree.map(
+        np.array, jax.jit(decoder.init)(jax.random.key(0), *encoded(8, 8))
+    )
     variables["params"]["transposed1"]["bias"][:] = rng.normal(size=64)
     decode = shapes.ShapedPrograms(
         lambda variables, arrays, size: decoder.apply(variables, *arrays, size)[0]

@@ -29,6 +29,7 @@ def losses():
     return config, losses
 
 
+@pytest.mark.extended
 def test_the_loss_is_deepsim_and_the_divergence(losses):
     config, compute = losses
     values, aux = compute(1.0)
@@ -42,6 +43,7 @@ def test_the_loss_is_deepsim_and_the_divergence(losses):
     np.testing.assert_allclose(values["discriminator"], total, rtol=1e-5)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("ratio", [0.05, 100.0])
 def test_both_networks_of_the_generator_rest_together(losses, ratio):
     flags = {part: bool(flag) for part, flag in losses[1](ratio)[1].active.items()}

@@ -219,6 +219,7 @@ def test_training_draws_codes_and_updates_the_statistics(images, variables):
     np.testing.assert_array_equal(before, kept)
 
 
+@pytest.mark.extended
 def test_a_learned_standard_deviation_goes_to_that_of_the_errors(images):
     model = MODEL.clone(learn_decoder_std=True)
     objective = VAEObjective(model, BetaLoss(0.0, 0, 0.0))

@@ -170,7 +170,7 @@ def test_log_std_is_that_of_the_config_or_the_one_that_was_learnt(trained, photo
     config = _config(photos)
     config.model.learn_decoder_std = True
     images = np.zeros((1, SIDE, SIDE, 3), np.float32)
-    variables = make_model(config).init(jax.random.key(0), images)
+    variables = jax.jit(make_model(config).init)(jax.random.key(0), images)
     assert TrainedVAE(config, variables, 0).log_std() == pytest.approx(np.log(0.125))
     variables["params"]["decoder"]["log_std"] = np.float32(-1.5)
     assert TrainedVAE(config, variables, 0).log_std() == -1.5
@@ -228,6 +228,7 @@ def test_temperature_scales_the_codes(trained):
 # --- evaluation -----------------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_evaluation_agrees_with_the_last_validation_of_training(trained, run, part):
     # Batches of other sizes, the same report: both must see all five photos.
     score = trained.evaluate(part, batch_size=4)
@@ -239,6 +240,7 @@ def test_evaluation_agrees_with_the_last_validation_of_training(trained, run, pa
         assert value == pytest.approx(during[name], rel=1e-3, abs=1e-5), name
 
 
+@pytest.mark.extended
 def test_evaluation_of_a_trained_vae_is_the_same_twice(trained, part):
     first, again = (trained.evaluate(part).to_dict() for _ in range(2))
     assert first == again
@@ -257,6 +259,7 @@ def test_whole_photos_are_refused(trained, part):
         trained.evaluate(part, crop="whole")
 
 
+@pytest.mark.extended
 def test_weights_of_a_vgg19_bring_frechet_distances(run, part, weights_file):
     trained = load_trained(run[0], weights_file)
     # The weights of a distance stand beside it in the result file.

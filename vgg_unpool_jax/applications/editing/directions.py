@@ -14,6 +14,7 @@ from vgg_unpool_jax.applications.editing.photos import (
 )
 from vgg_unpool_jax.applications.resizing import as_photo
 from vgg_unpool_jax.errors import ConfigError, require_image
+from vgg_unpool_jax.ops.placing import on_device
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 
@@ -50,7 +51,7 @@ def principal_directions(features, count: int) -> PrincipalDirections:
     Returns:
       The directions of largest variance.
     """
-    features = jnp.asarray(features, jnp.float32)
+    features = on_device(features, jnp.float32)
     require_image("features", features, 4, None)
     if not 1 <= count <= features.shape[-1]:
         raise ConfigError(

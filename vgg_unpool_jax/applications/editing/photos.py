@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vgg_unpool_jax.applications.resizing import as_photo, resize
 from vgg_unpool_jax.nets.vgg19_layers import size_multiple
 from vgg_unpool_jax.ops.padding import pad_to_multiple
+from vgg_unpool_jax.ops.placing import on_device
 from vgg_unpool_jax.systems.unpooling.pair import Pair
 
 Switches = Sequence[jax.Array]
@@ -16,7 +16,7 @@ Switches = Sequence[jax.Array]
 
 def encode_photo(pair: Pair, photo) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """Features and switches of one photo of any size; shapes as `Pair.encode`."""
-    images = jnp.asarray(as_photo(photo))[None]
+    images = on_device(as_photo(photo))[None]
     return pair.encode(pad_to_multiple(images, size_multiple(pair.block)))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import require_image
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device
 from vgg_unpool_jax.systems.unpooling.shapes import ShapedPrograms
 from vgg_unpool_jax.systems.unpooling.tiling import tile_spans
 
@@ -166,7 +167,7 @@ def _check(guide, image, radius, eps) -> int:
 
 
 def _float32(array) -> jax.Array:
-    return jnp.asarray(array, jnp.float32)
+    return on_device(array, jnp.float32)
 
 
 @functools.lru_cache(maxsize=4)

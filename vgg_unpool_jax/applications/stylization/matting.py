@@ -26,6 +26,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import UserError, require_image
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device
 
 _WHITE = 255.0
 _SIDE = 3
@@ -96,7 +97,7 @@ def matting_smooth(
       program crops the frame and repeats what is next to it.
     """
     check_photo_range("guide", guide)
-    guide, image = (jnp.asarray(array, jnp.float32) for array in (guide, image))
+    guide, image = (on_device(array, jnp.float32) for array in (guide, image))
     require_image("guide", guide, 3)
     if image.shape != guide.shape or min(guide.shape[:2]) < _SIDE:
         raise ValueError(

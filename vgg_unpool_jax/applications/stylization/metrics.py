@@ -20,6 +20,7 @@ from vgg_unpool_jax.nets.vgg19_layers import NUM_BLOCKS, size_multiple
 from vgg_unpool_jax.ops.moments import Moments, measure_sets
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.pretrained.vgg19 import VGG19Weights
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 
@@ -92,7 +93,7 @@ def edge_ssim(content: np.ndarray, result: np.ndarray) -> float:
             f"{np.shape(result)}"
         )
     edges = [255.0 * edge_map(image)[None, ..., None] for image in (content, result)]
-    return float(photo_ssim(*(jnp.asarray(e, jnp.float32) for e in edges))[0])
+    return float(photo_ssim(*(on_device(e, jnp.float32) for e in edges))[0])
 
 
 def moment_distance(moments: Moments, reference: Moments, kind: str) -> float:
@@ -136,7 +137,7 @@ class StyleMeter(Recompiled):
           vgg19: the weights, which must reach block 5.
         """
         self._encoder = VGG19Encoder(NUM_BLOCKS, vgg19.preprocessing)
-        self._params = jax.tree.map(jnp.asarray, vgg19.params)
+        self._params = tree_on_device(vgg19.params)
 
     @functools.cached_property
     def _jitted_encode(self):

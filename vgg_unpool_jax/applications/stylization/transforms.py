@@ -31,6 +31,7 @@ import numpy as np
 
 from vgg_unpool_jax.applications.stylization.options import TRANSFORMS
 from vgg_unpool_jax.ops.moments import Moments
+from vgg_unpool_jax.ops.placing import on_device
 
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -100,7 +101,7 @@ def make_map(
         return AffineMap(matrix, target - moved)
 
     as_arrays = (
-        Moments(*(jnp.asarray(array, jnp.float32) for array in part))
+        Moments(*(on_device(array, jnp.float32) for array in part))
         for part in (content, style)
     )
     return jax.lax.map(of_one, tuple(as_arrays))

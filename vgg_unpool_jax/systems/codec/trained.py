@@ -23,6 +23,7 @@ from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import ConfigError, PhotoError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.releases import file, index, storage
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems import load_trained
@@ -89,8 +90,8 @@ class TrainedCodec(Recompiled):
         stored = dict(variables)
         params = jax.tree.map(np.asarray, stored["params"])
         self._tables = stored.get("tables") or _make_tables(params)
-        self.variables = jax.tree.map(
-            jnp.asarray, {name: stored[name] for name in ("params", "statistics")}
+        self.variables = tree_on_device(
+            {name: stored[name] for name in ("params", "statistics")}
         )
         arrays = {name: np.asarray(table) for name, table in self._tables.items()}
         self.tables = Tables(arrays["conditional"], arrays["hyper"])
@@ -306,7 +307,7 @@ class TrainedCodec(Recompiled):
 
     def reconstruct(self, images) -> jax.Array:
         """`reconstruct_photo` of each of (n, h, w, 3)."""
-        return jnp.stack([jnp.asarray(self.reconstruct_photo(i)) for i in images])
+        return jnp.stack([on_device(self.reconstruct_photo(i)) for i in images])
 
     def evaluate(self, split: Split, **options) -> Evaluation:
         """Evaluate over crops, with estimated rates of all qualities.

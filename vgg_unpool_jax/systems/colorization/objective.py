@@ -26,6 +26,7 @@ from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.nets.vgg16 import VGG16, VGG16_CONVOLUTIONS
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.ops.lab import fit_into_rgb, rgb_to_lab
+from vgg_unpool_jax.ops.placing import tree_on_device
 from vgg_unpool_jax.pretrained.feature_layers import (
     VGG19,
     FeatureLayer,
@@ -101,7 +102,7 @@ class ColorizationObjective:
         self.pretrained: Mapping[str, str] = {}
         if vgg16 is not None:
             params = require_torchvision(vgg16, "the colourisation network vgg16")
-            self.frozen = {"vgg16": jax.tree.map(jnp.asarray, params)}
+            self.frozen = {"vgg16": tree_on_device(params)}
             self.record = {"vgg16": {"origin": vgg16.origin, "sha256": vgg16.sha256}}
             digest = arrays_sha256(vgg16.params, layers=VGG16_CONVOLUTIONS)
             self.pretrained = {

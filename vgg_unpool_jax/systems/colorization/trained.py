@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -21,6 +20,7 @@ from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.ops.lab import rgb_to_lab
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.colorization.guided import upsample_chroma
 from vgg_unpool_jax.systems.colorization.model import OUTPUT_SCALE
@@ -77,7 +77,7 @@ class TrainedColorizer(Exported, Recompiled):
         self.model, self.record = self._objective.model, self._objective.record
         self.pretrained = self._objective.pretrained
         self.takes_hints = self._objective.takes_hints
-        self.variables = jax.tree.map(jnp.asarray, dict(variables))
+        self.variables = tree_on_device(dict(variables))
 
     def describe(self) -> str:
         """One line for a report."""
@@ -154,7 +154,7 @@ class TrainedColorizer(Exported, Recompiled):
             mean = np.stack([self._paint(photo, mean_ab) for photo in photos])
             colored = self.reconstruct(photos)
             outputs = {INPUT: gray, OUTPUT: colored, TARGET: photos, MEAN_COLOR: mean}
-            return {name: jnp.asarray(array) for name, array in outputs.items()}
+            return {name: on_device(array) for name, array in outputs.items()}
 
         options = {"image_size": self.image_size, "crop": self.crop, **options}
         return evaluate_split(

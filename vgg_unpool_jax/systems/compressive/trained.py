@@ -24,6 +24,7 @@ from vgg_unpool_jax.data import Split
 from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.codec import bitstream
@@ -79,7 +80,7 @@ class TrainedCompressive(Exported, Recompiled):
         self.model = make_model(config)
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
-        self.variables = jax.tree.map(jnp.asarray, dict(variables))
+        self.variables = tree_on_device(dict(variables))
         digest = hashlib.sha256()
         for leaf in jax.tree.leaves(self.variables):
             digest.update(np.asarray(leaf, np.float32).tobytes())
@@ -197,7 +198,7 @@ class TrainedCompressive(Exported, Recompiled):
 
     def reconstruct(self, images) -> jax.Array:
         """`reconstruct_photo` of each of (n, h, w, 3)."""
-        return jnp.stack([jnp.asarray(self.reconstruct_photo(i)) for i in images])
+        return jnp.stack([on_device(self.reconstruct_photo(i)) for i in images])
 
     def evaluate(
         self, split: Split, *, bits: int | None = None, **options

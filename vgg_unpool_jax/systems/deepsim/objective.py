@@ -20,6 +20,7 @@ import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
+from vgg_unpool_jax.ops.placing import on_device
 from vgg_unpool_jax.pretrained.feature_layers import (
     FeatureLayer,
     frozen_params,
@@ -155,7 +156,7 @@ def prepare(
     total, count = 0.0, 0
     sizes = config.preparation.num_photos, config.data.image_size
     for images in crops(*sizes, config.preparation.batch_size):
-        images = jnp.asarray(images, jnp.float32)
+        images = on_device(images, jnp.float32)
         total += len(images) * squares(objective.frozen[layer.network], images)
         count += len(images)
     scales = channel_scales(total / count)

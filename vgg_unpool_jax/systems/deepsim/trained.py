@@ -21,6 +21,7 @@ from vgg_unpool_jax.errors import WeightsUnavailableError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.pretrained.feature_layers import (
     frozen_params,
     load_layers,
@@ -76,10 +77,10 @@ class TrainedInverter(Recompiled):
         self.crop = config.evaluation.crop
         self.image_size = config.evaluation.image_size
         params = dict(saved.variables["params"])
-        self.variables = {"params": jax.tree.map(jnp.asarray, params[GENERATOR])}
+        self.variables = {"params": tree_on_device(params[GENERATOR])}
         if self.layer is not None:
             statistics = saved.variables[STATISTICS]
-            self.variables[STATISTICS] = jax.tree.map(jnp.asarray, statistics)
+            self.variables[STATISTICS] = tree_on_device(statistics)
 
     def describe(self) -> str:
         """One line for a report."""
@@ -116,7 +117,7 @@ class TrainedInverter(Recompiled):
           (n, h', w', c) float32.
         """
         check_photo_range("images", images)
-        images = jnp.asarray(images, jnp.float32)
+        images = on_device(images, jnp.float32)
         return self._jitted_encode(self.variables["params"], self._frozen, images)
 
     def invert(self, features, size: tuple[int, int] | None = None) -> jax.Array:
@@ -130,7 +131,7 @@ class TrainedInverter(Recompiled):
         Returns:
           (n, h, w, 3) RGB clipped to [0, 255].
         """
-        features = jnp.asarray(features, jnp.float32)
+        features = on_device(features, jnp.float32)
         if features.ndim != 4:
             raise ValueError(
                 f"features must have shape (n, h, w, c), got {features.shape}"
@@ -235,7 +236,7 @@ class TrainedInverter(Recompiled):
             }
 
         def compute_outputs(batch):
-            images = jnp.asarray(batch["image"], jnp.float32)
+            images = on_device(batch["image"], jnp.float32)
             return compute(self.variables, frozen, images)
 
         options = {"image_size": self.image_size, "crop": self.crop, **options}

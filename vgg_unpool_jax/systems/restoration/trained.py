@@ -18,6 +18,7 @@ from vgg_unpool_jax.errors import ConfigError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET, Report
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.restoration.examples import make_example
 from vgg_unpool_jax.systems.restoration.models import make_model
@@ -69,7 +70,7 @@ class TrainedRestorer(Exported, Recompiled):
         self.image_size = config.evaluation.image_size
         self.model = make_model(config)
         self.is_blind = self.tiles = isinstance(self.model, Restorer)
-        self.variables = jax.tree.map(jnp.asarray, dict(variables))
+        self.variables = tree_on_device(dict(variables))
 
     def describe(self) -> str:
         """One line for a report."""
@@ -159,8 +160,8 @@ class TrainedRestorer(Exported, Recompiled):
 
         def compute_outputs(batch):
             restored = self.reconstruct(batch["input"])
-            images = [jnp.asarray(batch[n], jnp.float32) for n in ("input", "image")]
-            return {INPUT: images[0], OUTPUT: jnp.asarray(restored), TARGET: images[1]}
+            images = [on_device(batch[n], jnp.float32) for n in ("input", "image")]
+            return {INPUT: images[0], OUTPUT: on_device(restored), TARGET: images[1]}
 
         options = {
             "image_size": self.image_size,

@@ -23,6 +23,7 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder, preprocess
 from vgg_unpool_jax.ops.convolution import convolve
+from vgg_unpool_jax.ops.placing import tree_on_device
 from vgg_unpool_jax.pretrained.recorded import (
     find_weights,
     load_recorded_weights,
@@ -82,13 +83,13 @@ class StagedObjective:
             )
         self.encoder, self.decoder = encoder, decoder
         self.bank_size, self._coefficients = bank_size, dict(coefficients)
-        self.frozen = {"encoder": jax.tree.map(jnp.asarray, weights.params)}
+        self.frozen = {"encoder": tree_on_device(weights.params)}
         self.record = {"vgg19": weights_record(weights)}
 
     def init(self, key: jax.Array, batch: Mapping[str, jax.Array]):
         """New parameters, and the statistics of the batch."""
         encoding = encode(self.encoder, self.frozen["encoder"], batch["image"])
-        params = self.decoder.init(key, encoding.inputs)["params"]
+        params = jax.jit(self.decoder.init)(key, encoding.inputs)["params"]
         squares = self.mean_squares(encoding)
         bank = jax.tree.map(
             lambda array: jnp.resize(array, (self.bank_size, *array.shape[1:])),

@@ -18,6 +18,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.systems.saved import read_saved
 from vgg_unpool_jax.systems.staged.decoder import (
     IMAGE,
@@ -92,13 +93,13 @@ def prepare(
         _check_pair(config, pair)
         for layer in STAGES[IMAGE]:
             params[layer.name] = pair.variables["params"][layer.name]
-        feature_rms = jnp.asarray(pair.variables[STATISTICS]["feature_rms"])
+        feature_rms = on_device(pair.variables[STATISTICS]["feature_rms"])
         model_state[STATISTICS] = rms = {**rms, input_name(IMAGE): feature_rms}
     if config.initialization == "closed_form":
         for number in range(IMAGE):
             rng = np.random.default_rng([config.seed, number])
             params |= _fit_stage(objective, run, number, photos(), count, rms, rng)
-    return jax.tree.map(jnp.asarray, params), model_state
+    return tree_on_device(params), model_state
 
 
 def _check_pair(config, pair) -> None:

@@ -21,6 +21,7 @@ from vgg_unpool_jax.nets.convolution import AUTO
 from vgg_unpool_jax.nets.vgg19_layers import size_multiple
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.pretrained.recorded import (
     load_recorded_weights,
     load_released_weights,
@@ -72,9 +73,9 @@ class TrainedStagedDecoder(Recompiled):
         # Whatever the training config says.
         config.compute_dtype, config.convolution = "float32", AUTO
         self.encoder, self.decoder = make_models(config, weights.preprocessing)
-        self.encoder_params = jax.tree.map(jnp.asarray, weights.params)
+        self.encoder_params = tree_on_device(weights.params)
         kept = {name: a for name, a in saved.variables.items() if name != BANK}
-        self.variables = jax.tree.map(jnp.asarray, kept)
+        self.variables = tree_on_device(kept)
 
     def describe(self) -> str:
         """One line for a report."""
@@ -96,9 +97,7 @@ class TrainedStagedDecoder(Recompiled):
           images: (n, h, w, 3) RGB in [0, 255]; sides are multiples of 8.
         """
         check_photo_range("images", images)
-        return self._jitted_encode(
-            self.encoder_params, jnp.asarray(images, jnp.float32)
-        )
+        return self._jitted_encode(self.encoder_params, on_device(images, jnp.float32))
 
     def reconstruct(self, images) -> jax.Array:
         """Encode and decode images of any size, without the exact residual.
@@ -113,7 +112,7 @@ class TrainedStagedDecoder(Recompiled):
         """
         check_photo_range("images", images)
         require_image("images", np.asarray(images), 4)
-        images = jnp.asarray(images, jnp.float32)
+        images = on_device(images, jnp.float32)
         return self._jitted_reconstruct(self.encoder_params, self.variables, images)
 
     def reconstruct_photo(self, photo, **tiling) -> np.ndarray:
@@ -125,7 +124,7 @@ class TrainedStagedDecoder(Recompiled):
         """Evaluate `reconstruct` over photos; see `evaluation/evaluator`."""
 
         def compute_outputs(batch):
-            images = jnp.asarray(batch["image"], jnp.float32)
+            images = on_device(batch["image"], jnp.float32)
             with any_range():  # photos of files, some of which are black
                 outputs = self.reconstruct(images)
             return {INPUT: images, OUTPUT: outputs, TARGET: images}

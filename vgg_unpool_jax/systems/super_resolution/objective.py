@@ -35,6 +35,7 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.reports import INPUT, OUTPUT, TARGET
 from vgg_unpool_jax.losses.adversarial import PauseRule
 from vgg_unpool_jax.ops.blocks import repeat_pixels
+from vgg_unpool_jax.ops.placing import tree_on_device
 from vgg_unpool_jax.pretrained.feature_layers import (
     VGG19,
     FeatureLayer,
@@ -253,13 +254,13 @@ def prepare(config, objective, params: PyTree, model_state, crops):
         )
     params = {
         **params,
-        GENERATOR: jax.tree.map(jnp.asarray, saved.variables["params"][GENERATOR]),
+        GENERATOR: tree_on_device(saved.variables["params"][GENERATOR]),
     }
     known = saved.variables.get(_STATISTICS, {})
     if GENERATOR in known:
         statistics = {
             **model_state[_STATISTICS],
-            GENERATOR: jax.tree.map(jnp.asarray, known[GENERATOR]),
+            GENERATOR: tree_on_device(known[GENERATOR]),
         }
         model_state = {**model_state, _STATISTICS: statistics}
     return params, model_state

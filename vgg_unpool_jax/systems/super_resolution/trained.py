@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -20,6 +19,7 @@ from vgg_unpool_jax.errors import ConfigError, PhotoError, require_image
 from vgg_unpool_jax.evaluation.evaluator import Evaluation
 from vgg_unpool_jax.ops.blocks import blocks_to_channels, channels_to_blocks
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.evaluated import evaluate_objective
 from vgg_unpool_jax.systems.saved import Exported, read_saved
@@ -71,7 +71,7 @@ class TrainedUpscaler(Exported, Recompiled):
         self.model, self.factor = self._objective.model, self._objective.factor
         # A discriminator, and who rested, are of the training alone.
         self.variables = {
-            name: {GENERATOR: jax.tree.map(jnp.asarray, variables[name][GENERATOR])}
+            name: {GENERATOR: tree_on_device(variables[name][GENERATOR])}
             for name in ("params", "batch_stats")
             if GENERATOR in variables.get(name, {})
         }
@@ -173,7 +173,7 @@ class TrainedUpscaler(Exported, Recompiled):
 
     def _enlarge(self, photo: np.ndarray, tile: int, progress) -> np.ndarray:
         def apply(windows):
-            return self._jitted_apply(self.variables, jnp.asarray(windows))
+            return self._jitted_apply(self.variables, on_device(windows))
 
         if not tile or max(photo.shape[:2]) <= tile:
             blocks = np.asarray(apply(photo[None].astype(np.float32)))[0]

@@ -16,6 +16,7 @@ import ml_collections
 import numpy as np
 
 from vgg_unpool_jax.errors import ConfigError
+from vgg_unpool_jax.ops.placing import on_device
 from vgg_unpool_jax.systems.saved import SavedModel, read_saved
 from vgg_unpool_jax.systems.unpooling.closed_form import BLOCKS, fit_new_layers
 from vgg_unpool_jax.systems.unpooling.decoder import STATISTICS
@@ -118,7 +119,7 @@ def prepare(
         return dict(params), dict(model_state)
     elif other is not None and other.config.encoder.block == config.encoder.block:
         # All layers come from the other decoder, and were trained with its statistics.
-        rms = jnp.asarray(other.variables[STATISTICS]["feature_rms"])
+        rms = on_device(other.variables[STATISTICS]["feature_rms"])
     elif preparation.num_photos:
         rms = objective.measure_feature_rms(photos())
     else:  # that of the first batch

@@ -23,6 +23,7 @@ from vgg_unpool_jax.losses import l1, l2, ms_ssim_loss, perceptual
 from vgg_unpool_jax.nets.convolution import AUTO, BLOCK_INPUT
 from vgg_unpool_jax.nets.vgg19 import VGG19Encoder
 from vgg_unpool_jax.ops.convolution import IMPLEMENTATIONS
+from vgg_unpool_jax.ops.placing import tree_on_device
 from vgg_unpool_jax.pretrained.recorded import (
     find_weights,
     load_recorded_weights,
@@ -106,7 +107,7 @@ class UnpoolingObjective:
         self.coefficients = coefficients
         self.remat = remat
         self.initialization = initialization
-        params = jax.tree.map(jnp.asarray, weights.params)
+        params = tree_on_device(weights.params)
         self.frozen = {"encoder": params, **perceptual.frozen}
         self.record = {"vgg19": weights_record(weights), **perceptual.record}
         self._perceptual = perceptual
@@ -117,7 +118,7 @@ class UnpoolingObjective:
         params = initialize_kernels(
             self.initialization,
             key,
-            self.decoder.init(key, features, switches)["params"],
+            jax.jit(self.decoder.init)(key, features, switches)["params"],
             self.frozen["encoder"],
         )
         model_state = {}

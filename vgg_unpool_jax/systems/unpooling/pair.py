@@ -21,6 +21,7 @@ from vgg_unpool_jax.nets.vgg19 import VGG19Encoder, check_image_shape
 from vgg_unpool_jax.nets.vgg19_layers import check_block, size_multiple
 from vgg_unpool_jax.ops.padding import pad_to_multiple
 from vgg_unpool_jax.ops.photo_range import any_range, check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.ops.pooling import check_codes
 from vgg_unpool_jax.pretrained.load import load_vgg19_weights
 from vgg_unpool_jax.pretrained.recorded import (
@@ -60,7 +61,7 @@ class Encoder(Recompiled):
         self.block = check_block(block)
         self.record = weights_record(weights)
         self._encoder = VGG19Encoder(block, weights.preprocessing)
-        self.encoder_params = jax.tree.map(jnp.asarray, weights.params)
+        self.encoder_params = tree_on_device(weights.params)
 
     def encode(self, images) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         """Encode images.
@@ -127,7 +128,7 @@ class Pair(Encoder):
         config = ml_collections.ConfigDict(config.to_dict())
         config.compute_dtype, config.convolution = "float32", AUTO
         self._encoder, self.decoder = make_pair_models(config, weights.preprocessing)
-        self.decoder_variables = jax.tree.map(jnp.asarray, dict(decoder_variables))
+        self.decoder_variables = tree_on_device(dict(decoder_variables))
 
     def decode(self, features, switches: Sequence[jax.Array]) -> jax.Array:
         """Decode features to images.
@@ -142,8 +143,8 @@ class Pair(Encoder):
         Raises:
           ValueError: for features and switches that do not fit.
         """
-        features = jnp.asarray(features, jnp.float32)
-        switches = tuple(jnp.asarray(codes) for codes in switches)
+        features = on_device(features, jnp.float32)
+        switches = tuple(on_device(codes) for codes in switches)
         check_decoder_inputs(features.shape, switches, self.block)
         for codes in switches:
             check_codes(codes)
@@ -184,7 +185,7 @@ class Pair(Encoder):
             shards = parallel.shard_batch({"image": np.asarray(images)})["image"]
             outputs = self._mapped_reconstruct(self._replicated, shards)
             # On one device, as without division: it can be combined with others.
-            return jnp.asarray(parallel.unshard(jax.device_get(outputs)))
+            return on_device(parallel.unshard(jax.device_get(outputs)))
 
     @functools.cached_property
     def _jitted_reconstruct(self):
@@ -285,7 +286,7 @@ class Pair(Encoder):
         from vgg_unpool_jax.evaluation.evaluator import evaluate_split
 
         def compute_outputs(batch):
-            images = jnp.asarray(batch["image"], jnp.float32)
+            images = on_device(batch["image"], jnp.float32)
             with any_range():  # photos of files, some of which are black
                 outputs = self.reconstruct(images)
             return {INPUT: images, OUTPUT: outputs, TARGET: images}

@@ -21,6 +21,7 @@ from vgg_unpool_jax.errors import ConfigError
 from vgg_unpool_jax.evaluation.evaluator import Evaluation, evaluate_split
 from vgg_unpool_jax.evaluation.frechet import spatial_mean_features
 from vgg_unpool_jax.ops.photo_range import check_photo_range
+from vgg_unpool_jax.ops.placing import on_device, tree_on_device
 from vgg_unpool_jax.releases import file
 from vgg_unpool_jax.runtime.recompiled import Recompiled
 from vgg_unpool_jax.systems.saved import read_saved
@@ -69,7 +70,7 @@ class TrainedVAE(Recompiled):
         # Without what a training with DeePSiM adds.
         params = {name: variables["params"][name] for name in ("encoder", "decoder")}
         kept = {"params": params, "batch_stats": variables["batch_stats"]}
-        self.variables = jax.tree.map(jnp.asarray, kept)
+        self.variables = tree_on_device(kept)
 
     def describe(self) -> str:
         """One line for a report."""
@@ -103,11 +104,11 @@ class TrainedVAE(Recompiled):
           ValueError: for another shape.
         """
         check_photo_range("images", images)
-        return self._jitted_encode(self.variables, jnp.asarray(images, jnp.float32))
+        return self._jitted_encode(self.variables, on_device(images, jnp.float32))
 
     def decode(self, codes) -> jax.Array:
         """Decode codes (n, latent_size) to images (n, image_size, image_size, 3)."""
-        return self._jitted_decode(self.variables, jnp.asarray(codes, jnp.float32))
+        return self._jitted_decode(self.variables, on_device(codes, jnp.float32))
 
     def reconstruct(self, images) -> jax.Array:
         """Encode images and decode the means; shapes as in `encode`."""

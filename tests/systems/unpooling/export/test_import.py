@@ -245,6 +245,7 @@ def test_our_own_export_comes_back(tf, tmp_path):
     _assert_imported(tf, tmp_path / "out", pair)
 
 
+@pytest.mark.extended
 def test_a_decoder_alone_takes_weights_from_a_file(pair, published, tmp_path):
     save_safetensors(PairParts.of(pair).weights, tmp_path / "vgg19.safetensors")
     imported = import_savedmodels(
