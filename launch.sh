@@ -192,9 +192,11 @@ run_tests() {
   local status=0
   "$VENV/bin/python" -m ruff check . || status=$?
   "$VENV/bin/python" -m ruff format --check . || status=$?
-  # A file's tests stay together: they share what their fixtures trained.
-  "$VENV/bin/python" -m pytest -n auto --maxprocesses=4 --dist=loadfile "$@" ||
-    status=$?
+  # One worker more than there are cores, because some tests wait for other processes. A
+  # file's tests stay together: they share what their fixtures trained.
+  local workers
+  workers=$("$VENV/bin/python" -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
+  "$VENV/bin/python" -m pytest -n "$workers" --dist=loadfile "$@" || status=$?
   return "$status"
 }
 
