@@ -12,10 +12,10 @@ def on_device(array: ArrayLike, dtype: DTypeLike = None) -> jax.Array:
     """An array of the default device, of `dtype` if one is named.
 
     `jnp.asarray` of a NumPy array compiles a program for each shape and type that it
-    has not met (23 ms for each of 100 shapes on a CPU with jax 0.10.2; this takes
-    0.1 ms), and one more to convert. Arrays of jax and traced ones are returned as they
-    are. The memory of others is copied: `jax.device_put` alone shares it on CPUs, so
-    that whoever writes into the NumPy array afterwards changes the array of jax.
+    has not met (jax 0.10.2), and one more to convert. Arrays of jax and traced ones are
+    returned as they are. The memory of others is copied: `jax.device_put` alone shares
+    it on CPUs, so that whoever writes into the NumPy array afterwards changes the array
+    of jax.
     """
     if isinstance(array, jax.Array):
         return array if dtype is None else jnp.asarray(array, dtype)

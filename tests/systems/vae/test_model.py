@@ -125,9 +125,7 @@ def test_a_learned_standard_deviation_is_one_parameter_of_the_decoder():
 
     @jax.jit  # which leaves out all that is not returned
     def initial_log_std():
-        return jax.jit(model.init)(jax.random.key(0), images)["params"]["decoder"][
-            "log_std"
-        ]
+        return model.init(jax.random.key(0), images)["params"]["decoder"]["log_std"]
 
     log_std = initial_log_std()
     np.testing.assert_allclose(log_std, np.log(0.3), rtol=1e-6)

@@ -30,7 +30,6 @@ from vgg_unpool_jax.systems.restoration.restorer import (
     to_vector,
 )
 from vgg_unpool_jax.systems.saved import Exported, read_saved
-from vgg_unpool_jax.systems.unpooling.shapes import as_float32
 from vgg_unpool_jax.systems.unpooling.tiling import apply_in_tiles, pad_on_host
 from vgg_unpool_jax.training import run_config
 
@@ -128,13 +127,17 @@ class TrainedRestorer(Exported, Recompiled):
             if noise is not None or quality is not None or strength != 1:
                 self._require_blind()
             with any_range():
-                outputs = self._jitted_apply(self.variables, as_float32(photo[None]))
+                outputs = self._jitted_apply(
+                    self.variables, on_device(photo[None], np.float32)
+                )
             restored = np.asarray(outputs)[0]
         else:
             told = self._told(photo, noise, quality, strength, tile)
 
             def apply(windows):
-                return self._jitted_restore(self.variables, as_float32(windows), told)
+                return self._jitted_restore(
+                    self.variables, on_device(windows, np.float32), told
+                )
 
             restored = self._in_tiles(apply, photo, tile, progress=progress)
             restored = restored[: photo.shape[0], : photo.shape[1]]
@@ -198,7 +201,7 @@ class TrainedRestorer(Exported, Recompiled):
 
     def _estimate(self, photo: np.ndarray, tile: int) -> np.ndarray:
         def features(windows):
-            return self._jitted_features(self.variables, as_float32(windows))
+            return self._jitted_features(self.variables, on_device(windows, np.float32))
 
         found = self._in_tiles(features, photo, tile, scale=ESTIMATOR_SCALE)
         # Mirrored padding has JPEG's grid of 8 pixels at another place.

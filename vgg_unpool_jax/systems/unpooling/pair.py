@@ -39,7 +39,7 @@ from vgg_unpool_jax.systems.unpooling.decoder import (
     decoder_shapes,
 )
 from vgg_unpool_jax.systems.unpooling.objective import make_pair_models
-from vgg_unpool_jax.systems.unpooling.shapes import ShapedPrograms, as_float32
+from vgg_unpool_jax.systems.unpooling.shapes import ShapedPrograms
 from vgg_unpool_jax.systems.unpooling.tiling import reconstruct_tiled
 from vgg_unpool_jax.training import parallel, run_config
 from vgg_unpool_jax.training.integrity import leaves_by_name
@@ -77,7 +77,7 @@ class Encoder(Recompiled):
           ValueError: for another shape.
         """
         check_photo_range("images", images)
-        images = as_float32(images)
+        images = on_device(images, np.float32)
         check_image_shape(images.shape, self.block)
         return self._jitted_encode(self.encoder_params, images, images.shape[1:3])
 
@@ -170,7 +170,7 @@ class Pair(Encoder):
           (n, h, w, 3) RGB clipped to [0, 255].
         """
         check_photo_range("images", images)
-        images = as_float32(images)
+        images = on_device(images, np.float32)
         if images.ndim != 4 or images.shape[3] != 3 or not images.size:
             raise ValueError(
                 f"images must have shape (n, height, width, 3), got {images.shape}"

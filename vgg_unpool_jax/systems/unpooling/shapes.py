@@ -82,13 +82,6 @@ class ShapedPrograms:
         return program
 
 
-def as_float32(images: Any) -> jax.Array:
-    """Images as float32, without a compiled conversion for every shape."""
-    if isinstance(images, jax.Array):
-        return images.astype(np.float32)
-    return jax.device_put(np.asarray(images, np.float32))
-
-
 def _resized(array: Any, size, new_size) -> np.ndarray:
     """Pad by zeros or crop at the bottom and right, on the host."""
     array = np.asarray(array)
