@@ -194,8 +194,8 @@ run_tests() {
   "$VENV/bin/python" -m ruff format --check . || status=$?
   # One worker more than there are cores, because some tests wait for other processes. A
   # file's tests stay together: they share what their fixtures trained.
-  local workers
-  workers=$("$VENV/bin/python" -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
+  local workers=$(($(getconf _NPROCESSORS_ONLN) + 1))
+  if [ "$workers" -gt 4 ]; then workers=4; fi
   "$VENV/bin/python" -m pytest -n "$workers" --dist=loadfile "$@" || status=$?
   return "$status"
 }
