@@ -9,6 +9,7 @@ from vgg_unpool_jax.data.damage import make_damage
 _FILES = {"dncnn": "dncnn_color_sigma25.mat", "ffdnet": "ffdnet_color.mat"}
 
 
+@pytest.mark.extended
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", _FILES)
 def test_a_peer_removes_noise(name, photos_folder):

@@ -209,6 +209,7 @@ def test_moments_are_those_of_all_frames_together():
     assert np.abs(last - alone).max() > 5
 
 
+@pytest.mark.extended
 def test_where_the_guide_changes_the_past_is_forgotten():
     guide, images = _photos(1)[0], _photos(4, 1)
     changed = guide.copy()

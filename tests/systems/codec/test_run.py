@@ -29,30 +29,31 @@ def test_configs_hold_what_the_model_needs(module, channels, stride, reach):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
+    train_and_evaluate(_config(), folder)
+    return folder
+
+
+def _config():
     config = faces.get_config("runlocal")
     config.num_steps = config.evaluation.every_steps = 120
     config.checkpoints.every_steps = 60
     config.optimizer.average_decay = 0.0
     config.optimizer.learning_rate = 3e-3
-    train_and_evaluate(config, folder)
-    return folder
+    return config
 
 
 def test_training_improves_rate_and_distortion(workdir):
     source = make_source("samples")
     part = Split(source, np.arange(len(source)))
-    config = faces.get_config("runlocal")
-    config.num_steps = 1
-    config.optimizer.learning_rate = config.optimizer.final_learning_rate = 1e-12
     start = workdir.parent / f"{workdir.name}-start"
-    train_and_evaluate(config, start)
+    train_and_evaluate(_config(), start, max_minutes=0.0)  # one step
     costs = []
     for folder in (start, workdir):
         trained = load_trained(folder)
         points = trained.evaluate(part).to_dict()["estimated"]
         errors = [255**2 / 10 ** (point["psnr"] / 10) for point in points]
         rates = [point["bits_per_pixel"] for point in points]
-        lambdas = config.loss.lambdas
+        lambdas = _config().loss.lambdas
         costs.append(np.mean(rates) + np.mean(np.multiply(lambdas, errors)))
     assert costs[1] < 0.9 * costs[0]
     photo = source[0][:40, :50]

@@ -210,8 +210,8 @@ def _filled(model, images):
 @pytest.mark.parametrize(
     "name",
     [
-        "densenet",
-        pytest.param("pyramidal52", marks=pytest.mark.extended),
+        pytest.param("densenet", marks=pytest.mark.extended),
+        "pyramidal52",
         pytest.param("pyramidal51cat", marks=pytest.mark.extended),
         pytest.param("as_drawn", marks=pytest.mark.extended),
     ],

@@ -96,6 +96,7 @@ def test_a_pool_is_undone_by_what_it_lost():
     assert np.asarray(unpool(pooled - 100.0, features, pooled)).max() == 0.0
 
 
+@pytest.mark.extended
 def test_unchanged_features_give_the_photo_back_whatever_the_parameters(
     encoding, images
 ):
@@ -110,6 +111,12 @@ def test_unchanged_features_give_the_photo_back_whatever_the_parameters(
             )
     np.testing.assert_allclose(features, images, atol=0.05)
     assert np.abs(decode(decoder, variables, encoding) - images).mean() > 20
+
+
+def _encode(objective, images):
+    return jax.jit(lambda p, x: encode(objective.encoder, p, x))(
+        objective.frozen["encoder"], images
+    )
 
 
 @pytest.mark.extended
@@ -140,8 +147,9 @@ def test_losses_are_those_of_each_stage_on_true_features(weights, images):
     params, state = objective.init(jax.random.key(0), batch)
     keys = jax.random.split(jax.random.key(1), 2)
     state = {**state, "frozen": objective.frozen}
-    losses, aux = objective.losses(params, state, batch, keys, False)
-    encoding = encode(objective.encoder, objective.frozen["encoder"], images)
+    compute = jax.jit(objective.losses, static_argnums=4)
+    losses, aux = compute(params, state, batch, keys, False)
+    encoding = _encode(objective, images)
     variables = {"params": params, STATISTICS: state[STATISTICS]}
     features = 0.0
     for number in range(IMAGE):
@@ -155,7 +163,7 @@ def test_losses_are_those_of_each_stage_on_true_features(weights, images):
     assert float(aux.terms["features"]) == pytest.approx(features, rel=1e-4)
     total = 0.1 * aux.terms["image"] + aux.terms["features"]
     assert float(losses["all"]) == pytest.approx(float(total), rel=1e-5)
-    trained, aux = objective.losses(params, state, batch, keys, True)
+    trained, aux = compute(params, state, batch, keys, True)
     assert float(aux.terms["reencoding"]) > 0
     total += 0.5 * aux.terms["reencoding"]
     assert float(trained["all"]) == pytest.approx(float(total), rel=1e-5)
@@ -170,10 +178,12 @@ def test_the_reencoding_compares_exact_outputs_with_changed_features(weights, im
     params = jax.tree.map(jnp.zeros_like, params)
     keys = jax.random.split(jax.random.key(1), 2)
     full = {**state, "frozen": objective.frozen}
-    true = encode(objective.encoder, objective.frozen["encoder"], images).inputs
+    true = _encode(objective, images).inputs
     bank = [(4 * mean + 9, 3 * deviation) for mean, deviation in state[BANK]]
-    changed = jax.vmap(_changed, in_axes=(0, 0, None))(true, keys, bank)
-    _, aux = objective.losses(params, {**full, BANK: bank}, batch, keys, True)
+    changed = jax.jit(jax.vmap(_changed, in_axes=(0, 0, None)))(true, keys, bank)
+    _, aux = jax.jit(objective.losses, static_argnums=4)(
+        params, {**full, BANK: bank}, batch, keys, True
+    )
     expected = sum(
         np.mean(np.abs(x - y) / np.asarray(state[STATISTICS][f"input{number}"]))
         for number, (x, y) in enumerate(zip(true, changed, strict=True))

@@ -259,6 +259,7 @@ def test_the_calibrated_elbo_is_the_one_at_the_best_standard_deviation(
         assert _by_hand(log_std=math.log(factor * std))["elbo"] < best - 1.0
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("batch_size", [1, 100])
 def test_the_batch_size_changes_no_number(batch_size, score, part, undrawn):
     other = _evaluate(FlatVAE(_bend), part, batch_size, features=_colours)
