@@ -25,8 +25,8 @@ def assert_close(found, expected, tolerance):
 
 @needs_compiler
 # Widths beside and between the panels of vectors, more channels than are multiplied at
-# a time with few and with many tiles, a single tile, several blocks and threads,
-# results past the caches.
+# a time with few and with many tiles, rows of a large power of two, a single tile,
+# several blocks and threads, results past the caches.
 @pytest.mark.parametrize(
     ("shape", "outputs", "gated"),
     [
@@ -37,6 +37,7 @@ def assert_close(found, expected, tolerance):
         ((2, 9, 10, 300), 330, False),
         ((2, 9, 10, 300), 330, True),
         ((4, 33, 40, 280), 270, True),
+        ((2, 44, 40, 512), 500, True),
         ((2, 130, 90, 64), 64, False),
         ((2, 130, 90, 64), 64, True),
     ],

@@ -50,6 +50,7 @@ constexpr int64_t kTile = 4;              // outputs per side of a tile
 constexpr int64_t kSide = kTile + 2;      // inputs per side
 constexpr int64_t kPlaces = kSide * kSide;
 constexpr int64_t kRows = 24;             // tiles of a block are a multiple of this
+constexpr int64_t kLine = 16;             // elements of a line of the cache
 constexpr int64_t kBlockBytes = 1 << 20;  // transformed inputs and outputs of a block
 constexpr int64_t kDepth = 256;           // channels that are multiplied at a time
 constexpr int64_t kSumsBytes = 8 << 20;   // of sums that each thread has for itself
@@ -70,6 +71,7 @@ constexpr int64_t rows_of(int64_t width) {
 // Channels, rounded up to vectors and cut into panels.
 struct Channels {
   int64_t count, vectors, padded;
+  int64_t stride;  // between rows of channels
   struct Panel {
     int64_t first, width;  // in vectors
   };
@@ -79,7 +81,10 @@ struct Channels {
   explicit Channels(int64_t channels)
       : count(channels),
         vectors((channels + kLanes - 1) / kLanes),
-        padded(vectors * kLanes) {
+        padded(vectors * kLanes),
+        // One line more than a large power of two: the same channels of all rows would
+        // otherwise compete for few places of the cache.
+        stride(padded % (32 * kLine) ? padded : padded + kLine) {
     const int64_t parts = (vectors + kMaxWidth - 1) / kMaxWidth;
     for (int64_t k = 0, first = 0; k < parts; ++k) {
       const int64_t width = (vectors - first + parts - k - 1) / (parts - k);
@@ -90,8 +95,8 @@ struct Channels {
   }
 
   // Elements of a matrix of `rows` rows. One line more than needed: the 36 matrices of a
-  // block would otherwise compete for the same places of the cache.
-  int64_t size(int64_t rows) const { return rows * padded + kLanes; }
+  // block would otherwise compete, too.
+  int64_t size(int64_t rows) const { return rows * stride + kLanes; }
 
 };
 
@@ -330,6 +335,22 @@ void multiply_panel(int64_t width, int64_t rows, int64_t depth, const float* a,
   multiply_panel<1>(rows, depth, a, row, step, b, c, add);
 }
 
+// The same for all panels of `b_of` and from its row `skip` on, where those of `c_of` may
+// be more: a few rows at a time, which stay in the caches for all panels.
+void multiply(const Matrices& b_of, const Matrices& c_of, int64_t rows, int64_t depth,
+              int64_t skip, const float* a, int64_t row, int64_t step, const float* b,
+              float* c, bool add) {
+  const Channels& channels = b_of.channels;
+  for (int64_t r = 0; r < rows; r += kRows) {
+    for (int64_t v = b_of.first; v < b_of.last;) {
+      const int64_t width = channels.panels[channels.panel_of[v]].width;
+      multiply_panel(width, std::min(kRows, rows - r), depth, a + r * row, row, step,
+                     b + b_of.at(skip, v), c + c_of.at(r, v), add);
+      v += width;
+    }
+  }
+}
+
 // --- tiles ----------------------------------------------------------------------------
 
 struct Image {
@@ -371,7 +392,7 @@ inline Vector read(const float* value, const float* gate, int64_t count) {
   return load(gate, count) > 0.0f ? all : Vector{};
 }
 
-// B^T x B of tiles [first, last): (36, rows, channels padded to vectors).
+// B^T x B of tiles [first, last): 36 matrices of rows of channels.
 template <bool kGated>
 void transform_inputs(const float* images, const float* gates, const Image& image,
                       const Channels& channels, int64_t first, int64_t last,
@@ -381,7 +402,7 @@ void transform_inputs(const float* images, const float* gates, const Image& imag
     const auto gate = image.pixels<kSide>(kGated ? gates : images, tile, zeros);
     for (int64_t v = 0; v < channels.vectors; ++v) {
       const int64_t c = v * kLanes, count = channels.count - c;
-      float* const place = to + (tile - first) * channels.padded + c;
+      float* const place = to + (tile - first) * channels.stride + c;
       transform<kSide, kSide>(
           of_inputs,
           [&](int64_t y, int64_t x) {
@@ -523,7 +544,7 @@ bool has_large_kernel(int64_t tiles, const Channels& inputs, const Channels& out
   return bytes > kKernelBytes && tiles < outputs.padded;
 }
 
-// B^T x B of all tiles, (36, rows, channels padded to vectors).
+// B^T x B of all tiles.
 template <bool kGated>
 void transform_all_inputs(ffi::ThreadPool& pool, const float* images,
                           const float* gates, const Image& image,
@@ -532,8 +553,16 @@ void transform_all_inputs(ffi::ThreadPool& pool, const float* images,
   const int64_t shares = std::max<int64_t>(1, pool.num_threads());
   share_rows(pool, image.tiles, shares, [&](int64_t first, int64_t last) {
     transform_inputs<kGated>(images, gates, image, channels, first, last, rows, zeros,
-                             to + first * channels.padded);
+                             to + first * channels.stride);
   });
+}
+
+// Shares of all panels. Each reads all transformed tiles, so where these are many, it has
+// several panels.
+int64_t shares_of(int64_t panels, int64_t tiles) {
+  const int64_t most = std::max<int64_t>(1, 64 / (kMaxWidth * kLanes));
+  const int64_t together = std::clamp<int64_t>(tiles / 64, 1, most);
+  return (panels + together - 1) / together;
 }
 
 // A convolution whose transformed kernel would not stay in the caches: panel by panel,
@@ -548,20 +577,18 @@ void convolve_by_panels(ffi::ThreadPool& pool, const float* images, const float*
   Memory tiles(kPlaces * inputs.size(rows));
   transform_all_inputs<kGated>(pool, images, gates, image, inputs, rows, zeros.data(),
                                tiles.get());
-  const int64_t panels = outputs.panels.size();
-  share_rows(pool, panels, panels, [&](int64_t panel, int64_t) {
-    const Matrices weights(outputs, inputs.count, panel, panel + 1);
-    const Matrices sums(outputs, rows, panel, panel + 1);
-    const int64_t width = outputs.panels[panel].width;
+  const int64_t panels = outputs.panels.size(), shares = shares_of(panels, image.tiles);
+  share_rows(pool, panels, shares, [&](int64_t from, int64_t until) {
+    const Matrices weights(outputs, inputs.count, from, until);
+    const Matrices sums(outputs, rows, from, until);
     Memory transformed(kPlaces * weights.size()), products(kPlaces * sums.size());
     transform_kernel(kernel, weights, 0, inputs.count, transformed.get());
     for (int64_t k = 0; k < kPlaces; ++k) {
       const float* const a = tiles.get() + k * inputs.size(rows);
       const float* const b = transformed.get() + k * weights.size();
       for (int64_t i = 0; i < inputs.count; i += kDepth) {
-        multiply_panel(width, image.tiles, std::min(kDepth, inputs.count - i), a + i,
-                       inputs.padded, 1, b + i * width * kLanes,
-                       products.get() + k * sums.size(), i > 0);
+        multiply(weights, sums, image.tiles, std::min(kDepth, inputs.count - i), i,
+                 a + i, inputs.stride, 1, b, products.get() + k * sums.size(), i > 0);
       }
     }
     transform_outputs(products.get(), result, sums, 0, image.tiles, bias, relu, false,
@@ -613,7 +640,7 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
           const int64_t at = panel.first * kLanes;
           for (int64_t i = 0; i < inputs.count; i += kDepth) {
             multiply_panel(panel.width, end - tile, std::min(kDepth, inputs.count - i),
-                           a + i, inputs.padded, 1,
+                           a + i, inputs.stride, 1,
                            b + at * inputs.count + i * panel.width * kLanes,
                            c + at * rows, i > 0);
           }
@@ -641,21 +668,20 @@ void weight_gradient_by_panels(ffi::ThreadPool& pool, const float* images,
   transform_all_inputs<false>(pool, images, nullptr, image, inputs, rows, zeros.data(),
                               tiles.get());
   std::vector<float> totals(outputs.padded, 0.0f);
-  const int64_t panels = outputs.panels.size();
-  share_rows(pool, panels, panels, [&](int64_t panel, int64_t) {
-    const Matrices changes(outputs, rows, panel, panel + 1);
-    const Matrices sums(outputs, height, panel, panel + 1);
-    const int64_t width = outputs.panels[panel].width;
+  const int64_t panels = outputs.panels.size(), shares = shares_of(panels, image.tiles);
+  share_rows(pool, panels, shares, [&](int64_t from, int64_t until) {
+    const Matrices changes(outputs, rows, from, until);
+    const Matrices sums(outputs, height, from, until);
     Memory changed(kPlaces * changes.size()), products(kPlaces * sums.size());
     with_gate(gates, [&](auto gated, const float* gate) {
       transform_errors<gated>(errors, gate, error, changes, 0, image.tiles,
                               zeros.data(), changed.get(), totals.data());
     });
     for (int64_t k = 0; k < kPlaces; ++k) {
-      multiply_panel(width, inputs.count, image.tiles,
-                     tiles.get() + k * inputs.size(rows), 1, inputs.padded,
-                     changed.get() + k * changes.size(),
-                     products.get() + k * sums.size(), false);
+      multiply(changes, sums, inputs.count, image.tiles, 0,
+               tiles.get() + k * inputs.size(rows), 1, inputs.stride,
+               changed.get() + k * changes.size(), products.get() + k * sums.size(),
+               false);
     }
     transform_products(products.get(), 1, sums, inputs.count, 0, inputs.count, kernel);
   });
@@ -718,7 +744,7 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
         float* const c = sums.get() + (set * kPlaces + k) * size;
         for (int64_t panel = from; panel < until; ++panel) {
           const auto& [first, width] = outputs.panels[panel];
-          multiply_panel(width, inputs.count, end - tile, a, 1, inputs.padded,
+          multiply_panel(width, inputs.count, end - tile, a, 1, inputs.stride,
                          b + changes.at(0, first), c + results.at(0, first),
                          block > begin);
         }
