@@ -37,6 +37,8 @@ _PREFIXES = (
 # arrays of unknown size.
 _MEMORY_SHARE = 0.3
 _LIMIT_REPETITIONS = 5
+_SMALL_SIDE = 256
+_MOST_SECONDS = 10.0
 
 
 def memory_budget() -> int:
@@ -94,14 +96,27 @@ def measure_limits(moment: str, settings: Settings, peers: Peers) -> dict:
     rates = {}
     # float32 always: some suites have no other.
     for dtype in dict.fromkeys(["float32", *settings.dtypes]):
-        products = {"jax": matmul(side, dtype)}
+        programs = {"jax": matmul}
         if "torch" in peers:
             from benchmarks.torch_ops import matmul as torch_matmul
 
-            products["torch"] = torch_matmul(side, dtype)
+            programs["torch"] = torch_matmul
+        sides = {n: _side_of(make, side, dtype) for n, make in programs.items()}
+        products = {n: make(sides[n], dtype) for n, make in programs.items()}
         times = compare(products, repetitions)
-        rates[dtype] = {n: 2 * side**3 / min(t.samples) for n, t in times.items()}
+        rates[dtype] = {n: 2 * sides[n] ** 3 / min(t.samples) for n, t in times.items()}
     return {"moment": moment, "copy": bandwidths, "matmul": rates}
+
+
+def _side_of(make, side: int, dtype: str) -> int:
+    """Side of the matrices: `side`, or small where that would take too long.
+
+    One product of torch in bfloat16 takes minutes on a CPU with AVX2 alone.
+    """
+    if side <= _SMALL_SIDE:
+        return side
+    seconds = min(compare({"": make(_SMALL_SIDE, dtype)}, 1)[""].samples)
+    return side if seconds * (side / _SMALL_SIDE) ** 3 < _MOST_SECONDS else _SMALL_SIDE
 
 
 def best_of(measurements: Sequence[dict]) -> dict:
