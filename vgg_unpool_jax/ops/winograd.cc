@@ -51,7 +51,9 @@ constexpr int64_t kSide = kTile + 2;      // inputs per side
 constexpr int64_t kPlaces = kSide * kSide;
 constexpr int64_t kRows = 24;             // tiles of a block are a multiple of this
 constexpr int64_t kLine = 16;             // elements of a line of the cache
+constexpr int64_t kStrip = kLanes == 16 ? 48 : 24;  // vectors, and rows of products
 constexpr int64_t kBlockBytes = 1 << 20;  // transformed inputs and outputs of a block
+constexpr int64_t kAhead = 128;           // elements that are fetched before their turn
 constexpr int64_t kDepth = 256;           // channels that are multiplied at a time
 constexpr int64_t kSumsBytes = 8 << 20;   // of sums that each thread has for itself
 constexpr int64_t kKernelBytes = 8 << 20;  // of a transformed kernel for many tiles
@@ -71,7 +73,6 @@ constexpr int64_t rows_of(int64_t width) {
 // Channels, rounded up to vectors and cut into panels.
 struct Channels {
   int64_t count, vectors, padded;
-  int64_t stride;  // between rows of channels
   struct Panel {
     int64_t first, width;  // in vectors
   };
@@ -81,10 +82,7 @@ struct Channels {
   explicit Channels(int64_t channels)
       : count(channels),
         vectors((channels + kLanes - 1) / kLanes),
-        padded(vectors * kLanes),
-        // One line more than a large power of two: the same channels of all rows would
-        // otherwise compete for few places of the cache.
-        stride(padded % (32 * kLine) ? padded : padded + kLine) {
+        padded(vectors * kLanes) {
     const int64_t parts = (vectors + kMaxWidth - 1) / kMaxWidth;
     for (int64_t k = 0, first = 0; k < parts; ++k) {
       const int64_t width = (vectors - first + parts - k - 1) / (parts - k);
@@ -93,11 +91,46 @@ struct Channels {
       first += width;
     }
   }
+};
 
-  // Elements of a matrix of `rows` rows. One line more than needed: the 36 matrices of a
-  // block would otherwise compete, too.
-  int64_t size(int64_t rows) const { return rows * stride + kLanes; }
+// Channels as the columns of matrices of which rows are read: one tile after the other.
+struct Lines {
+  const Channels& channels;
+  int64_t rows, stride;
+  int64_t together;  // vectors of channels that are written for one tile after the other
 
+  Lines(const Channels& channels, int64_t rows)
+      : channels(channels),
+        rows(rows),
+        // One line more than a large power of two: the same channels of all rows would
+        // otherwise compete for few places of the cache.
+        stride(channels.padded % (32 * kLine) ? channels.padded
+                                              : channels.padded + kLine),
+        together(channels.vectors) {}
+
+  // Elements of a matrix. One line more than needed: the 36 matrices of a block would
+  // otherwise compete, too.
+  int64_t size() const { return rows * stride + kLanes; }
+  int64_t at(int64_t tile, int64_t v) const { return tile * stride + v * kLanes; }
+};
+
+// Channels as the columns of matrices of which columns are read: some channels of all
+// tiles, which a product sums, then some more.
+struct Strips {
+  static constexpr int64_t kVectors = kStrip / kLanes;
+  const Channels& channels;
+  int64_t rows, together = kVectors;
+
+  Strips(const Channels& channels, int64_t rows) : channels(channels), rows(rows) {}
+
+  int64_t length() const { return rows * kStrip; }
+  // The products read all channels of the last strip.
+  int64_t size() const {
+    return (channels.vectors + kVectors - 1) / kVectors * length() + kLanes;
+  }
+  int64_t at(int64_t tile, int64_t v) const {
+    return v / kVectors * length() + tile * kStrip + v % kVectors * kLanes;
+  }
 };
 
 // Whole panels of channels as the columns of matrices, one behind the other.
@@ -115,7 +148,7 @@ struct Matrices {
         first(channels.panels[from].first),
         last(channels.panels[until - 1].first + channels.panels[until - 1].width) {}
 
-  // Elements of a matrix. One line more than needed, see `Channels::size`.
+  // Elements of a matrix. One line more than needed, see `Lines::size`.
   int64_t size() const { return rows * (last - first) * kLanes + kLanes; }
 
   // Where vector `v` of the channels lies in row `row`.
@@ -335,16 +368,22 @@ void multiply_panel(int64_t width, int64_t rows, int64_t depth, const float* a,
   multiply_panel<1>(rows, depth, a, row, step, b, c, add);
 }
 
+// Some rows of a matrix: element (r, k) lies at r / together * next + r % together * row
+// + k * step.
+struct Rows {
+  const float* data;
+  int64_t together, next, row, step;
+};
+
 // The same for all panels of `b_of` and from its row `skip` on, where those of `c_of` may
-// be more: a few rows at a time, which stay in the caches for all panels.
-void multiply(const Matrices& b_of, const Matrices& c_of, int64_t rows, int64_t depth,
-              int64_t skip, const float* a, int64_t row, int64_t step, const float* b,
-              float* c, bool add) {
+// be more: rows that are together stay in the caches for all panels.
+void multiply(int64_t rows, int64_t depth, Rows a, const Matrices& b_of, int64_t skip,
+              const float* b, const Matrices& c_of, float* c, bool add) {
   const Channels& channels = b_of.channels;
-  for (int64_t r = 0; r < rows; r += kRows) {
+  for (int64_t r = 0; r < rows; r += a.together, a.data += a.next) {
     for (int64_t v = b_of.first; v < b_of.last;) {
       const int64_t width = channels.panels[channels.panel_of[v]].width;
-      multiply_panel(width, std::min(kRows, rows - r), depth, a + r * row, row, step,
+      multiply_panel(width, std::min(a.together, rows - r), depth, a.data, a.row, a.step,
                      b + b_of.at(skip, v), c + c_of.at(r, v), add);
       v += width;
     }
@@ -392,26 +431,28 @@ inline Vector read(const float* value, const float* gate, int64_t count) {
   return load(gate, count) > 0.0f ? all : Vector{};
 }
 
-// B^T x B of tiles [first, last): 36 matrices of rows of channels.
-template <bool kGated>
+// B^T x B of tiles [first, last): 36 matrices, `Lines` or `Strips`, from tile `begin` on.
+template <bool kGated, typename Layout>
 void transform_inputs(const float* images, const float* gates, const Image& image,
-                      const Channels& channels, int64_t first, int64_t last,
-                      int64_t rows, const float* zeros, float* to) {
-  for (int64_t tile = first; tile < last; ++tile) {
-    const auto pixels = image.pixels<kSide>(images, tile, zeros);
-    const auto gate = image.pixels<kSide>(kGated ? gates : images, tile, zeros);
-    for (int64_t v = 0; v < channels.vectors; ++v) {
-      const int64_t c = v * kLanes, count = channels.count - c;
-      float* const place = to + (tile - first) * channels.stride + c;
-      transform<kSide, kSide>(
-          of_inputs,
-          [&](int64_t y, int64_t x) {
-            const int64_t k = y * kSide + x;
-            return read<kGated>(pixels[k] + c, gate[k] + c, count);
-          },
-          [&](int64_t k, Vector value) {
-            store(place + k * channels.size(rows), value);
-          });
+                      const Layout& layout, int64_t begin, int64_t first, int64_t last,
+                      const float* zeros, float* to) {
+  const Channels& channels = layout.channels;
+  for (int64_t from = 0; from < channels.vectors; from += layout.together) {
+    const int64_t until = std::min(channels.vectors, from + layout.together);
+    for (int64_t tile = first; tile < last; ++tile) {
+      const auto pixels = image.pixels<kSide>(images, tile, zeros);
+      const auto gate = image.pixels<kSide>(kGated ? gates : images, tile, zeros);
+      for (int64_t v = from; v < until; ++v) {
+        const int64_t c = v * kLanes, count = channels.count - c;
+        float* const place = to + layout.at(tile - begin, v);
+        transform<kSide, kSide>(
+            of_inputs,
+            [&](int64_t y, int64_t x) {
+              const int64_t k = y * kSide + x;
+              return read<kGated>(pixels[k] + c, gate[k] + c, count);
+            },
+            [&](int64_t k, Vector value) { store(place + k * layout.size(), value); });
+      }
     }
   }
 }
@@ -499,23 +540,29 @@ void transform_kernel(const float* kernel, const Matrices& matrices, int64_t fir
 void transform_products(const float* products, int64_t sets, const Matrices& matrices,
                         int64_t inputs, int64_t first, int64_t last, float* kernel) {
   const Channels& outputs = matrices.channels;
-  for (int64_t i = first; i < last; ++i) {
-    for (int64_t v = matrices.first; v < matrices.last; ++v) {
-      const int64_t c = v * kLanes, count = outputs.count - c;
-      const float* const place = products + matrices.at(i, v);
-      transform<kSide, 3>(
-          of_products,
-          [&](int64_t y, int64_t x) {
-            Vector sum{};
-            for (int64_t k = y * kSide + x; k < sets * kPlaces; k += kPlaces) {
-              sum += load(place + k * matrices.size());
-            }
-            return sum;
-          },
-          [&](int64_t k, Vector value) {
-            store(kernel + (k * inputs + i) * outputs.count + c, value, count);
-          });
+  for (int64_t begin = matrices.first; begin < matrices.last;) {
+    const int64_t end = begin + outputs.panels[outputs.panel_of[begin]].width;
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t v = begin; v < end; ++v) {
+        const int64_t c = v * kLanes, count = outputs.count - c;
+        const float* const place = products + matrices.at(i, v);
+        transform<kSide, 3>(
+            of_products,
+            [&](int64_t y, int64_t x) {
+              Vector sum{};
+              for (int64_t k = y * kSide + x; k < sets * kPlaces; k += kPlaces) {
+                // More matrices than the hardware reads ahead.
+                __builtin_prefetch(place + k * matrices.size() + kAhead);
+                sum += load(place + k * matrices.size());
+              }
+              return sum;
+            },
+            [&](int64_t k, Vector value) {
+              store(kernel + (k * inputs + i) * outputs.count + c, value, count);
+            });
+      }
     }
+    begin = end;
   }
 }
 
@@ -545,15 +592,13 @@ bool has_large_kernel(int64_t tiles, const Channels& inputs, const Channels& out
 }
 
 // B^T x B of all tiles.
-template <bool kGated>
+template <bool kGated, typename Layout>
 void transform_all_inputs(ffi::ThreadPool& pool, const float* images,
-                          const float* gates, const Image& image,
-                          const Channels& channels, int64_t rows, const float* zeros,
-                          float* to) {
+                          const float* gates, const Image& image, const Layout& layout,
+                          const float* zeros, float* to) {
   const int64_t shares = std::max<int64_t>(1, pool.num_threads());
   share_rows(pool, image.tiles, shares, [&](int64_t first, int64_t last) {
-    transform_inputs<kGated>(images, gates, image, channels, first, last, rows, zeros,
-                             to + first * channels.stride);
+    transform_inputs<kGated>(images, gates, image, layout, 0, first, last, zeros, to);
   });
 }
 
@@ -574,8 +619,9 @@ void convolve_by_panels(ffi::ThreadPool& pool, const float* images, const float*
   const Channels inputs(image.channels), outputs(result.channels);
   const int64_t rows = (image.tiles + kRows - 1) / kRows * kRows;
   const std::vector<float> zeros(inputs.padded, 0.0f);
-  Memory tiles(kPlaces * inputs.size(rows));
-  transform_all_inputs<kGated>(pool, images, gates, image, inputs, rows, zeros.data(),
+  const Lines lines(inputs, rows);
+  Memory tiles(kPlaces * lines.size());
+  transform_all_inputs<kGated>(pool, images, gates, image, lines, zeros.data(),
                                tiles.get());
   const int64_t panels = outputs.panels.size(), shares = shares_of(panels, image.tiles);
   share_rows(pool, panels, shares, [&](int64_t from, int64_t until) {
@@ -584,11 +630,13 @@ void convolve_by_panels(ffi::ThreadPool& pool, const float* images, const float*
     Memory transformed(kPlaces * weights.size()), products(kPlaces * sums.size());
     transform_kernel(kernel, weights, 0, inputs.count, transformed.get());
     for (int64_t k = 0; k < kPlaces; ++k) {
-      const float* const a = tiles.get() + k * inputs.size(rows);
+      const float* const a = tiles.get() + k * lines.size();
       const float* const b = transformed.get() + k * weights.size();
+      float* const c = products.get() + k * sums.size();
       for (int64_t i = 0; i < inputs.count; i += kDepth) {
-        multiply(weights, sums, image.tiles, std::min(kDepth, inputs.count - i), i,
-                 a + i, inputs.stride, 1, b, products.get() + k * sums.size(), i > 0);
+        multiply(image.tiles, std::min(kDepth, inputs.count - i),
+                 {a + i, kRows, kRows * lines.stride, lines.stride, 1}, weights, i, b, sums,
+                 c, i > 0);
       }
     }
     transform_outputs(products.get(), result, sums, 0, image.tiles, bias, relu, false,
@@ -612,6 +660,7 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
   const int64_t rows = tiles_of_block(image.tiles, inputs, outputs, threads);
   const int64_t blocks = (image.tiles + rows - 1) / rows;
   const bool streamed = static_cast<int64_t>(results->size_bytes()) > kStreamedBytes;
+  const Lines lines(inputs, rows);
   const Matrices weights(outputs, inputs.count), sums(outputs, rows);
 
   Memory transformed(kPlaces * weights.size());
@@ -625,22 +674,22 @@ ffi::Error convolve(ffi::ThreadPool pool, Array images, Array kernel, Array bias
   const int64_t shares = threads == 1 ? 1 : 4 * threads;
   share_rows(pool, blocks, shares, [&](int64_t first, int64_t last) {
     // Rows beyond the last tile are multiplied, too, but not used.
-    Memory tiles(kPlaces * inputs.size(rows)), products(kPlaces * sums.size());
+    Memory tiles(kPlaces * lines.size()), products(kPlaces * sums.size());
     for (int64_t block = first; block < last; ++block) {
       const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
       with_gate(gates, [&](auto gated, const float* gate) {
-        transform_inputs<gated>(images.typed_data(), gate, image, inputs, tile, end,
-                                rows, zeros.data(), tiles.get());
+        transform_inputs<gated>(images.typed_data(), gate, image, lines, tile, tile, end,
+                                zeros.data(), tiles.get());
       });
       for (int64_t k = 0; k < kPlaces; ++k) {
-        const float* const a = tiles.get() + k * inputs.size(rows);
+        const float* const a = tiles.get() + k * lines.size();
         const float* const b = transformed.get() + k * weights.size();
         float* const c = products.get() + k * sums.size();
         for (const auto& panel : outputs.panels) {
           const int64_t at = panel.first * kLanes;
           for (int64_t i = 0; i < inputs.count; i += kDepth) {
             multiply_panel(panel.width, end - tile, std::min(kDepth, inputs.count - i),
-                           a + i, inputs.stride, 1,
+                           a + i, lines.stride, 1,
                            b + at * inputs.count + i * panel.width * kLanes,
                            c + at * rows, i > 0);
           }
@@ -663,9 +712,9 @@ void weight_gradient_by_panels(ffi::ThreadPool& pool, const float* images,
   const int64_t rows = (image.tiles + kRows - 1) / kRows * kRows;
   const int64_t height = (inputs.count + kRows - 1) / kRows * kRows;
   const std::vector<float> zeros(std::max(inputs.padded, outputs.padded), 0.0f);
-  // The products read up to kRows channels beyond the last.
-  Memory tiles(kPlaces * inputs.size(rows) + kRows);
-  transform_all_inputs<false>(pool, images, nullptr, image, inputs, rows, zeros.data(),
+  const Strips strips(inputs, rows);
+  Memory tiles(kPlaces * strips.size());
+  transform_all_inputs<false>(pool, images, nullptr, image, strips, zeros.data(),
                               tiles.get());
   std::vector<float> totals(outputs.padded, 0.0f);
   const int64_t panels = outputs.panels.size(), shares = shares_of(panels, image.tiles);
@@ -678,10 +727,10 @@ void weight_gradient_by_panels(ffi::ThreadPool& pool, const float* images,
                               zeros.data(), changed.get(), totals.data());
     });
     for (int64_t k = 0; k < kPlaces; ++k) {
-      multiply(changes, sums, inputs.count, image.tiles, 0,
-               tiles.get() + k * inputs.size(rows), 1, inputs.stride,
-               changed.get() + k * changes.size(), products.get() + k * sums.size(),
-               false);
+      multiply(inputs.count, image.tiles,
+               {tiles.get() + k * strips.size(), kStrip, strips.length(), 1, kStrip},
+               changes, 0, changed.get() + k * changes.size(), sums,
+               products.get() + k * sums.size(), false);
     }
     transform_products(products.get(), 1, sums, inputs.count, 0, inputs.count, kernel);
   });
@@ -702,6 +751,7 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
   const int64_t rows = tiles_of_block(image.tiles, inputs, outputs, threads);
   const int64_t blocks = (image.tiles + rows - 1) / rows;
   const int64_t height = (inputs.count + kRows - 1) / kRows * kRows;
+  const Lines lines(inputs, rows);
   const Matrices results(outputs, height);
   const int64_t size = results.size();
   // Threads share the tiles and have sums of their own, which are added in a fixed
@@ -724,12 +774,12 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
     const int64_t until = by_outputs ? std::min(panels, from + share) : panels;
     const Matrices changes(outputs, rows, from, until);
     // The products read up to kRows channels beyond the last.
-    Memory tiles(kPlaces * inputs.size(rows) + kRows);
+    Memory tiles(kPlaces * lines.size() + kRows);
     Memory changed(kPlaces * changes.size());
     for (int64_t block = begin; block < finish; ++block) {
       const int64_t tile = block * rows, end = std::min(image.tiles, tile + rows);
-      transform_inputs<false>(images.typed_data(), nullptr, image, inputs, tile, end,
-                              rows, zeros.data(), tiles.get());
+      transform_inputs<false>(images.typed_data(), nullptr, image, lines, tile, tile, end,
+                              zeros.data(), tiles.get());
       std::vector<float> total(outputs.padded, 0.0f);
       with_gate(gates, [&](auto gated, const float* gate) {
         transform_errors<gated>(errors.typed_data(), gate, error, changes, tile, end,
@@ -739,12 +789,12 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Array images, Array errors,
         totals[set][c] += total[c];
       }
       for (int64_t k = 0; k < kPlaces; ++k) {
-        const float* const a = tiles.get() + k * inputs.size(rows);
+        const float* const a = tiles.get() + k * lines.size();
         const float* const b = changed.get() + k * changes.size();
         float* const c = sums.get() + (set * kPlaces + k) * size;
         for (int64_t panel = from; panel < until; ++panel) {
           const auto& [first, width] = outputs.panels[panel];
-          multiply_panel(width, inputs.count, end - tile, a, 1, inputs.stride,
+          multiply_panel(width, inputs.count, end - tile, a, 1, lines.stride,
                          b + changes.at(0, first), c + results.at(0, first),
                          block > begin);
         }
