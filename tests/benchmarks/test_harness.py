@@ -69,6 +69,17 @@ def _report(**options):
     return Report(Settings(small=True, **options), Peers([]), lambda line: None)
 
 
+@pytest.mark.parametrize(("seconds", "side"), [(0.01, 2048), (0.03, 256)])
+def test_a_product_that_would_take_too_long_is_small(seconds, side):
+    """Of 2048² matrices it takes 512 times as long as of 256²."""
+
+    def make(side, dtype):
+        assert (side, dtype) == (256, "bfloat16")
+        return Candidate(lambda: seconds, times_itself=True)
+
+    assert machine._side_of(make, 2048, "bfloat16") == side
+
+
 def test_ratios_and_fraction_of_the_limit():
     candidates = {
         "ours": Candidate(lambda: None),
