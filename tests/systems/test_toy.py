@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.npz import load_npz
 from tests.systems import toy
 from vgg_unpool_jax import load_pair, systems
 from vgg_unpool_jax.data import make_loader, open_splits
@@ -191,7 +192,7 @@ def test_draws_and_results_are_the_same_on_one_two_and_eight_devices(
     for devices, process in processes.items():
         _, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors
-        found = np.load(tmp_path / f"{devices}.npz")
+        found = load_npz(tmp_path / f"{devices}.npz")
         assert found["devices"] == devices
         # Every photo's draw enters the losses: other draws would be other parameters.
         leaves = jax.tree.leaves(jax.device_get(result.state.params))

@@ -19,6 +19,7 @@ from PIL import Image
 
 import vgg_unpool_jax
 from configs.unpooling.base import make_config
+from tests.npz import load_npz
 from vgg_unpool_jax import load_encoder, load_pair
 from vgg_unpool_jax.errors import (
     ConfigError,
@@ -305,7 +306,7 @@ def test_several_devices_share_a_batch_and_the_tiles(trained, pair, tmp_path):
         check=True,
     )
     wanted = np.asarray(pair.reconstruct(photos))
-    found = np.load(tmp_path / "found.npz")
+    found = load_npz(tmp_path / "found.npz")
     np.testing.assert_allclose(found["spread"], wanted, rtol=0, atol=1e-3)
     np.testing.assert_allclose(found["odd"], wanted[:3], rtol=0, atol=1e-3)
     for name in ("jit", "vmap"):  # another program, so another rounding

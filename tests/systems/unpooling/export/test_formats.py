@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.experiments.commands import run_command
+from tests.npz import load_npz
 from tests.systems.unpooling.export.conftest import (
     make_pair,
     random_images,
@@ -75,8 +76,8 @@ assert not {"flax", "tensorflow"} & set(sys.modules)
 def test_orbax_alone_restores_the_arrays(pair, parts, tmp_path):
     export_pair(parts, tmp_path / "out", "orbax")
     run_elsewhere(_RESTORE, tmp_path / "out", folder=tmp_path)
-    decoder = np.load(tmp_path / "out/decoder.npz")
-    encoder = np.load(tmp_path / "out/encoder.npz")
+    decoder = load_npz(tmp_path / "out/decoder.npz")
+    encoder = load_npz(tmp_path / "out/encoder.npz")
     assert len(decoder) == 9 and len(encoder) == 8
     for layer, arrays in pair.decoder_variables["params"].items():
         for kind, array in arrays.items():

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.npz import load_npz
 from tests.systems.unpooling.export.conftest import assert_same, run_elsewhere
 from vgg_unpool_jax.ops.switches import torch_to_codes
 from vgg_unpool_jax.systems.unpooling.export.formats import export_pair
@@ -51,7 +52,7 @@ def exported(cases, tmp_path_factory):
         np.save(folder / name / "images.npy", case.images)
     said = run_elsewhere(_SCRIPT, *(folder / name for name in cases), folder=folder)
     blocks = dict(zip(cases, map(json.loads, said.split()), strict=True))
-    return {n: (blocks[n], np.load(folder / n / "out.npz")) for n in cases}
+    return {n: (blocks[n], load_npz(folder / n / "out.npz")) for n in cases}
 
 
 def test_onnxruntime_gives_our_outputs(exported, case):

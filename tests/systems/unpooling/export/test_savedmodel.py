@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.npz import load_npz
 from tests.systems.unpooling.export.conftest import (
     assert_same,
     make_pair,
@@ -73,7 +74,7 @@ def loaded(cases, tmp_path_factory):
         export_pair(case.parts, folder / name, "savedmodel")
         np.save(folder / name / "images.npy", case.images)
     run_elsewhere(_SCRIPT, *(folder / name for name in cases), folder=folder)
-    return {name: np.load(folder / name / "out.npz") for name in cases}
+    return {name: load_npz(folder / name / "out.npz") for name in cases}
 
 
 def test_tensorflow_alone_gives_our_outputs(loaded, case):

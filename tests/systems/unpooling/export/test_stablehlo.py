@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.npz import load_npz
 from tests.systems.unpooling.export.conftest import assert_same, run_elsewhere
 from vgg_unpool_jax.systems.unpooling.export.formats import export_pair
 
@@ -42,7 +43,7 @@ def exported(cases, tmp_path_factory):
         found[name] = export_pair(case.parts, folder / name, "stablehlo")
         np.save(folder / name / "images.npy", case.images)
     run_elsewhere(_SCRIPT, *(folder / name for name in cases), folder=folder)
-    return {n: (m, np.load(folder / n / "out.npz")) for n, m in found.items()}
+    return {n: (m, load_npz(folder / n / "out.npz")) for n, m in found.items()}
 
 
 def test_jax_alone_gives_our_outputs(exported, case):
