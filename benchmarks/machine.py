@@ -37,8 +37,9 @@ _PREFIXES = (
 # arrays of unknown size.
 _MEMORY_SHARE = 0.3
 _LIMIT_REPETITIONS = 5
-_SMALL_SIDE = 256
+# Products that would take longer are measured with small matrices.
 _MOST_SECONDS = 10.0
+_SMALL_SIDE = 256
 
 
 def memory_budget() -> int:
@@ -111,7 +112,7 @@ def measure_limits(moment: str, settings: Settings, peers: Peers) -> dict:
 def _side_of(make, side: int, dtype: str) -> int:
     """Side of the matrices: `side`, or small where that would take too long.
 
-    One product of torch in bfloat16 takes minutes on a CPU with AVX2 alone.
+    That is so for torch's bfloat16 on CPUs that have no instructions for it.
     """
     if side <= _SMALL_SIDE:
         return side

@@ -51,7 +51,7 @@ constexpr int64_t kSide = kTile + 2;      // inputs per side
 constexpr int64_t kPlaces = kSide * kSide;
 constexpr int64_t kRows = 24;             // tiles of a block are a multiple of this
 constexpr int64_t kLine = 16;             // elements of a line of the cache
-constexpr int64_t kStrip = kLanes == 16 ? 48 : 24;  // vectors, and rows of products
+constexpr int64_t kStrip = kLanes == 16 ? 48 : 24;  // channels of a strip
 constexpr int64_t kBlockBytes = 1 << 20;  // transformed inputs and outputs of a block
 constexpr int64_t kAhead = 128;           // elements that are fetched before their turn
 constexpr int64_t kDepth = 256;           // channels that are multiplied at a time
@@ -69,6 +69,9 @@ constexpr int64_t rows_of(int64_t width) {
   if (kMaxWidth == 4) return width == 4 ? 6 : width == 3 ? 8 : 12;
   return width == 2 ? 6 : 12;
 }
+
+static_assert(kStrip % kLanes == 0 && kStrip % kRows == 0,
+              "a strip has whole vectors and whole blocks of rows");
 
 // Channels, rounded up to vectors and cut into panels.
 struct Channels {
@@ -93,11 +96,11 @@ struct Channels {
   }
 };
 
-// Channels as the columns of matrices of which rows are read: one tile after the other.
+// Matrices with a row of channels for each tile, for products that sum over channels.
 struct Lines {
   const Channels& channels;
   int64_t rows, stride;
-  int64_t together;  // vectors of channels that are written for one tile after the other
+  int64_t together;  // vectors of channels that lie side by side
 
   Lines(const Channels& channels, int64_t rows)
       : channels(channels),
@@ -114,8 +117,8 @@ struct Lines {
   int64_t at(int64_t tile, int64_t v) const { return tile * stride + v * kLanes; }
 };
 
-// Channels as the columns of matrices of which columns are read: some channels of all
-// tiles, which a product sums, then some more.
+// The same matrices for products that sum over tiles: kStrip channels of all tiles, then
+// the next ones.
 struct Strips {
   static constexpr int64_t kVectors = kStrip / kLanes;
   const Channels& channels;
@@ -603,10 +606,11 @@ void transform_all_inputs(ffi::ThreadPool& pool, const float* images,
 }
 
 // Shares of all panels. Each reads all transformed tiles, so where these are many, it has
-// several panels.
-int64_t shares_of(int64_t panels, int64_t tiles) {
-  const int64_t most = std::max<int64_t>(1, 64 / (kMaxWidth * kLanes));
-  const int64_t together = std::clamp<int64_t>(tiles / 64, 1, most);
+// several panels; but every thread gets two shares.
+int64_t shares_of(int64_t panels, int64_t tiles, int64_t threads) {
+  const int64_t most =
+      std::min(64 / (kMaxWidth * kLanes), panels / (2 * std::max<int64_t>(1, threads)));
+  const int64_t together = std::max<int64_t>(1, std::min(tiles / 64, most));
   return (panels + together - 1) / together;
 }
 
@@ -623,7 +627,8 @@ void convolve_by_panels(ffi::ThreadPool& pool, const float* images, const float*
   Memory tiles(kPlaces * lines.size());
   transform_all_inputs<kGated>(pool, images, gates, image, lines, zeros.data(),
                                tiles.get());
-  const int64_t panels = outputs.panels.size(), shares = shares_of(panels, image.tiles);
+  const int64_t panels = outputs.panels.size();
+  const int64_t shares = shares_of(panels, image.tiles, pool.num_threads());
   share_rows(pool, panels, shares, [&](int64_t from, int64_t until) {
     const Matrices weights(outputs, inputs.count, from, until);
     const Matrices sums(outputs, rows, from, until);
@@ -717,7 +722,8 @@ void weight_gradient_by_panels(ffi::ThreadPool& pool, const float* images,
   transform_all_inputs<false>(pool, images, nullptr, image, strips, zeros.data(),
                               tiles.get());
   std::vector<float> totals(outputs.padded, 0.0f);
-  const int64_t panels = outputs.panels.size(), shares = shares_of(panels, image.tiles);
+  const int64_t panels = outputs.panels.size();
+  const int64_t shares = shares_of(panels, image.tiles, pool.num_threads());
   share_rows(pool, panels, shares, [&](int64_t from, int64_t until) {
     const Matrices changes(outputs, rows, from, until);
     const Matrices sums(outputs, height, from, until);
